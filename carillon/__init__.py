@@ -1,0 +1,3 @@
+"""Carillon: marketing automation as code."""
+
+__version__ = "0.1.0"

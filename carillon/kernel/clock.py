@@ -1,0 +1,66 @@
+"""Clocks: the time is always an argument.
+
+Two clocks travel through the engine. *Campaign time* (due instants, quiet hours, caps) may be virtual; *machine time*
+(leases, time-outs, back-off, pace) never is. Both are a `Clock`. Instants are stored as 64-bit microseconds UTC
+(`Micros`); aware datetimes appear only at the edges.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+Micros = int
+"""Microseconds since 1970-01-01T00:00:00Z; may be negative."""
+
+SECOND: Micros = 1_000_000
+MINUTE: Micros = 60 * SECOND
+HOUR: Micros = 60 * MINUTE
+DAY: Micros = 24 * HOUR
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_micros(at: datetime) -> Micros:
+    """The instant as stored; raises ValueError for a naive datetime."""
+    if at.tzinfo is None:
+        raise ValueError(f"an instant needs its time zone: {at!r}")
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(us: Micros) -> datetime:
+    """The stored instant as an aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+class Clock(Protocol):
+    """What tells the time; passed in, never asked of the system inside a stage."""
+
+    def now(self) -> Micros:
+        """The present instant."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> Micros:
+        return time.time_ns() // 1000
+
+
+@dataclass(slots=True)
+class VirtualClock:
+    """A clock that stands until it is moved: for tests, `simulate` and the demo."""
+
+    at: Micros = field(default=0)
+
+    def now(self) -> Micros:
+        return self.at
+
+    def move_to(self, at: Micros) -> None:
+        """Go forward to `at`; raises ValueError for a step back, because stages may assume time never does."""
+        if at < self.at:
+            raise ValueError("a virtual clock does not go back")
+        self.at = at
