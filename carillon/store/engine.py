@@ -1,0 +1,138 @@
+"""One store, three parts: the only place that knows whether SQLite or PostgreSQL is below.
+
+A connection sees all parts under the same names (`core.contact`, `events.event`, `ledger.send`) and writes **one**.
+On SQLite each part is a file; a connection has an empty memory database as its main one and attaches the written part
+read-write, the others `mode=ro`, so that its `BEGIN IMMEDIATE` blocks no writer of another part. The ledger is
+`synchronous=FULL`: a claim that was committed survives a power cut.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.pool import QueuePool
+
+Part = Literal["core", "events", "ledger"]
+PARTS: tuple[Part, ...] = ("core", "events", "ledger")
+
+BUSY_TIMEOUT_S = 60
+
+
+class Store:
+    """Engines over one database URL; cheap to make, safe to share between threads, not between forks."""
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        self.url = url
+        parsed = make_url(url)
+        self.dialect: Literal["sqlite", "postgresql"]
+        if parsed.get_backend_name() == "sqlite":
+            self.dialect = "sqlite"
+            if not parsed.database or parsed.database == ":memory:":
+                raise ValueError("Carillon needs a database file: three parts cannot share a memory database")
+            self._base = Path(parsed.database).absolute()
+            self._engines = {role: self._sqlite_engine(role, pool_size) for role in (None, *PARTS)}
+        elif parsed.get_backend_name() == "postgresql":
+            self.dialect = "postgresql"
+            engine = sa.create_engine(
+                parsed.set(drivername="postgresql+psycopg"), pool_size=pool_size, max_overflow=16, pool_pre_ping=True
+            )
+            self._engines = dict.fromkeys((None, *PARTS), engine)
+        else:
+            raise ValueError(
+                f"{parsed.get_backend_name()} is no store that Carillon knows: sqlite:/// or postgresql://"
+            )
+
+    def files(self) -> dict[Part, Path]:
+        """The file of each part (SQLite only): x.db, x.events.db, x.ledger.db."""
+        stem = self._base.with_suffix("")
+        return {
+            "core": self._base,
+            "events": stem.with_name(stem.name + ".events.db"),
+            "ledger": stem.with_name(stem.name + ".ledger.db"),
+        }
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection in one transaction that can write nothing; each part is one consistent snapshot."""
+        with self._engines[None].connect() as connection, connection.begin():
+            if self.dialect == "postgresql":
+                connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+            yield connection
+
+    @contextmanager
+    def write(self, part: Part) -> Iterator[Connection]:
+        """A transaction that may write this part and read all; commits at the end, rolls back on any exception.
+
+        On SQLite it holds the part's single write lock from its first moment, so keep it short.
+        """
+        with self._engines[part].begin() as connection:
+            yield connection
+
+    def engine(self, part: Part | None = None) -> Engine:
+        """The engine behind `read` (None) or `write(part)`, for migrations and bulk loads."""
+        return self._engines[part]
+
+    def close(self) -> None:
+        """Release every pooled connection."""
+        for engine in {id(e): e for e in self._engines.values()}.values():
+            engine.dispose()
+
+    def _sqlite_engine(self, role: Part | None, pool_size: int) -> Engine:
+        files = self.files()
+
+        def connect() -> sqlite3.Connection:
+            connection = sqlite3.connect(
+                ":memory:", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False,
+                cached_statements=512,
+            )  # fmt: skip
+            for part, path in files.items():
+                mode = "rwc" if part == role else "ro"
+                connection.execute(f"ATTACH DATABASE ? AS {part}", (f"file:{path}?mode={mode}",))
+            if role is not None:
+                connection.execute(f"PRAGMA {role}.journal_mode=WAL")
+                connection.execute(f"PRAGMA {role}.synchronous={'FULL' if role == 'ledger' else 'NORMAL'}")
+                connection.execute(f"PRAGMA {role}.wal_autocheckpoint=4000")
+            connection.execute("PRAGMA temp_store=MEMORY")
+            connection.execute("PRAGMA main.cache_size=-8000")
+            for part in files:
+                connection.execute(f"PRAGMA {part}.cache_size=-65536")
+                connection.execute(f"PRAGMA {part}.mmap_size=268435456")
+            return connection
+
+        engine = sa.create_engine(
+            "sqlite://", creator=connect, poolclass=QueuePool, pool_size=pool_size, max_overflow=16
+        )
+
+        # The driver's own idea of when a transaction begins is switched off (isolation_level=None): a writer takes its
+        # lock first, so that what it reads is still true when it writes.
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if role else "BEGIN")
+
+        return engine
+
+    def ensure_files(self) -> None:
+        """Make the SQLite files of all parts, empty but in WAL mode, where they are missing: `mode=ro` makes none."""
+        if self.dialect != "sqlite":
+            return
+        self._base.parent.mkdir(parents=True, exist_ok=True)
+        for path in self.files().values():
+            if not path.exists():
+                connection = sqlite3.connect(path)
+                connection.execute("PRAGMA page_size=8192")
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("CREATE TABLE made_by_carillon(x)")
+                connection.execute("DROP TABLE made_by_carillon")
+                connection.close()
+
+
+def rowcount(result: sa.CursorResult[Any]) -> int:
+    """How many rows a guarded statement won."""
+    return max(result.rowcount, 0)
