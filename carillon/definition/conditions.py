@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from carillon.kernel.durations import Span as Span
+
 FieldType = Literal[
     "word", "number", "money", "flag", "date", "instant", "email", "phone", "country", "language", "list", "one_of"
 ]
@@ -18,15 +20,6 @@ Op = Literal[
     "is", "is_not", "in", "not_in", "over", "at_least", "under", "at_most", "between", "contains", "not_contains",
     "starts_with", "ends_with", "exists", "before", "after", "in_last", "in_next", "anniversary",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A duration as written: exact seconds, or calendar months (`mo`, `y`), never both."""
-
-    seconds: int = 0
-    months: int = 0
-    kind: Literal["span"] = "span"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,479 @@
+"""The checked definition: what a workspace's YAML says, typed, resolved and frozen.
+
+`load_workspace` makes these from files; `plan` compiles them and `messages` renders from them. Shares are buckets of
+10,000 (`5%` is 500). Clock times are `time`, dates with a clock time are naive `datetime`s, because a zone is only chosen
+where they are used. References are checked: topics, segments, events, fields, steps and `{value: …}` exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Literal
+
+from carillon.definition.conditions import EVERYONE, Condition, FieldType, Where
+from carillon.kernel.channels import Channel
+from carillon.kernel.durations import Span
+
+Share = int
+"""Buckets of 10,000."""
+
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+FIVE_DAYS, TWELVE_HOURS = Span(seconds=5 * 86_400), Span(seconds=12 * 3_600)
+
+# ---------------------------------------------------------------- workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who writes. `connector` names a folder of `connectors/`; e-mail has addresses, SMS a service or a number."""
+
+    name: str
+    channel: Channel
+    connector: str
+    address: str = ""
+    display_name: str = ""
+    reply_to: str = ""
+    messaging_service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What messages are about. `consent` names each channel that may carry it, and how its consent is read."""
+
+    name: str
+    kind: Literal["marketing", "transactional"]
+    titles: Mapping[str, str]
+    """Language → what people read on the preferences page; a title without languages stands under the default one."""
+    consent: Mapping[Channel, Literal["explicit", "double", "assumed"]] = field(default_factory=dict)
+    sender: str | None = None
+    confirm: str | None = None
+    """The message that asks for the second yes of `double`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one message costs in the workspace's currency (an SMS: one segment)."""
+
+    default: Decimal
+    by_country: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """What becomes of a hand-over whose outcome is unknown; `resend` with `after` waits for evidence that long."""
+
+    action: Literal["hold", "resend"]
+    after: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Which send is credited with a conversion: the last one clicked, or delivered, within these times."""
+
+    model: Literal["last_touch"] = "last_touch"
+    click: Span = FIVE_DAYS
+    delivered: Span = TWELVE_HOURS
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The brand and its defaults: workspace.yaml with its overlay."""
+
+    name: str
+    timezone: str
+    currency: str
+    address: str
+    languages: Mapping[str, tuple[str, ...]]
+    """Language → countries whose people get it where they have no language of their own; the first is the default."""
+    public_url: str
+    senders: Mapping[Channel, Mapping[str, Sender]]
+    """Channel → name → sender; the first of a channel is its default."""
+    topics: Mapping[str, Topic]
+    exclude: tuple[Condition, ...] = ()
+    """Whoever fulfils one of these gets no marketing; asked when due."""
+    holdout: Share = 0
+    margin: Share | None = None
+    costs: Mapping[Channel, Cost] = field(default_factory=dict)
+    rates: Mapping[str, Decimal] = field(default_factory=dict)
+    """Currency → what one unit of it is worth in the workspace's."""
+    if_unsure: Mapping[Literal["marketing", "transactional"], Unsure] = field(default_factory=dict)
+    attribution: Attribution = Attribution()
+
+    @property
+    def default_language(self) -> str:
+        return next(iter(self.languages))
+
+
+# ---------------------------------------------------------------- what the shop sends
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A contact field or an event's property. A list of things has `things`; `one_of` has `options`."""
+
+    name: str
+    type: FieldType
+    options: tuple[str, ...] = ()
+    things: Mapping[str, Field] = field(default_factory=dict)
+    set_by_campaigns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """data.yaml and the built-in fields and events."""
+
+    contact: Mapping[str, Field]
+    events: Mapping[str, Mapping[str, Field]]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A named audience: segments/NAME.yaml."""
+
+    name: str
+    title: str
+    who: Condition
+
+
+# ---------------------------------------------------------------- entries
+
+Again = Span | Literal["never", "always", "once_a_thing"]
+"""When the same person may enter again, counted from entry. `never`: each contact at most once, ever. `once_a_thing`: each
+thing once (`once_per`), the person as often as there are things. A Span beside `once_per`: both must hold."""
+
+Zone = Literal["workspace", "contact"]
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Once, at a date and clock time in the zone."""
+
+    at: datetime
+    zone: Zone
+    if_late: Span
+    again: Again = "never"
+    kind: Literal["at"] = "at"
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Again and again: on these weekdays (all seven for `day`), or on the first of the `month`."""
+
+    on: tuple[Weekday, ...] | Literal["month"]
+    at: time
+    zone: Zone
+    if_late: Span
+    again: Again = "always"
+    kind: Literal["every"] = "every"
+
+
+@dataclass(frozen=True, slots=True)
+class OnEvent:
+    """An event of the contact, whose `where` is asked of that event; `once_per` names the property that is the thing."""
+
+    event: str
+    where: Where
+    once_per: str | None
+    if_late: Span
+    again: Again
+    kind: Literal["event"] = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class ByApi:
+    """A call of ours (`carillon enter`, POST /v1/enter)."""
+
+    if_late: Span
+    again: Again = "never"
+    kind: Literal["api"] = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class LaterEntry:
+    """An entry whose engine is not there yet: read and checked, refused by `check`, never compiled."""
+
+    word: str
+    kind: Literal["later"] = "later"
+
+
+Entry = At | Every | OnEvent | ByApi | LaterEntry
+
+# ---------------------------------------------------------------- steps
+
+
+@dataclass(frozen=True, slots=True)
+class SendLeader:
+    """A sample is tested, the leader goes to the rest. `sample` None: the engine chooses (`auto`)."""
+
+    by: Literal["clicks", "conversions", "revenue"]
+    sample: Share | None
+    after: Span
+    rest: time | None
+    """The clock time at which each contact of the rest gets it; None = as soon as it is decided."""
+    policy: Literal["leader", "split", "control_unless_proven"] = "leader"
+    min_events: int = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """Variants of one message in equal shares; the first is the control and may use the message's own words."""
+
+    variants: tuple[str, ...]
+    send_leader: SendLeader | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One message on one channel."""
+
+    id: str
+    channel: Channel
+    message: str
+    was: str | None = None
+    only_if: Condition | None = None
+    test: Test | None = None
+    valid_for: Span | None = None
+    valid_until: datetime | None = None
+    """On the contact's clock."""
+    subject: str | None = None
+    """The short form, where the message file has no subject of its own."""
+    kind: Literal["send"] = "send"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Exact hours, or calendar months, from arrival."""
+
+    id: str
+    span: Span
+    was: str | None = None
+    kind: Literal["wait"] = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitDays:
+    """So many calendar days after the day of arrival, at a clock time, on the contact's clock."""
+
+    id: str
+    days: int
+    at: time
+    was: str | None = None
+    kind: Literal["wait_days"] = "wait_days"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntilDay:
+    """The next such weekday at a clock time, today if still ahead, on the contact's clock."""
+
+    id: str
+    day: Weekday
+    at: time
+    was: str | None = None
+    kind: Literal["wait_until_day"] = "wait_until_day"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntil:
+    """A date and clock time on the contact's clock; where it is past on arrival, go on or exit."""
+
+    id: str
+    at: datetime
+    if_past: Literal["go_on", "exit"]
+    was: str | None = None
+    kind: Literal["wait_until"] = "wait_until"
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What happens where the condition holds. `name` is stable across edits elsewhere: the condition's head and subject."""
+
+    name: str
+    condition: Condition
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """The first branch whose condition holds, else `otherwise`; a branch that does not exit goes on behind."""
+
+    id: str
+    branches: tuple[Branch, ...]
+    otherwise: tuple[Step, ...]
+    was: str | None = None
+    kind: Literal["choose"] = "choose"
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    name: str
+    share: Share
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Random arms, sticky; the shares add up to 10,000."""
+
+    id: str
+    arms: tuple[Arm, ...]
+    was: str | None = None
+    kind: Literal["split"] = "split"
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    id: str
+    reason: str
+    was: str | None = None
+    kind: Literal["exit"] = "exit"
+
+
+@dataclass(frozen=True, slots=True)
+class LaterStep:
+    """A step whose engine is not there yet: read and checked, refused by `check`, never compiled.
+
+    `inside` holds the steps of its branches, one tuple a branch, so that what they name is checked too.
+    """
+
+    id: str
+    word: str
+    inside: tuple[tuple[Step, ...], ...] = ()
+    was: str | None = None
+    kind: Literal["later"] = "later"
+
+
+Step = Send | Wait | WaitDays | WaitUntilDay | WaitUntil | Choose | Split | Exit | LaterStep
+
+
+def branches_of(step: Step) -> tuple[tuple[Step, ...], ...]:
+    """The branches inside a step, in the order written; empty for a step without branches."""
+    match step:
+        case Choose():
+            return (*(b.steps for b in step.branches), step.otherwise)
+        case Split():
+            return tuple(arm.steps for arm in step.arms)
+        case LaterStep():
+            return step.inside
+        case _:
+            return ()
+
+
+def walk(steps: tuple[Step, ...]) -> Iterator[Step]:
+    """Every step of a journey, branches included, in the order written."""
+    for step in steps:
+        yield step
+        for branch in branches_of(step):
+            yield from walk(branch)
+
+
+# ---------------------------------------------------------------- campaign
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """The event that counts as success, within a time from entry (or from `from_step`)."""
+
+    event: str
+    within: Span
+    value: str | None = None
+    """The property whose money counts."""
+    where: Where = ()
+    same: tuple[tuple[str, str], ...] = ()
+    """(the event's property, the trigger's): both must be equal."""
+    from_step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The looks planned before the first send, and what they judge by."""
+
+    by: Literal["goal", "clicks", "conversions", "revenue"] = "goal"
+    alpha: Share = 500
+    looks: tuple[Span, ...] = (
+        Span(seconds=4 * 3_600),
+        Span(seconds=8 * 3_600),
+        Span(seconds=24 * 3_600),
+        Span(seconds=72 * 3_600),
+        Span(seconds=14 * 86_400),
+    )
+    correction: Literal["group_sequential", "bonferroni"] = "group_sequential"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom a run takes in: `condition` holds and none of `exclude` does."""
+
+    condition: Condition = EVERYONE
+    exclude: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One campaign.yaml. `name` is its folder."""
+
+    name: str
+    title: str
+    topic: str
+    entries: tuple[Entry, ...]
+    journey: tuple[Step, ...]
+    state: Literal["draft", "live", "ended"] = "live"
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+    was: str | None = None
+    starts: datetime | None = None
+    """No entry before; in the zone of the entry. So is `ends`: no entry and no message after."""
+    ends: datetime | None = None
+    audience: Audience = Audience()
+    goal: Goal | None = None
+    exits_on_goal: bool = False
+    exit_on: tuple[Condition, ...] = ()
+    holdout: Share | None = None
+    """The campaign's own control group; None = only the workspace's."""
+    holdout_none: str | None = None
+    """Why nobody is held out, neither globally nor here (`holdout: {none: "legal notice"}`)."""
+    priority: int = 50
+    sender: str | None = None
+    verdict: Verdict = Verdict()
+
+
+# ---------------------------------------------------------------- messages
+
+
+@dataclass(frozen=True, slots=True)
+class SourceText:
+    """A file's text and its path as problems name it: relative to the workspace's parent (`campaigns/…`)."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageWords:
+    """The words of one language: messages/NAME.yaml or NAME.LANGUAGE.yaml. Empty where not written."""
+
+    subject: str | None = None
+    preheader: str | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, MessageWords] = field(default_factory=dict)
+    """Variant → the words that differ from the message's own."""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSource:
+    """All files of one message. Keys are languages; a file without a language stands under the default language.
+
+    `mjml`, `html` and `txt` of the default language serve every language that has none of its own; words and SMS do not.
+    """
+
+    name: str
+    words: Mapping[str, MessageWords] = field(default_factory=dict)
+    mjml: Mapping[str, SourceText] = field(default_factory=dict)
+    html: Mapping[str, SourceText] = field(default_factory=dict)
+    txt: Mapping[str, SourceText] = field(default_factory=dict)
+    sms: Mapping[str, SourceText] = field(default_factory=dict)
