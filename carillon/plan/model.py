@@ -1,0 +1,156 @@
+"""A plan: one campaign compiled to a flat list of nodes, frozen and hashed, as the store keeps it.
+
+Nodes stand in an order in which people only go forward: a branch's nodes behind their fork and before what follows it.
+So one pass over the list takes everybody as far as they can go. `next` is a step id, or None: the end of the journey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Literal
+
+from carillon.definition.conditions import Condition
+from carillon.definition.model import (
+    At,
+    ByApi,
+    Every,
+    Goal,
+    OnEvent,
+    Share,
+    Test,
+    Verdict,
+    Wait,
+    WaitDays,
+    WaitUntil,
+    WaitUntilDay,
+)
+from carillon.kernel.channels import Channel
+from carillon.kernel.durations import Span
+
+DEFAULT_VERDICT = Verdict()
+
+PlanEntry = At | Every | OnEvent | ByApi
+
+
+@dataclass(frozen=True, slots=True)
+class MessageNode:
+    """People stand here until their send is decided: handed over, skipped, rejected or unsure."""
+
+    id: str
+    next: str | None
+    channel: Channel
+    message: str
+    only_if: Condition | None = None
+    test: Test | None = None
+    valid_for: Span | None = None
+    valid_until: datetime | None = None
+    kind: Literal["message"] = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitNode:
+    id: str
+    next: str | None
+    rule: Wait | WaitDays | WaitUntilDay | WaitUntil
+    kind: Literal["wait"] = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanBranch:
+    name: str
+    condition: Condition
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseNode:
+    id: str
+    branches: tuple[PlanBranch, ...]
+    otherwise: str | None
+    kind: Literal["choose"] = "choose"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanArm:
+    name: str
+    share: Share
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SplitNode:
+    id: str
+    arms: tuple[PlanArm, ...]
+    kind: Literal["split"] = "split"
+
+
+@dataclass(frozen=True, slots=True)
+class ExitNode:
+    id: str
+    reason: str
+    kind: Literal["exit"] = "exit"
+
+
+PlanNode = MessageNode | WaitNode | ChooseNode | SplitNode | ExitNode
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is applied: segments are inlined, references resolved, no word left to look up."""
+
+    campaign: str
+    title: str
+    topic: str
+    marketing: bool
+    state: Literal["draft", "live", "ended"]
+    entries: tuple[PlanEntry, ...]
+    audience: Condition
+    """Who is taken in, the campaign's own exclusions already subtracted."""
+    nodes: tuple[PlanNode, ...]
+    exit_on: tuple[Condition, ...] = ()
+    exits_on_goal: bool = False
+    goal: Goal | None = None
+    holdout: Share = 0
+    """The campaign's own control group."""
+    global_holdout: bool = True
+    """False: `holdout: {none: …}`, or a transactional topic."""
+    verdict: Verdict = DEFAULT_VERDICT
+    starts: datetime | None = None
+    ends: datetime | None = None
+    priority: int = 50
+    sender: str | None = None
+    owner: str | None = None
+    was: str | None = None
+    step_was: tuple[tuple[str, str], ...] = ()
+    """(step id, the id it had before)."""
+
+    @property
+    def first(self) -> str | None:
+        """The step at which everybody starts."""
+        return self.nodes[0].id if self.nodes else None
+
+    def node(self, step_id: str) -> PlanNode:
+        """The node of a step; raises KeyError for an id that this plan does not have."""
+        return _index(self)[step_id]
+
+    @property
+    def messages(self) -> tuple[MessageNode, ...]:
+        return tuple(n for n in self.nodes if isinstance(n, MessageNode))
+
+
+@cache
+def _index(plan: Plan) -> Mapping[str, PlanNode]:
+    return {n.id: n for n in plan.nodes}
+
+
+def arms_of(node: MessageNode) -> tuple[str, ...]:
+    """The variants that a message is sent in; one empty name where there is no test."""
+    return node.test.variants if node.test else ("",)
+
+
+def experiment_name(campaign: str, step_id: str) -> str:
+    """The name under which a test or split is hashed and registered."""
+    return f"{campaign}/{step_id}"
