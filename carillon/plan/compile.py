@@ -12,6 +12,8 @@ from enum import Enum
 from functools import cache
 from typing import Any, assert_never
 
+from pydantic import TypeAdapter
+
 from carillon.definition.conditions import All, AnyOf, Condition, InSegment, Not
 from carillon.definition.model import (
     Campaign,
@@ -234,22 +236,30 @@ def _start(nodes: list[PlanNode], following: str | None) -> str | None:
 
 
 @cache
-def _adapter(kind: Any) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
+def _plan_adapter() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)
 
 
-def to_json(value: Plan | Rules) -> str:
+@cache
+def _rules_adapter() -> TypeAdapter[Rules]:
+    return TypeAdapter(Rules)
+
+
+def plan_to_json(plan: Plan) -> str:
     """As the store keeps it."""
-    return str(_adapter(type(value)).dump_json(value), "utf-8")
+    return _plan_adapter().dump_json(plan).decode()
 
 
 def plan_from_json(text: str) -> Plan:
-    """What `to_json` wrote; raises ValueError for anything else."""
-    return _adapter(Plan).validate_json(text)  # type: ignore[no-any-return]
+    """What `plan_to_json` wrote; raises ValueError for anything else."""
+    return _plan_adapter().validate_json(text)
+
+
+def rules_to_json(rules: Rules) -> str:
+    """As the store keeps them."""
+    return _rules_adapter().dump_json(rules).decode()
 
 
 def rules_from_json(text: str) -> Rules:
-    """What `to_json` wrote; raises ValueError for anything else."""
-    return _adapter(Rules).validate_json(text)  # type: ignore[no-any-return]
+    """What `rules_to_json` wrote; raises ValueError for anything else."""
+    return _rules_adapter().validate_json(text)

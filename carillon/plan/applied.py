@@ -1,0 +1,107 @@
+"""What stands in the store: an applied campaign with every version that people are on, and the house rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.kernel.clock import Micros
+from carillon.plan.compile import plan_from_json, rules_from_json
+from carillon.plan.model import MessageNode, Plan
+from carillon.plan.rules import Rules
+from carillon.store import tables as t
+
+RULES = "rules"
+"""The name in `core.setting` under which the house rules stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One campaign as applied. `versions` holds the live plan and each older one that somebody is still under way on."""
+
+    id: int
+    name: str
+    wanted_state: str
+    operator_state: str
+    hold_reason: str | None
+    first_applied_at: Micros
+    live_version: int
+    meaning: str
+    planned_audience: int | None
+    versions: Mapping[int, Plan]
+    nodes: Mapping[str, int]
+    """Step id → node id, of all versions."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that new people enter on."""
+        return self.versions[self.live_version]
+
+    @property
+    def is_running(self) -> bool:
+        """Nobody has stopped, paused or held it; an ended campaign still serves those under way."""
+        return self.operator_state == "running" and self.hold_reason is None and self.wanted_state != "draft"
+
+    def message_node_ids(self, message: str) -> tuple[int, ...]:
+        """The nodes, over all versions, whose step sends this message."""
+        return tuple(
+            {
+                self.nodes[n.id]
+                for plan in self.versions.values()
+                for n in plan.nodes
+                if isinstance(n, MessageNode) and n.message == message
+            }
+        )
+
+
+def load_rules(connection: Connection) -> Rules:
+    """The house rules last applied; raises LookupError where nothing was ever applied."""
+    text = connection.scalar(sa.select(t.setting.c.value).where(t.setting.c.name == RULES))
+    if text is None:
+        raise LookupError("nothing has been applied to this store yet: run `carillon apply --all`")
+    return rules_from_json(text)
+
+
+def load_campaign(connection: Connection, name: str) -> Applied:
+    """The applied campaign of this name; raises LookupError where it was never applied."""
+    row = connection.execute(sa.select(t.campaign).where(t.campaign.c.name == name)).one_or_none()
+    if row is None or row.live_version is None:
+        raise LookupError(f'campaign "{name}" has not been applied: run `carillon apply {name}`')
+    under_way = (
+        sa.select(t.enrolment.c.version_id)
+        .where(t.enrolment.c.campaign_id == row.id, t.enrolment.c.state == "live")
+        .distinct()
+    )
+    versions = connection.execute(
+        sa.select(t.version).where(
+            t.version.c.campaign_id == row.id,
+            sa.or_(t.version.c.id == row.live_version, t.version.c.id.in_(under_way)),
+        )
+    ).all()
+    live = next(v for v in versions if v.id == row.live_version)
+    nodes = connection.execute(sa.select(t.node.c.step_id, t.node.c.id).where(t.node.c.campaign_id == row.id)).all()
+    return Applied(
+        id=row.id,
+        name=row.name,
+        wanted_state=row.wanted_state,
+        operator_state=row.operator_state,
+        hold_reason=row.hold_reason,
+        first_applied_at=row.first_applied_at,
+        live_version=row.live_version,
+        meaning=live.meaning,
+        planned_audience=live.planned_audience,
+        versions={v.id: plan_from_json(v.plan_json) for v in versions},
+        nodes=dict((step, node) for step, node in nodes),
+    )
+
+
+def applied_names(connection: Connection) -> tuple[str, ...]:
+    """The names of all applied campaigns, in the order of their names."""
+    return tuple(
+        connection.scalars(
+            sa.select(t.campaign.c.name).where(t.campaign.c.live_version.is_not(None)).order_by(t.campaign.c.name)
+        )
+    )
