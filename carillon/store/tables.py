@@ -306,8 +306,12 @@ class Event(SQLModel, table=True):
     __table_args__ = _part(
         "events",
         Index("ix_event_contact", "contact_id", "kind", "occurred_at"),
+        Index(
+            "ix_event_orphan", "orphan_key",
+            sqlite_where=text("orphan_key IS NOT NULL"), postgresql_where=text("orphan_key IS NOT NULL"),
+        ),
         rowid=False,
-    )
+    )  # fmt: skip
     occurred_at: int = _key()
     hash64: int = _key()
     kind: str = _text()

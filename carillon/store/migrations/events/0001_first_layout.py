@@ -61,6 +61,15 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_event_contact", "event", ["contact_id", "kind", "occurred_at"], unique=False, schema="events")
+    op.create_index(
+        "ix_event_orphan",
+        "event",
+        ["orphan_key"],
+        unique=False,
+        schema="events",
+        sqlite_where=sa.text("orphan_key IS NOT NULL"),
+        postgresql_where=sa.text("orphan_key IS NOT NULL"),
+    )
     op.create_table(
         "intake",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),

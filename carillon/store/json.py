@@ -1,0 +1,168 @@
+"""Reading `contact.attrs` and `event.props` in SQL, with the same words on both stores.
+
+How a declared type stands in the JSON: `word email phone country language one_of` text · `number` a number · `money`
+integer cents · `flag` true or false · `date` text `YYYY-MM-DD` · `instant` microseconds UTC · `list` an array of texts,
+a list of things an array of objects. What is missing, null or of another type reads as NULL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+Document = sa.ColumnElement[Any]
+Path = tuple[str, ...]
+
+_names = count()
+
+
+class _At(FunctionElement[Any]):
+    """A value of one kind at a path of a document; `path` is spelt into the SQL, because indexes and planners see it."""
+
+    inherit_cache = False
+    kind = ""
+
+    def __init__(self, document: Document, path: Path, type_: Any) -> None:
+        super().__init__(document)
+        self.path = path
+        self.type = type_
+
+    def _sql(self, compiler: Any, **kw: Any) -> tuple[str, str]:
+        text = _sqlite_path(self.path) if compiler.dialect.name == "sqlite" else _postgresql_path(self.path)
+        return compiler.process(self.clauses, **kw), compiler.render_literal_value(text, sa.String())
+
+
+class _TextAt(_At):
+    name = "text_at"
+
+
+class _NumberAt(_At):
+    name = "number_at"
+
+
+class _FlagAt(_At):
+    name = "flag_at"
+
+
+class _HasAt(_At):
+    name = "has_at"
+
+
+class _Things(_At):
+    name = "things"
+
+
+def text_at(document: Document, path: Path) -> sa.ColumnElement[Any]:
+    """The text at the path."""
+    return _TextAt(document, path, sa.String())
+
+
+def number_at(document: Document, path: Path) -> sa.ColumnElement[Any]:
+    """The number at the path, as a double: compare with it, but add money up with `integer_at`."""
+    return _NumberAt(document, path, sa.Float())
+
+
+def integer_at(document: Document, path: Path) -> sa.ColumnElement[Any]:
+    """The whole number at the path (cents, microseconds)."""
+    return sa.cast(_NumberAt(document, path, sa.Float()), sa.BigInteger())
+
+
+def flag_at(document: Document, path: Path) -> sa.ColumnElement[Any]:
+    """1 or 0 for true and false at the path."""
+    return _FlagAt(document, path, sa.Integer())
+
+
+def has_at(document: Document, path: Path) -> sa.ColumnElement[bool]:
+    """Does something other than null stand at the path? Never NULL itself."""
+    return _HasAt(document, path, sa.Boolean())
+
+
+def any_thing(
+    document: Document, path: Path, holds: Callable[[Document], sa.ColumnElement[bool]]
+) -> sa.ColumnElement[bool]:
+    """Does one line of the list at the path fulfil `holds`, which reads the line as a document of its own?"""
+    line = _Things(document, path, sa.String()).table_valued("value", name=f"thing_{next(_names) % 64}")
+    return sa.exists(sa.select(sa.literal(1)).select_from(line).where(holds(line.c.value)))
+
+
+def any_text(
+    document: Document, path: Path, holds: Callable[[sa.ColumnElement[Any]], sa.ColumnElement[bool]]
+) -> sa.ColumnElement[bool]:
+    """Does one text of the list at the path fulfil `holds`?"""
+    return any_thing(document, path, lambda value: holds(_TextAt(value, (), sa.String())))
+
+
+def _sqlite_path(path: Path) -> str:
+    return "$" + "".join(f'."{name}"' for name in path)
+
+
+def _postgresql_path(path: Path) -> str:
+    return "{" + ",".join(orjson.dumps(name).decode() for name in path) + "}"
+
+
+@compiles(_TextAt, "sqlite")
+def _text_on_sqlite(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    if not element.path:  # a line of json_each: its texts are no JSON any more
+        return f"CASE WHEN typeof({document}) = 'text' THEN {document} END"
+    return f"CASE json_type({document}, {path}) WHEN 'text' THEN json_extract({document}, {path}) END"
+
+
+@compiles(_TextAt, "postgresql")
+def _text_on_postgresql(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    return f"CASE jsonb_typeof({document} #> {path}) WHEN 'string' THEN {document} #>> {path} END"
+
+
+@compiles(_NumberAt, "sqlite")
+def _number_on_sqlite(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    return f"CASE WHEN json_type({document}, {path}) IN ('integer', 'real') THEN json_extract({document}, {path}) END"
+
+
+@compiles(_NumberAt, "postgresql")
+def _number_on_postgresql(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    return f"CASE jsonb_typeof({document} #> {path}) WHEN 'number' THEN ({document} #>> {path})::double precision END"
+
+
+@compiles(_FlagAt, "sqlite")
+def _flag_on_sqlite(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    return f"CASE json_type({document}, {path}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END"
+
+
+@compiles(_FlagAt, "postgresql")
+def _flag_on_postgresql(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    return f"CASE WHEN jsonb_typeof({document} #> {path}) = 'boolean' THEN ({document} #>> {path})::boolean::int END"
+
+
+@compiles(_HasAt, "sqlite")
+def _has_on_sqlite(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    return f"(coalesce(json_type({document}, {path}), 'null') <> 'null')"
+
+
+@compiles(_HasAt, "postgresql")
+def _has_on_postgresql(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    return f"(coalesce(jsonb_typeof({document} #> {path}), 'null') <> 'null')"
+
+
+@compiles(_Things, "sqlite")
+def _things_on_sqlite(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    return f"json_each(CASE json_type({document}, {path}) WHEN 'array' THEN json_extract({document}, {path}) END)"
+
+
+@compiles(_Things, "postgresql")
+def _things_on_postgresql(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    return f"jsonb_array_elements(CASE jsonb_typeof({document} #> {path}) WHEN 'array' THEN {document} #> {path} END)"
