@@ -13,7 +13,7 @@ from datetime import datetime, time
 from decimal import Decimal
 from typing import Literal
 
-from carillon.definition.conditions import EVERYONE, Condition, FieldType, Where
+from carillon.definition.conditions import EVERYONE, Condition, FieldType, Same, Where
 from carillon.kernel.channels import Channel
 from carillon.kernel.durations import Span
 
@@ -383,8 +383,7 @@ class Goal:
     value: str | None = None
     """The property whose money counts."""
     where: Where = ()
-    same: tuple[tuple[str, str], ...] = ()
-    """(the event's property, the trigger's): both must be equal."""
+    same: tuple[Same, ...] = ()
     from_step: str | None = None
 
 
