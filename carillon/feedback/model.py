@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -54,3 +55,28 @@ class Feedback:
     user_agent: str = ""
     ip: str = ""
     raw: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """A provider's call as it arrived: signatures are proved on these bytes and this URL, on nothing re-built."""
+
+    url: str
+    """Our configured public address, then the path and query exactly as they stood in the request line."""
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSource:
+    """One webhook of one provider account, as assembly passes it to the web: `/webhooks/<path>`."""
+
+    path: str
+    verify: Callable[[WebhookRequest], bool]
+    """Whether the provider signed it; False for anything missing or unreadable."""
+    parse: Callable[[WebhookRequest, Micros], Sequence[Feedback]]
+    """The reports of one call, received at an instant; raises ValueError for a body that is none."""
+    answer: str = ""
+    """What the provider wants to read back (Twilio takes an inbound answer for a reply: an empty `<Response/>`)."""
+    answer_type: str = "text/plain; charset=utf-8"

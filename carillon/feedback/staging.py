@@ -1,0 +1,36 @@
+"""Temporary tables of one transaction: the way in which columns from outside and slices of a part meet set statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+
+def stage(connection: Connection, name: str, columns: str) -> None:
+    """An empty temporary table in this transaction; `columns` as in CREATE TABLE, in types both stores know."""
+    if connection.dialect.name == "sqlite":
+        # Made once a connection: each new table would make SQLite prepare all its statements again.
+        connection.exec_driver_sql(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({columns})")
+        connection.exec_driver_sql(f"DELETE FROM temp.{name}")
+    else:
+        connection.exec_driver_sql(f"CREATE TEMP TABLE {name} ({columns}) ON COMMIT DROP")
+
+
+def fill(connection: Connection, name: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Put rows from outside into a staged table, by each store's fastest door."""
+    if connection.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(columns))
+        connection.exec_driver_sql(f"INSERT INTO temp.{name} ({', '.join(columns)}) VALUES ({marks})", list(rows))
+        return
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f"COPY {name} ({', '.join(columns)}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def weigh(connection: Connection, name: str) -> None:
+    """Tell PostgreSQL's planner how large a staged table is; SQLite needs no telling."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"ANALYZE {name}")
