@@ -52,6 +52,8 @@ class Feedback:
     code: str = ""
     reason: str = ""
     url: str = ""
+    link: int | None = None
+    """The link's number in the content, where our own redirect saw the click."""
     user_agent: str = ""
     ip: str = ""
     raw: dict[str, Any] = field(default_factory=dict)
