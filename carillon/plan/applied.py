@@ -105,3 +105,16 @@ def applied_names(connection: Connection) -> tuple[str, ...]:
             sa.select(t.campaign.c.name).where(t.campaign.c.live_version.is_not(None)).order_by(t.campaign.c.name)
         )
     )
+
+
+def campaigns_by_topic(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """Topic → the applied campaigns under it."""
+    rows = connection.execute(
+        sa.select(t.campaign.c.name, t.version.c.plan_json)
+        .join_from(t.campaign, t.version, t.version.c.id == t.campaign.c.live_version)
+        .order_by(t.campaign.c.name)
+    )
+    topics: dict[str, list[str]] = {}
+    for name, text in rows:
+        topics.setdefault(plan_from_json(text).topic, []).append(name)
+    return {topic: tuple(names) for topic, names in topics.items()}

@@ -1,0 +1,303 @@
+"""Stage 7, reserve: one decision for everybody who is due, written as sends in ready batches, or with their reason.
+
+Nobody is reserved before due. The whole workspace is decided in one pass under one lock, best priority first, so that
+no limit across campaigns can be passed by two campaigns at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.definition.model import At, Every
+from carillon.experiment.split import arm_of, even_arms, is_in_sample
+from carillon.journey.ground import Ground
+from carillon.journey.leave import GHOST
+from carillon.kernel.clock import SECOND
+from carillon.plan.model import MessageNode, Plan, arms_of, experiment_name
+from carillon.plan.rules import SenderRule
+from carillon.policy.decide import Question, SkipReason, decisions
+from carillon.store import tables as t
+
+SLICE = 100_000
+"""Enrolments decided in one transaction: bounds the memory of a run and the time others wait for the ledger."""
+
+_PASS_LOCK = 0x43524C4E
+"""PostgreSQL advisory lock of the reserve pass ("CRLN"); on SQLite the ledger's write lock is the same."""
+
+
+@dataclass(slots=True)
+class Reserved:
+    """What one pass decided for one message."""
+
+    step_id: str
+    ready: int = 0
+    ghosts: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def decided(self) -> int:
+        return self.ready + self.ghosts + self.skipped.total()
+
+
+def reserve(
+    grounds: Iterable[Ground], *, max_people: Mapping[str, int], progress: Callable[[int], None] | None = None
+) -> dict[str, list[Reserved]]:
+    """Decide everybody due in these campaigns; returns campaign → what was decided a message.
+
+    `max_people` says how many one request of each connector takes.
+    """
+    done: dict[str, list[Reserved]] = {}
+    for ground in sorted(grounds, key=lambda g: (-g.applied.plan.priority, g.applied.name)):
+        for version_id, plan in ground.applied.versions.items():
+            for node in plan.messages:
+                result = _reserve_node(ground, version_id, plan, node, max_people, progress)
+                if result.decided:
+                    done.setdefault(ground.applied.name, []).append(result)
+    return done
+
+
+def question_of(connection: Connection, ground: Ground, plan: Plan, node: MessageNode) -> Question:
+    """What is asked of people who stand at this message."""
+    node_id = ground.applied.nodes[node.id]
+    nc = t.node_content.c
+    languages = connection.scalars(
+        sa.select(nc.language).where(nc.node_id == node_id, nc.channel == str(node.channel)).distinct()
+    ).all()
+    own_clock = any(isinstance(e, At | Every) and e.zone == "contact" for e in plan.entries)
+    return Question(
+        plan, node, node_id, ground.rules, ground.moment, tuple(sorted(languages)),
+        None if own_clock else ground.rules.timezone,
+    )  # fmt: skip
+
+
+def _reserve_node(
+    ground: Ground,
+    version_id: int,
+    plan: Plan,
+    node: MessageNode,
+    max_people: Mapping[str, int],
+    progress: Callable[[int], None] | None,
+) -> Reserved:
+    result = Reserved(node.id)
+    after = -1
+    while True:
+        with ground.store.write("ledger") as connection:
+            if ground.store.dialect == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PASS_LOCK)))
+            last = _slice_end(connection, ground, version_id, node, after)
+            if last is None:
+                return result
+            before = result.decided
+            _decide_slice(connection, ground, version_id, plan, node, (after, last), max_people, result)
+        after = last
+        if progress is not None:
+            progress(result.decided - before)
+
+
+def _due(ground: Ground, version_id: int, node: MessageNode) -> sa.ColumnElement[bool]:
+    e, node_id = t.enrolment.c, ground.applied.nodes[node.id]
+    has_send = sa.exists().where(t.send.c.node_id == node_id, t.send.c.enrolment_id == e.id)
+    return sa.and_(
+        e.node_id == node_id, e.state == "live", e.due_at <= ground.now, e.campaign_id == ground.applied.id,
+        e.version_id == version_id, sa.not_(has_send),
+    )  # fmt: skip
+
+
+def _slice_end(connection: Connection, ground: Ground, version_id: int, node: MessageNode, after: int) -> int | None:
+    e = t.enrolment.c
+    due = sa.select(e.id).where(_due(ground, version_id, node), e.id > after).order_by(e.id).limit(SLICE)
+    return connection.scalar(sa.select(sa.func.max(due.subquery().c.id)))
+
+
+def _decide_slice(
+    connection: Connection,
+    ground: Ground,
+    version_id: int,
+    plan: Plan,
+    node: MessageNode,
+    span: tuple[int, int],
+    max_people: Mapping[str, int],
+    result: Reserved,
+) -> None:
+    e = t.enrolment.c
+    sender = ground.rules.sender(node.channel, topic=plan.topic, named=plan.sender)
+    if sender is None:
+        raise LookupError(f"{plan.campaign}: workspace.yaml has no sender for {node.channel}")
+    size = max_people.get(sender.connector, 1000)
+    due = sa.select(t.enrolment).where(_due(ground, version_id, node), e.id > span[0], e.id <= span[1]).subquery("due")
+    question = question_of(connection, ground, plan, node)
+    with _temporary(connection, _decision_table()) as decision, _temporary(connection, _fresh_table()) as fresh:
+        _fill(connection, ground, node, decisions(question, due).subquery("decided"), decision)
+        _write_batches(connection, ground, plan, node, sender, size, decision, fresh)
+        _write_sends(connection, ground, node, size, decision, fresh)
+        _watch_ghosts(connection, ground, plan, decision)
+        _tally(connection, decision, result)
+
+
+@contextmanager
+def _temporary(connection: Connection, table: sa.Table) -> Iterator[sa.Table]:
+    table.create(connection)
+    yield table
+    table.drop(connection)
+
+
+def _fresh_table() -> sa.Table:
+    """Which batch was made for which run of people."""
+    return sa.Table(
+        "fresh_batch",
+        sa.MetaData(),
+        sa.Column("batch_id", sa.BigInteger),
+        sa.Column("arm", sa.String),
+        sa.Column("language", sa.String),
+        sa.Column("ordinal", sa.BigInteger),
+        prefixes=["TEMPORARY"],
+    )
+
+
+def _decision_table() -> sa.Table:
+    """The slice's decisions, in memory: both the batches and the sends are written from it."""
+    return sa.Table(
+        "decision",
+        sa.MetaData(),
+        sa.Column("enrolment_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("contact_id", sa.BigInteger),
+        sa.Column("due_at", sa.BigInteger),
+        sa.Column("not_after", sa.BigInteger),
+        sa.Column("arm", sa.String),
+        sa.Column("language", sa.String),
+        sa.Column("reason", sa.String),
+        sa.Column("place", sa.BigInteger),
+        prefixes=["TEMPORARY"],
+    )
+
+
+def _fill(connection: Connection, ground: Ground, node: MessageNode, decided: sa.Subquery, decision: sa.Table) -> None:
+    d = decided.c
+    arm = _arm(ground, node, d)
+    # Who gets nothing has no place in a batch, so the reason partitions first.
+    place = sa.func.row_number().over(partition_by=[d.reason, arm, d.language], order_by=[d.due_at, d.contact_id])
+    rows = sa.select(
+        d.enrolment_id,
+        d.contact_id,
+        d.due_at,
+        d.not_after,
+        arm.label("arm"),
+        d.language,
+        d.reason,
+        place.label("place"),
+    )
+    connection.execute(decision.insert().from_select([c.name for c in decision.c], rows))
+
+
+def _arm(ground: Ground, node: MessageNode, d: Any) -> sa.ColumnElement[Any]:
+    arms = arms_of(node)
+    if len(arms) == 1:
+        return sa.literal(arms[0])
+    experiment = experiment_name(ground.applied.name, node.id)
+    test = node.test
+    if test is None or test.send_leader is None:
+        return arm_of(experiment, even_arms(arms), d.h31)
+    led = sa.select(t.leader.c.arm).where(t.leader.c.experiment == experiment, t.leader.c.wave_id == d.wave_id)
+    split = arm_of(experiment, even_arms(arms), d.h31, wave_id=d.wave_id)
+    in_sample = is_in_sample(experiment, d.wave_id, test.send_leader.sample, d.h31)
+    leader = sa.func.nullif(led.scalar_subquery(), "")
+    return sa.case((in_sample, split), else_=sa.func.coalesce(leader, split))
+
+
+def _write_batches(
+    connection: Connection,
+    ground: Ground,
+    plan: Plan,
+    node: MessageNode,
+    sender: SenderRule,
+    size: int,
+    decision: sa.Table,
+    fresh: sa.Table,
+) -> None:
+    """A ready batch for each arm, language and run of `size` people; `fresh` says which people are whose."""
+    d = decision.c
+    ordinal = ((d.place - 1) // size).label("ordinal")
+    groups = connection.execute(
+        sa.select(
+            d.arm, d.language, ordinal, sa.func.count().label("n"), sa.func.min(d.due_at).label("due_at"),
+            sa.func.min(d.not_after).label("not_after"),
+        )
+        .where(d.reason.is_(None))
+        .group_by(d.arm, d.language, ordinal)
+        .order_by(sa.func.min(d.due_at), d.arm, d.language, ordinal)
+    ).all()  # fmt: skip
+    if not groups:
+        return
+    shared = {
+        "campaign_id": ground.applied.id, "node_id": ground.applied.nodes[node.id], "channel": str(node.channel),
+        "sender": sender.name, "connector": sender.connector, "priority": plan.priority, "decided_at": ground.now,
+    }  # fmt: skip
+    ids = connection.scalars(
+        t.batch.insert().returning(t.batch.c.id, sort_by_parameter_order=True),
+        [
+            shared | {"arm": g.arm, "language": g.language, "n": g.n, "due_at": g.due_at, "not_after": g.not_after}
+            for g in groups
+        ],
+    ).all()
+    connection.execute(
+        fresh.insert(),
+        [
+            {"batch_id": batch_id, "arm": g.arm, "language": g.language, "ordinal": g.ordinal}
+            for batch_id, g in zip(ids, groups, strict=True)
+        ],
+    )
+
+
+def _write_sends(
+    connection: Connection, ground: Ground, node: MessageNode, size: int, decision: sa.Table, fresh: sa.Table
+) -> None:
+    """One row of record each: in its batch, a ghost, or skipped with its reason."""
+    d, f = decision.c, fresh.c
+    is_ghost = d.reason == SkipReason.HOLDOUT.value
+    outcome = sa.case((is_ghost, GHOST), (d.reason.is_not(None), sa.literal("skipped:") + d.reason))
+    mine = sa.and_(d.reason.is_(None), f.arm == d.arm, f.language == d.language, f.ordinal == (d.place - 1) // size)
+    rows = (
+        sa.select(
+            sa.literal(ground.applied.nodes[node.id]).label("node_id"),
+            d.enrolment_id,
+            d.contact_id,
+            d.arm,
+            sa.literal(str(node.channel)).label("channel"),
+            sa.case((is_ghost, 1), else_=0).label("ghost"),
+            d.due_at,
+            sa.literal(ground.now, sa.BigInteger()).label("decided_at"),
+            f.batch_id,
+            outcome.label("outcome"),
+        )
+        .join_from(decision, fresh, mine, isouter=True)
+        .order_by(d.enrolment_id)
+    )
+    connection.execute(t.send.insert().from_select([c.name for c in rows.selected_columns], rows))
+
+
+def _watch_ghosts(connection: Connection, ground: Ground, plan: Plan, decision: sa.Table) -> None:
+    """A held person stays at the ghost until the goal's window closes; without a goal there is nothing to wait for."""
+    e, d = t.enrolment.c, decision.c
+    ends_at: sa.ColumnElement[Any] = sa.literal(ground.now, sa.BigInteger())
+    if plan.goal is not None:
+        ends_at = e.entered_at + plan.goal.within.seconds * SECOND
+    ghosts = sa.select(d.enrolment_id).where(d.reason == SkipReason.HOLDOUT.value)
+    connection.execute(t.enrolment.update().where(e.id.in_(ghosts)).values(due_at=ends_at))
+
+
+def _tally(connection: Connection, decision: sa.Table, result: Reserved) -> None:
+    d = decision.c
+    for reason, n in connection.execute(sa.select(d.reason, sa.func.count()).group_by(d.reason)):
+        if reason is None:
+            result.ready += n
+        elif reason == SkipReason.HOLDOUT:
+            result.ghosts += n
+        else:
+            result.skipped[reason] += n

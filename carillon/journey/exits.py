@@ -1,0 +1,105 @@
+"""Stage 2, exit: who fulfils an exit condition or the goal leaves at once, wherever they stand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.audience.evaluate import where
+from carillon.audience.moment import of_enrolment
+from carillon.audience.select import depends_on
+from carillon.definition.conditions import Condition, HasEvent
+from carillon.journey import cursor
+from carillon.journey.ground import Ground
+from carillon.plan.model import Plan
+from carillon.store import tables as t
+from carillon.store.engine import rowcount
+
+GOAL = "goal"
+
+
+def exits(ground: Ground) -> Counter[str]:
+    """End the enrolments of all who were signalled and now fulfil an exit condition; returns exit code → people.
+
+    Only contacts named by signals since the last look are asked: an exit condition cannot come true without one.
+    What time alone can make true is asked when a message falls due.
+    """
+    gone: Counter[str] = Counter()
+    with ground.store.write("ledger") as connection:
+        consumer = f"exit:{ground.applied.id}"
+        low, high = cursor.span(connection, consumer)
+        if low == high:
+            return gone
+        for version_id, plan in ground.applied.versions.items():
+            for code, condition in exit_conditions(plan):
+                gone[code] += _end(connection, ground, version_id, code, condition, low, high)
+        if gone.total():
+            _drop_ready_sends(connection, ground)
+        cursor.advance(connection, consumer, high)
+    return gone
+
+
+def exit_conditions(plan: Plan) -> Iterator[tuple[str, Condition]]:
+    """(exit code, condition) in the order they are asked; events are counted from entry."""
+    if plan.exits_on_goal and plan.goal is not None:
+        yield GOAL, goal_condition(plan)
+    for condition in plan.exit_on:
+        yield exit_code(condition), _since_entry(condition)
+
+
+def goal_condition(plan: Plan) -> Condition:
+    """The goal as a condition: its event has happened since entry."""
+    assert plan.goal is not None
+    return HasEvent(plan.goal.event, since="entry", where=plan.goal.where, same=plan.goal.same)
+
+
+def exit_code(condition: Condition) -> str:
+    """The word under which such exits are counted."""
+    return condition.event if isinstance(condition, HasEvent) else condition.kind
+
+
+def _since_entry(condition: Condition) -> Condition:
+    if isinstance(condition, HasEvent) and condition.since is None:
+        return replace(condition, since="entry")
+    return condition
+
+
+def _end(
+    connection: Connection, ground: Ground, version_id: int, code: str, condition: Condition, low: int, high: int
+) -> int:
+    e, signal = t.enrolment.c, t.signal.c
+    signalled = sa.select(signal.contact_id).where(signal.id > low, signal.id <= high, signal.contact_id.is_not(None))
+    events = depends_on(condition).events
+    if events:
+        signalled = signalled.where(sa.or_(signal.kind != "event", signal.subject.in_(sorted(events))))
+    leaving = (
+        sa.select(e.id)
+        .join_from(t.enrolment, t.contact, t.contact.c.id == e.contact_id)
+        .join(t.standing, t.standing.c.contact_id == e.contact_id)
+        .where(e.campaign_id == ground.applied.id, e.version_id == version_id, e.state == "live")
+        .where(e.contact_id.in_(signalled))
+        .where(where(condition, of_enrolment(contact=t.contact, standing=t.standing), ground.moment))
+    )
+    return rowcount(
+        connection.execute(
+            t.enrolment.update()
+            .where(e.id.in_(leaving))
+            .values(state="done", exit_code=code, ended_at=ground.now, due_at=None)
+        )
+    )
+
+
+def _drop_ready_sends(connection: Connection, ground: Ground) -> None:
+    """What is reserved and not yet claimed will not be handed over; the claim asks the same once more."""
+    e, s, b = t.enrolment.c, t.send.c, t.batch.c
+    ready = sa.select(b.id).where(b.campaign_id == ground.applied.id, b.state == "ready")
+    gone = sa.select(e.id).where(e.campaign_id == ground.applied.id, e.state == "done", e.ended_at == ground.now)
+    connection.execute(
+        t.send.update()
+        .where(s.batch_id.in_(ready), s.outcome.is_(None), s.enrolment_id.in_(gone))
+        .values(outcome="exited")
+    )

@@ -1,0 +1,50 @@
+"""What every stage stands on: the applied campaign, the house rules and the instant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from carillon.audience.moment import Moment
+from carillon.kernel.clock import Micros
+from carillon.plan.applied import Applied, campaigns_by_topic, load_campaign, load_rules
+from carillon.plan.rules import Rules
+from carillon.policy.permissions import HousePermissions
+from carillon.store.engine import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """One campaign at one instant of campaign time."""
+
+    store: Store
+    applied: Applied
+    rules: Rules
+    now: Micros
+    topics: Mapping[str, tuple[str, ...]]
+    """Topic → the campaigns under it."""
+
+    @property
+    def moment(self) -> Moment:
+        """The words and the instant that this campaign's conditions are asked with."""
+        steps: dict[str, list[str]] = {}
+        for node in (n for plan in self.applied.versions.values() for n in plan.messages):
+            steps.setdefault(node.message, []).append(node.id)
+        return Moment(
+            now=self.now,
+            dialect=self.store.dialect,
+            timezone=self.rules.timezone,
+            campaign=self.applied.name,
+            topic=self.applied.plan.topic,
+            messages={message: tuple(dict.fromkeys(ids)) for message, ids in steps.items()},
+            topics=self.topics,
+            permissions=HousePermissions(self.rules),
+        )
+
+
+def load_ground(store: Store, campaign: str, now: Micros) -> Ground:
+    """The ground of an applied campaign; raises LookupError where it was never applied."""
+    with store.read() as connection:
+        return Ground(
+            store, load_campaign(connection, campaign), load_rules(connection), now, campaigns_by_topic(connection)
+        )

@@ -1,0 +1,70 @@
+"""Stage 3, leave: who stands at a message whose send is final goes on, counted from the hand-over or the decision."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.journey.ground import Ground
+from carillon.journey.move import write_moves
+from carillon.journey.stand import Arriving, stand_at
+from carillon.plan.model import MessageNode, Plan
+from carillon.store import tables as t
+from carillon.store.engine import rowcount
+
+HELD = "held"
+"""The exit code of the holdout: withheld at the first message, watched until the goal's window closed."""
+
+FINAL_BATCH_STATES = ("accepted", "unsure", "closed")
+GHOST = "ghost"
+
+
+def leave(ground: Ground) -> Counter[str]:
+    """Move on everybody whose send is final; returns step id → people who left it."""
+    left: Counter[str] = Counter()
+    for version_id, plan in ground.applied.versions.items():
+        for node in plan.messages:
+            with ground.store.write("ledger") as connection:
+                n = _leave_node(connection, ground, version_id, plan, node)
+                n += _end_ghosts(connection, ground, version_id, ground.applied.nodes[node.id])
+            if n:
+                left[node.id] += n
+    return left
+
+
+def _leave_node(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: MessageNode) -> int:
+    e, s, b = t.enrolment.c, t.send.c, t.batch.c
+    node_id = ground.applied.nodes[node.id]
+    arrived = sa.case((s.outcome.like("skipped:%"), s.decided_at), else_=sa.func.coalesce(b.claimed_at, s.decided_at))
+    zone, h31 = t.standing.c.zone, t.standing.c.h31
+    stand = stand_at(ground, plan, node.next, Arriving(arrived, zone, h31, e.wave_id))
+    moves = (
+        sa.select(
+            e.id.label("enrolment_id"),
+            stand.node_id.label("node_id"),
+            arrived.label("arrived_at"),
+            stand.due_at.label("due_at"),
+            stand.exit_code.label("exit_code"),
+        )
+        .join_from(t.enrolment, t.send, sa.and_(s.node_id == node_id, s.enrolment_id == e.id))
+        .join(t.standing, t.standing.c.contact_id == e.contact_id)
+        .outerjoin(t.batch, b.id == s.batch_id)
+        .where(e.node_id == node_id, e.state == "live", e.campaign_id == ground.applied.id, e.version_id == version_id)
+        .where(sa.or_(s.outcome != GHOST, sa.and_(s.outcome.is_(None), b.state.in_(FINAL_BATCH_STATES))))
+    )
+    return write_moves(connection, moves)
+
+
+def _end_ghosts(connection: Connection, ground: Ground, version_id: int, node_id: int) -> int:
+    e, s = t.enrolment.c, t.send.c
+    ghosts = sa.select(s.enrolment_id).where(s.node_id == node_id, s.outcome == GHOST)
+    return rowcount(
+        connection.execute(
+            t.enrolment.update()
+            .where(e.node_id == node_id, e.state == "live", e.due_at <= ground.now)
+            .where(e.campaign_id == ground.applied.id, e.version_id == version_id, e.id.in_(ghosts))
+            .values(state="done", exit_code=HELD, ended_at=e.due_at, node_id=None, due_at=None)
+        )
+    )

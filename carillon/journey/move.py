@@ -1,0 +1,202 @@
+"""Stage 5, move: waits that are over, forks and exits, in the plan's order, so that one pass takes everybody on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.audience.evaluate import where
+from carillon.audience.moment import of_enrolment
+from carillon.definition.model import WaitUntil
+from carillon.experiment.split import arm_of
+from carillon.journey.ground import Ground
+from carillon.journey.stand import Arriving, stand_at, stand_by_branch
+from carillon.plan.model import (
+    ChooseNode,
+    ExitNode,
+    MessageNode,
+    Plan,
+    PlanNode,
+    SplitNode,
+    WaitNode,
+    experiment_name,
+)
+from carillon.store import tables as t
+from carillon.store.engine import rowcount
+
+OTHERWISE = "otherwise"
+DATE_PAST = "date_past"
+"""The exit code of those who arrive at `wait: {until: …, if_past: exit}` too late."""
+
+
+def move(ground: Ground) -> Counter[str]:
+    """Take everybody on whose wait is over or who stands at a fork; returns step id → people moved."""
+    moved: Counter[str] = Counter()
+    for version_id, plan in ground.applied.versions.items():
+        with ground.store.read() as connection:
+            occupied = _occupied(connection, ground, version_id)
+        for node in plan.nodes:
+            if isinstance(node, MessageNode) or ground.applied.nodes[node.id] not in occupied:
+                continue
+            with ground.store.write("ledger") as connection:
+                n = _move_node(connection, ground, version_id, plan, node)
+            if n:
+                moved[node.id] += n
+                occupied |= {ground.applied.nodes[s] for s in _following(node) if s is not None}
+    return moved
+
+
+def _occupied(connection: Connection, ground: Ground, version_id: int) -> set[int]:
+    e = t.enrolment.c
+    return set(
+        connection.scalars(
+            sa.select(e.node_id)
+            .where(e.campaign_id == ground.applied.id, e.version_id == version_id, e.state == "live")
+            .where(e.due_at <= ground.now)
+            .distinct()
+        )
+    )
+
+
+def _following(node: PlanNode) -> tuple[str | None, ...]:
+    match node:
+        case MessageNode() | WaitNode():
+            return (node.next,)
+        case ChooseNode():
+            return (*(b.next for b in node.branches), node.otherwise)
+        case SplitNode():
+            return tuple(a.next for a in node.arms)
+        case ExitNode():
+            return ()
+        case _:
+            assert_never(node)
+
+
+def _move_node(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: PlanNode) -> int:
+    match node:
+        case WaitNode():
+            return _end_waits(connection, ground, version_id, plan, node)
+        case ChooseNode():
+            branch = _branch_of_choose(ground, node)
+            targets = [*((b.name, b.next) for b in node.branches), (OTHERWISE, node.otherwise)]
+            return _fork(connection, ground, version_id, plan, node, branch, targets)
+        case SplitNode():
+            arms = [(a.name, a.share) for a in node.arms]
+            branch = arm_of(experiment_name(ground.applied.name, node.id), arms, t.standing.c.h31)
+            return _fork(connection, ground, version_id, plan, node, branch, [(a.name, a.next) for a in node.arms])
+        case ExitNode():
+            return _exit(connection, ground, version_id, node)
+        case MessageNode():
+            return 0
+        case _:
+            assert_never(node)
+
+
+def _due_here(ground: Ground, version_id: int, node_id: int) -> sa.ColumnElement[bool]:
+    e = t.enrolment.c
+    return sa.and_(
+        e.node_id == node_id, e.state == "live", e.due_at <= ground.now,
+        e.campaign_id == ground.applied.id, e.version_id == version_id,
+    )  # fmt: skip
+
+
+def _end_waits(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: WaitNode) -> int:
+    e, s = t.enrolment.c, t.standing.c
+    # Who arrives behind an instant goes on at once: a wait never takes anybody back in time.
+    over = sa.case((e.due_at > e.arrived_at, e.due_at), else_=e.arrived_at)
+    stand = stand_at(ground, plan, node.next, Arriving(over, s.zone, s.h31, e.wave_id))
+    exit_code: Any = stand.exit_code
+    if isinstance(node.rule, WaitUntil) and node.rule.if_past == "exit":
+        exit_code = sa.case((e.due_at < e.arrived_at, DATE_PAST), else_=stand.exit_code)
+    moves = (
+        sa.select(
+            e.id.label("enrolment_id"),
+            stand.node_id.label("node_id"),
+            over.label("arrived_at"),
+            stand.due_at.label("due_at"),
+            exit_code.label("exit_code"),
+        )
+        .join_from(t.enrolment, t.standing, s.contact_id == e.contact_id)
+        .where(_due_here(ground, version_id, ground.applied.nodes[node.id]))
+    )
+    return write_moves(connection, moves)
+
+
+def _branch_of_choose(ground: Ground, node: ChooseNode) -> sa.ColumnElement[Any]:
+    subject, moment = of_enrolment(contact=t.contact, standing=t.standing), ground.moment
+    return sa.case(*((where(b.condition, subject, moment), b.name) for b in node.branches), else_=OTHERWISE)
+
+
+def _fork(
+    connection: Connection,
+    ground: Ground,
+    version_id: int,
+    plan: Plan,
+    node: ChooseNode | SplitNode,
+    branch: sa.ColumnElement[Any],
+    targets: Sequence[tuple[str, str | None]],
+) -> int:
+    """Write down who takes which branch, then move everybody along what is written: repeating it changes nothing."""
+    e, s, p = t.enrolment.c, t.standing.c, t.passage.c
+    node_id = ground.applied.nodes[node.id]
+    here = _due_here(ground, version_id, node_id)
+    taken = (
+        sa.select(sa.literal(node_id, sa.BigInteger()), e.id, branch, e.due_at)
+        .join_from(t.enrolment, t.standing, s.contact_id == e.contact_id)
+        .join(t.contact, t.contact.c.id == e.contact_id)
+        .where(here)
+    )
+    connection.execute(t.passage.insert().from_select(["node_id", "enrolment_id", "branch", "at"], taken))
+    stand = stand_by_branch(ground, plan, p.branch, targets, Arriving(e.due_at, s.zone, s.h31, e.wave_id))
+    moves = (
+        sa.select(
+            e.id.label("enrolment_id"),
+            stand.node_id.label("node_id"),
+            e.due_at.label("arrived_at"),
+            stand.due_at.label("due_at"),
+            stand.exit_code.label("exit_code"),
+        )
+        .join_from(t.enrolment, t.standing, s.contact_id == e.contact_id)
+        .join(t.passage, sa.and_(p.node_id == node_id, p.enrolment_id == e.id))
+        .where(here)
+    )
+    return write_moves(connection, moves)
+
+
+def _exit(connection: Connection, ground: Ground, version_id: int, node: ExitNode) -> int:
+    e = t.enrolment.c
+    node_id = ground.applied.nodes[node.id]
+    here = _due_here(ground, version_id, node_id)
+    leaving = sa.select(sa.literal(node_id, sa.BigInteger()), e.id, sa.literal("exit"), e.due_at).where(here)
+    connection.execute(t.passage.insert().from_select(["node_id", "enrolment_id", "branch", "at"], leaving))
+    return rowcount(
+        connection.execute(
+            t.enrolment.update()
+            .where(here)
+            .values(node_id=None, due_at=None, state="done", exit_code=node.reason, ended_at=e.due_at)
+        )
+    )
+
+
+def write_moves(connection: Connection, moves: sa.Select[Any]) -> int:
+    """Carry out a Select of (enrolment_id, node_id, arrived_at, due_at, exit_code); returns how many it moved."""
+    m = moves.subquery("moves")
+    is_over = m.c.exit_code.is_not(None)
+    return rowcount(
+        connection.execute(
+            t.enrolment.update()
+            .where(t.enrolment.c.id == m.c.enrolment_id)
+            .values(
+                node_id=sa.case((is_over, None), else_=m.c.node_id),
+                arrived_at=m.c.arrived_at,
+                due_at=sa.case((is_over, None), else_=m.c.due_at),
+                state=sa.case((is_over, "done"), else_="live"),
+                exit_code=m.c.exit_code,
+                ended_at=sa.case((is_over, m.c.arrived_at)),
+            )
+        )
+    )

@@ -1,0 +1,97 @@
+"""Where an arrival leads: the node a person stands at next, and when something is due there.
+
+Arrival is always the instant of the previous node, never the run's: a late run moves nobody's waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import sqlalchemy as sa
+
+from carillon.definition.model import WEEKDAYS, Wait, WaitDays, WaitUntil, WaitUntilDay
+from carillon.experiment.split import is_in_sample
+from carillon.journey.ground import Ground
+from carillon.kernel.clock import SECOND
+from carillon.plan.model import ChooseNode, ExitNode, MessageNode, Plan, SplitNode, WaitNode, experiment_name
+from carillon.store import localtime
+
+FINISHED = "finished"
+"""The exit code of those who reach the end of the journey: they left, but nothing made them leave."""
+
+Column = sa.ColumnElement[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """The columns that a due instant may depend on."""
+
+    at: Column
+    zone: Column
+    h31: Column
+    wave_id: Column
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Columns of the new position; `exit_code` is NULL for those who stay under way."""
+
+    node_id: Column
+    due_at: Column
+    exit_code: Column
+
+
+def stand_at(ground: Ground, plan: Plan, step_id: str | None, arriving: Arriving) -> Stand:
+    """The position of people who arrive at a step now; None is the end."""
+    nothing = sa.cast(sa.null(), sa.BigInteger())
+    if step_id is None:
+        return Stand(nothing, nothing, sa.literal(FINISHED))
+    due = _due(ground, plan, step_id, arriving)
+    return Stand(sa.literal(ground.applied.nodes[step_id], sa.BigInteger()), due, sa.cast(sa.null(), sa.String()))
+
+
+def stand_by_branch(
+    ground: Ground, plan: Plan, branch: Column, targets: Sequence[tuple[str, str | None]], arriving: Arriving
+) -> Stand:
+    """The position of people who took one of several branches."""
+    stands = [(branch == name, stand_at(ground, plan, target, arriving)) for name, target in targets]
+
+    def pick(part: str) -> Column:
+        return sa.case(*((is_taken, getattr(stand, part)) for is_taken, stand in stands))
+
+    return Stand(pick("node_id"), pick("due_at"), pick("exit_code"))
+
+
+def _due(ground: Ground, plan: Plan, step_id: str, arriving: Arriving) -> Column:
+    node = plan.node(step_id)
+    match node:
+        case MessageNode(test=test) if test is not None and test.send_leader is not None:
+            # The rest waits for the leader: no instant yet.
+            sample = is_in_sample(
+                experiment_name(ground.applied.name, step_id), arriving.wave_id, test.send_leader.sample, arriving.h31
+            )
+            return sa.case((sample, arriving.at))
+        case MessageNode() | ChooseNode() | SplitNode() | ExitNode():
+            return arriving.at
+        case WaitNode(rule=rule):
+            return _end_of_wait(rule, arriving)
+        case _:
+            assert_never(node)
+
+
+def _end_of_wait(rule: Wait | WaitDays | WaitUntilDay | WaitUntil, arriving: Arriving) -> Column:
+    match rule:
+        case Wait(span=span):
+            if span.months:
+                return localtime.add_months(arriving.zone, arriving.at, span.months)
+            return arriving.at + span.seconds * SECOND
+        case WaitDays(days=days, at=at):
+            return localtime.days_at(arriving.zone, arriving.at, days, at)
+        case WaitUntilDay(day=day, at=at):
+            return localtime.next_weekday_at(arriving.zone, arriving.at, [WEEKDAYS.index(day)], at)
+        case WaitUntil(at=local):
+            return localtime.at_local(arriving.zone, local)
+        case _:
+            assert_never(rule)

@@ -1,0 +1,34 @@
+"""Which permission a message needs, by the house rules: the bridge from topics to the columns of `standing`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from carillon.consent.expressions import allowed_sql, closed_sql
+from carillon.consent.permissions import ConsentKind
+from carillon.kernel.channels import Channel
+from carillon.plan.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class HousePermissions:
+    """How `reachable`, `consent` and the policy read a row of `standing` under these rules."""
+
+    rules: Rules
+
+    def kind(self, topic: str, channel: str) -> ConsentKind:
+        """What a yes must be: a transactional topic needs none, a channel that the topic does not name is closed."""
+        rule = self.rules.topics[topic]
+        if not rule.marketing:
+            return "none"
+        return rule.consent.get(channel, "closed")
+
+    def allowed(self, standing: sa.FromClause, topic: str, channel: str) -> sa.ColumnElement[bool]:
+        """Does consent suffice for the topic on the channel?"""
+        return allowed_sql(topic, Channel(channel), self.kind(topic, channel), standing)
+
+    def open(self, standing: sa.FromClause, channel: str) -> sa.ColumnElement[bool]:
+        """Is there a valid address on the channel that is not suppressed?"""
+        return sa.not_(closed_sql(Channel(channel), standing))
