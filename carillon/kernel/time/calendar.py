@@ -26,6 +26,11 @@ def clock_micros(local: datetime) -> int:
     return to_micros(local.replace(tzinfo=UTC))
 
 
+def time_micros(at: time) -> int:
+    """A time of day as microseconds from midnight on the clock."""
+    return clock_micros(datetime.combine(date(1970, 1, 1), at))
+
+
 def utc_to_local(zone_name: str, at: Micros) -> datetime:
     """What the zone's clock shows at an instant."""
     return from_micros(at).astimezone(zone(zone_name)).replace(tzinfo=None)
