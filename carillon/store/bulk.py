@@ -5,7 +5,8 @@ Values are as stored: instants in microseconds, JSON columns as JSON text. All o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, cast
 
@@ -30,12 +31,11 @@ def insert_rows(
         return max(int(cursor.rowcount), 0)
     if not ignore_conflicts:
         return _copy(connection, _named(table, columns), rows)
-    staged = stage_rows(connection, table, columns, rows)
-    names = _names(columns)
-    statement = f"INSERT INTO {_named(table, columns)} SELECT {names} FROM {staged} ON CONFLICT DO NOTHING"
-    inserted = connection.exec_driver_sql(statement).rowcount
-    connection.exec_driver_sql(f"DROP TABLE {staged}")
-    return inserted
+    with staged_rows(connection, table, columns, rows) as staged:
+        select = f"SELECT {_names(columns)} FROM {staged.name}"
+        return connection.exec_driver_sql(
+            f"INSERT INTO {_named(table, columns)} {select} ON CONFLICT DO NOTHING"
+        ).rowcount
 
 
 def update_rows(
@@ -47,41 +47,49 @@ def update_rows(
         keys = " AND ".join(f'"{name}" = ?{number}' for number, name in enumerate(key, 1))
         cursor = _raw(connection).executemany(f"UPDATE {_full(table)} SET {sets} WHERE {keys}", rows)
         return max(int(cursor.rowcount), 0)
-    staged = stage_rows(connection, table, (*key, *columns), rows)
-    sets = ", ".join(f'"{name}" = staged."{name}"' for name in columns)
-    keys = " AND ".join(f'target."{name}" = staged."{name}"' for name in key)
-    statement = f"UPDATE {_full(table)} AS target SET {sets} FROM {staged} AS staged WHERE {keys}"
-    updated = connection.exec_driver_sql(statement).rowcount
-    connection.exec_driver_sql(f"DROP TABLE {staged}")
-    return updated
+    with staged_rows(connection, table, (*key, *columns), rows) as staged:
+        sets = ", ".join(f'"{name}" = staged."{name}"' for name in columns)
+        keys = " AND ".join(f'target."{name}" = staged."{name}"' for name in key)
+        return connection.exec_driver_sql(
+            f"UPDATE {_full(table)} AS target SET {sets} FROM {staged.name} AS staged WHERE {keys}"
+        ).rowcount
 
 
-def stage_rows(connection: Connection, table: sa.Table, columns: Sequence[str], rows: Iterable[Row]) -> str:
-    """Put the rows into a temporary table with `table`'s column types and return its name (PostgreSQL only)."""
-    staged = f"staged_{next(_temporary)}"
-    connection.exec_driver_sql(
-        f"CREATE TEMP TABLE {staged} ON COMMIT DROP AS SELECT {_names(columns)} FROM {_full(table)} WITH NO DATA"
-    )
-    _copy(connection, f"{staged} ({_names(columns)})", rows)
-    return staged
+@contextmanager
+def staged_rows(
+    connection: Connection, table: sa.Table, columns: Sequence[str], rows: Iterable[Row]
+) -> Iterator[sa.TableClause]:
+    """The rows in a temporary table with `table`'s column types, to join with; gone afterwards."""
+    staged = sa.table(f"staged_{next(_temporary)}", *(sa.column(name, table.c[name].type) for name in columns))
+    like = f"SELECT {_names(columns)} FROM {_full(table)} WHERE 1 = 0"
+    connection.exec_driver_sql(f"CREATE TEMP TABLE {staged.name} AS {like}")
+    if connection.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(columns))
+        _raw(connection).executemany(f"INSERT INTO temp.{staged.name} VALUES ({marks})", rows)
+    else:
+        _copy(connection, f"{staged.name} ({_names(columns)})", rows)
+    yield staged
+    connection.exec_driver_sql(f"DROP TABLE {staged.name}")  # after an error the rollback takes it away
 
 
 def insert_select(
     connection: Connection, table: sa.Table, columns: Sequence[str], select: sa.Select[Any], *, ignore_conflicts: bool = False
 ) -> int:  # fmt: skip
     """`INSERT … SELECT`; returns how many rows were inserted."""
-    statement: Any
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-        statement = sqlite_insert(table).from_select(list(columns), _parsable(select))
-    else:
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-        statement = postgresql_insert(table).from_select(list(columns), select)
+    statement = _dialect_insert(connection, table).from_select(list(columns), _parsable(select))
     if ignore_conflicts:
         statement = statement.on_conflict_do_nothing()
     # SQLAlchemy keeps the count of an INSERT only where it is told to.
+    return max(connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount, 0)
+
+
+def upsert_select(
+    connection: Connection, table: sa.Table, columns: Sequence[str], select: sa.Select[Any], *, key: Sequence[str]
+) -> int:
+    """`INSERT … SELECT`, and where the key stands already its row takes the new values; returns how many were written."""
+    statement = _dialect_insert(connection, table).from_select(list(columns), _parsable(select))
+    changed = {name: statement.excluded[name] for name in columns if name not in key}
+    statement = statement.on_conflict_do_update(index_elements=list(key), set_=changed)
     return max(connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount, 0)
 
 
@@ -173,6 +181,16 @@ def _copy(connection: Connection, target: str, rows: Iterable[Row]) -> int:
                 write(row)
         n = cursor.rowcount
     return cast(int, n)
+
+
+def _dialect_insert(connection: Connection, table: sa.Table) -> Any:
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def _parsable(select: sa.Select[Any]) -> sa.Select[Any]:
