@@ -1,0 +1,130 @@
+"""`event: X` and its modifiers as SQL: who did it how often, or for how much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from carillon.audience import bounds
+from carillon.audience.fields import asks_clock, props_hold
+from carillon.audience.moment import ConditionError, Expression, Moment, Predicate, Subject
+from carillon.audience.sets import Rows, among
+from carillon.audience.since import counted_from
+from carillon.definition.conditions import HasEvent, Same, Where
+from carillon.store import tables
+from carillon.store.json import Document, any_thing, number_at, text_at
+
+_OnLeaf = Callable[[Document, str], Predicate]
+
+
+def happened(condition: HasEvent, subject: Subject, at: Moment) -> Predicate:
+    """Did it happen as often, or for as much, as the condition wants? Never NULL."""
+    if not condition.sum and bounds.is_any(condition.count):
+        return among(_once(condition, subject, at), subject, at)
+    if not condition.sum and bounds.is_none(condition.count):
+        return sa.not_(among(_once(condition, subject, at), subject, at))
+    rows = _rows(condition, subject, at)
+    group = _group(condition, rows.inner[0].c.props)
+    if _holds_for_nothing(condition):
+        return sa.not_(among(rows.having(sa.not_(group)), subject, at))
+    return among(rows.having(group), subject, at)
+
+
+def event_holds(tests: Where, key_at: Expression, key_hash: Expression, subject: Subject, at: Moment) -> Predicate:
+    """Do all tests hold of the event with this key (the trigger, the answer)? FALSE where there is none."""
+    event = tables.event.alias()
+    query = sa.select(sa.literal(1)).select_from(event).where(event.c.occurred_at == key_at, event.c.hash64 == key_hash)
+    zone = None
+    if asks_clock(tests):
+        zone = zone_of(subject.contact_id)
+    return sa.exists(query.where(props_hold(tests, event.c.props, zone, at)).correlate_except(event))
+
+
+def zone_of(contact_id: Expression) -> Expression:
+    """The zone of a contact, looked up."""
+    contact = tables.contact.alias()
+    return sa.select(contact.c.zone).where(contact.c.id == contact_id).correlate_except(contact).scalar_subquery()
+
+
+def _once(condition: HasEvent, subject: Subject, at: Moment) -> Rows:
+    """Rows that are there for whoever did it at least once."""
+    if not at.folded or condition.where or condition.same or condition.since:
+        return _rows(condition, subject, at)
+    stat = tables.contact_stat.alias()
+    known: Predicate = stat.c.first_at <= at.now
+    if condition.within:
+        # A virtual clock may stand before the newest event: then only the events themselves know the newest by then.
+        events = _rows(condition, Subject(stat.c.contact_id, few=True), at)
+        by_then = among(events, Subject(stat.c.contact_id, few=True), at)
+        known = sa.and_(stat.c.last_at > at.ago(condition.within), sa.or_(stat.c.last_at <= at.now, by_then))
+    return Rows(stat, stat.c.contact_id, (stat.c.kind == condition.event, known), inner=(stat,))
+
+
+def _rows(condition: HasEvent, subject: Subject, at: Moment) -> Rows:
+    """The events that count, by contact."""
+    event = tables.event.alias()
+    source: sa.FromClause = event
+    inner: list[sa.FromClause] = [event]
+    where: list[Predicate] = [event.c.kind == condition.event, event.c.occurred_at <= at.now]
+    if condition.within:
+        where.append(event.c.occurred_at > at.ago(condition.within))
+    if condition.since:
+        where.append(event.c.occurred_at > counted_from(condition.since, subject, at))
+    zone: Expression | None = None
+    if asks_clock(condition.where):
+        contact = tables.contact.alias()
+        source, zone = source.join(contact, contact.c.id == event.c.contact_id), contact.c.zone
+        inner.append(contact)
+    if condition.where:
+        where.append(props_hold(condition.where, event.c.props, zone, at))
+    if condition.same:
+        trigger = tables.event.alias()
+        source = source.join(trigger, _is_trigger(trigger, subject))
+        inner.append(trigger)
+        where += [_equal(event.c.props, trigger.c.props, same) for same in condition.same]
+    correlated = bool(condition.since or condition.same)
+    return Rows(source, event.c.contact_id, tuple(where), inner=tuple(inner), correlated=correlated)
+
+
+def _is_trigger(trigger: sa.FromClause, subject: Subject) -> Predicate:
+    if subject.enrolment is None:
+        raise ConditionError("same: asks about a journey's trigger, and a segment has none")
+    key = subject.enrolment.c
+    return sa.and_(trigger.c.occurred_at == key.trigger_at, trigger.c.hash64 == key.trigger_hash)
+
+
+def _equal(event: Document, trigger: Document, same: Same) -> Predicate:
+    return _some(
+        event,
+        same.field,
+        lambda ours, here: _some(trigger, same.trigger_field, lambda its, there: _same_value(ours, here, its, there)),
+    )
+
+
+def _some(document: Document, field: str, holds: _OnLeaf) -> Predicate:
+    """Does a leaf fulfil it: the field itself, or with `products.product_id` that of some line?"""
+    *things, leaf = field.split(".")
+    if not things:
+        return holds(document, leaf)
+    return any_thing(document, tuple(things), lambda line: holds(line, leaf))
+
+
+def _same_value(ours: Document, here: str, its: Document, there: str) -> Predicate:
+    return sa.or_(
+        text_at(ours, (here,)) == text_at(its, (there,)), number_at(ours, (here,)) == number_at(its, (there,))
+    )
+
+
+def _group(condition: HasEvent, props: Document) -> Predicate:
+    """The demand on a contact's events together."""
+    count = bounds.within(condition.count, sa.func.count())
+    if condition.sum is None or condition.sum_of is None:
+        return count
+    # Doubles add whole cents exactly up to 2^53, and a plain number as Python does.
+    total = sa.func.coalesce(sa.func.sum(number_at(props, tuple(condition.sum_of.split(".")))), 0)
+    return sa.and_(count, bounds.within(condition.sum, total))
+
+
+def _holds_for_nothing(condition: HasEvent) -> bool:
+    return bounds.holds(condition.count, 0) and (condition.sum is None or bounds.holds(condition.sum, 0))

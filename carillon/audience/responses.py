@@ -1,0 +1,162 @@
+"""`received`, `opened` and `clicked` as SQL: what became of our messages, as far as people are concerned.
+
+An open behind a mail proxy is *hidden*: neither yes nor no. So each word has two predicates, one for those who surely
+fulfil it and one for those who surely do not; who is in neither is hidden. A click shows that a person opened.
+A message counts once, at its hand-over, its first open or its first click.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+import sqlalchemy as sa
+
+from carillon.audience import bounds
+from carillon.audience.moment import ConditionError, Expression, Moment, Predicate, Subject
+from carillon.audience.sets import Rows, among
+from carillon.definition.conditions import Responded
+from carillon.store import tables
+
+HANDED_OVER = ("accepted", "unsure", "closed")
+"""States of a send that has left, or may have."""
+
+
+def responded(condition: Responded, subject: Subject, at: Moment) -> Predicate:
+    """Do they surely fulfil it? Never NULL."""
+    return _asked(condition, subject, at, yes=True)
+
+
+def not_responded(condition: Responded, subject: Subject, at: Moment) -> Predicate:
+    """Do they surely not fulfil it? Never NULL; hidden opens fulfil neither this nor its opposite."""
+    return _asked(condition, subject, at, yes=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Messages:
+    """Messages of a contact: rows, and for each whether it counts and whether it is hidden."""
+
+    source: sa.FromClause
+    inner: tuple[sa.FromClause, ...]
+    keys: sa.FromClause
+    counts: Predicate
+    hidden: Predicate | None
+    where: tuple[Predicate, ...]
+
+
+def _asked(condition: Responded, subject: Subject, at: Moment, *, yes: bool) -> Predicate:
+    found = _messages(condition, at)
+    keys = found.keys.c
+    where = (*found.where, *_scope(condition, keys.node_id, keys.enrolment_id, subject, at))
+    counts = found.counts if found.hidden is None else sa.or_(found.counts, found.hidden)
+    rows = Rows(
+        found.source,
+        keys.contact_id,
+        (*where, counts),
+        inner=found.inner,
+        correlated=condition.of in ("step", "message"),
+    )
+    if found.hidden is None and bounds.is_any(condition.count):
+        return among(rows, subject, at) if yes else sa.not_(among(rows, subject, at))
+    group = _group(condition, found, yes=yes)
+    if bounds.holds(condition.count, 0) is yes:  # who has no such message at all is in the wanted set, too
+        return sa.not_(among(rows.having(sa.not_(group)), subject, at))
+    return among(rows.having(group), subject, at)
+
+
+def _group(condition: Responded, found: _Messages, *, yes: bool) -> Predicate:
+    if found.hidden is None:
+        inside = bounds.within(condition.count, sa.func.count())
+        return inside if yes else sa.not_(inside)
+    least: Expression = sa.func.sum(sa.case((found.counts, 1), else_=0))
+    most: Expression = sa.func.count()
+    return (bounds.surely_within if yes else bounds.surely_outside)(condition.count, least, most)
+
+
+def _messages(condition: Responded, at: Moment) -> _Messages:
+    match condition.what:
+        case "received":
+            return _received(condition, at)
+        case "opened" | "clicked":
+            return _answered(condition, at)
+        case _:
+            assert_never(condition.what)
+
+
+def _received(condition: Responded, at: Moment) -> _Messages:
+    send, batch, response = tables.send.alias(), tables.batch.alias(), tables.response.alias()
+    bounced = sa.exists(
+        sa.select(sa.literal(1))
+        .where(
+            response.c.node_id == send.c.node_id,
+            response.c.enrolment_id == send.c.enrolment_id,
+            response.c.bounced_at <= at.now,
+        )
+        .correlate_except(response)
+    )
+    left = sa.func.coalesce(send.c.outcome, batch.c.state).in_(HANDED_OVER)
+    when = sa.func.coalesce(batch.c.claimed_at, send.c.due_at)
+    where = [left, send.c.ghost == 0, sa.not_(bounced)]
+    if condition.of == "channel":
+        where.append(send.c.channel == condition.name)
+    source = send.outerjoin(batch, batch.c.id == send.c.batch_id)
+    return _Messages(source, (send, batch), send, _in_time(when, condition, at), None, tuple(where))
+
+
+def _answered(condition: Responded, at: Moment) -> _Messages:
+    response, send = tables.response.alias(), tables.send.alias()
+    source: sa.FromClause = response
+    inner: tuple[sa.FromClause, ...] = (response,)
+    where: tuple[Predicate, ...] = ()
+    if condition.of == "channel":
+        same_send = sa.and_(send.c.node_id == response.c.node_id, send.c.enrolment_id == response.c.enrolment_id)
+        source, inner, where = response.join(send, same_send), (response, send), (send.c.channel == condition.name,)
+    clicked = _in_time(response.c.first_click, condition, at)
+    if condition.what == "clicked":
+        return _Messages(source, inner, response, clicked, None, where)
+    opened = sa.or_(_in_time(response.c.first_open, condition, at), clicked)
+    by_nobody = sa.not_(sa.or_(_until_now(response.c.first_open, at), _until_now(response.c.first_click, at)))
+    hidden = sa.and_(by_nobody, _in_time(response.c.machine_open, condition, at))
+    return _Messages(source, inner, response, opened, hidden, where)
+
+
+def _until_now(when: Expression, at: Moment) -> Predicate:
+    return sa.and_(when.is_not(None), when <= at.now)
+
+
+def _in_time(when: Expression, condition: Responded, at: Moment) -> Predicate:
+    until_now = _until_now(when, at)
+    return sa.and_(until_now, when > at.ago(condition.within)) if condition.within else until_now
+
+
+def _scope(
+    condition: Responded, node_id: Expression, enrolment_id: Expression, subject: Subject, at: Moment
+) -> tuple[Predicate, ...]:
+    """Which messages are spoken of."""
+    match condition.of:
+        case "any" | "channel":
+            return ()
+        case "campaign":
+            return (node_id.in_(nodes_of((condition.name,))),)
+        case "topic":
+            return (node_id.in_(nodes_of(at.topics.get(condition.name, ()))),)
+        case "step" | "message":
+            if subject.enrolment is None:
+                raise ConditionError(f"{condition.what}: {condition.name} asks about a journey, and a segment has none")
+            steps = (condition.name,) if condition.of == "step" else at.messages.get(condition.name, ())
+            nodes = nodes_of((at.campaign,) if at.campaign else (), steps)
+            return (node_id.in_(nodes), enrolment_id == subject.enrolment.c.id)
+        case _:
+            assert_never(condition.of)
+
+
+def nodes_of(campaigns: tuple[str, ...], steps: tuple[str, ...] | None = None) -> sa.Select[tuple[int]]:
+    """The nodes of campaigns by name, all or those of some steps."""
+    node, campaign = tables.node.alias(), tables.campaign.alias()
+    query = (
+        sa.select(node.c.id)
+        .select_from(node.join(campaign, campaign.c.id == node.c.campaign_id))
+        .where(campaign.c.name.in_(campaigns))
+        .correlate(None)
+    )
+    return query if steps is None else query.where(node.c.step_id.in_(steps))
