@@ -1,0 +1,163 @@
+"""The fold: one row a contact that says everything policy asks of consent, addresses and suppression.
+
+It is computed from contact, consent and suppression as a set, in the transaction that changes them, so it is never
+behind. Nothing else writes `standing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.consent.permissions import Pair, known_bits
+from carillon.definition.model import Workspace
+from carillon.kernel.channels import INVALID_ADDRESS, NO_ADDRESS, SUPPRESSED, Channel, closed_bit
+from carillon.kernel.ids import hash64
+from carillon.store import tables as t
+from carillon.store.bulk import many, upsert_select
+from carillon.store.engine import Store
+
+_RULES_SETTING = "standing.rules"
+_ADDRESS = {Channel.EMAIL: t.contact.c.email_key, Channel.SMS: t.contact.c.phone_key}
+"""The column that holds a channel's address; other channels have none yet."""
+_SAME_LANGUAGE = {"no": "nb"}
+"""Norwegian without a choice is Bokmål (ISO 639-1)."""
+
+COLUMNS = ("contact_id", "zone", "language", "country", "allow_bits", "deny_bits", "closed_bits", "h31")
+
+
+@dataclass(frozen=True, slots=True)
+class StandingRules:
+    """What the fold takes from the workspace."""
+
+    languages: Mapping[str, tuple[str, ...]]
+    double: frozenset[Pair]
+    """Topic and channel where only a confirmed yes suffices."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when standing rows folded before may be wrong."""
+        return str(hash64(repr(list(self.languages.items())), repr(sorted(self.double))))
+
+
+def rules_of(workspace: Workspace) -> StandingRules:
+    """The fold's rules of a workspace."""
+    double = {
+        (topic.name, channel.value)
+        for topic in workspace.topics.values()
+        for channel, kind in topic.consent.items()
+        if kind == "double"
+    }
+    return StandingRules(workspace.languages, frozenset(double))
+
+
+def ensure_folded(store: Store, rules: StandingRules) -> bool:
+    """Fold everybody anew where languages or `double` topics have changed since the last time; say whether it was done."""
+    with store.read() as connection:
+        stored = connection.execute(sa.select(t.setting.c.value).where(t.setting.c.name == _RULES_SETTING)).scalar()
+    if stored == rules.fingerprint:
+        return False
+    with store.write("core") as connection:
+        refold(connection, rules)
+        connection.execute(t.setting.delete().where(t.setting.c.name == _RULES_SETTING))
+        connection.execute(t.setting.insert().values(name=_RULES_SETTING, value=rules.fingerprint))
+    return True
+
+
+def refold(connection: Connection, rules: StandingRules, contact_ids: Iterable[int] | None = None) -> int:
+    """Fold these contacts, or all; returns how many rows were written. Call it in the transaction of the change."""
+    only = None if contact_ids is None else list(contact_ids)
+    if only is not None and not only:
+        return 0
+    bits = known_bits(connection)
+    said = _said(only, [bit for pair, bit in bits.items() if pair in rules.double]).subquery("said")
+    select = sa.select(
+        t.contact.c.id,
+        t.contact.c.zone,
+        effective_language(rules.languages),
+        sa.func.coalesce(t.contact.c.country, ""),
+        sa.func.coalesce(said.c.allow_bits, 0),
+        sa.func.coalesce(said.c.deny_bits, 0),
+        _closed_bits(),
+        t.contact.c.h31,
+    ).select_from(t.contact.outerjoin(said, said.c.contact_id == t.contact.c.id))
+    if only is not None:
+        select = select.where(t.contact.c.id.in_(many(only)))
+    return upsert_select(connection, t.standing, COLUMNS, select, key=("contact_id",))
+
+
+def _said(only: list[int] | None, double_bits: list[int]) -> sa.Select[Any]:
+    """Per contact: the bits of a yes that suffices, and of a no; of each pair the newest word rules."""
+    c = t.consent.c
+    newest_first = sa.func.row_number().over(
+        partition_by=(c.contact_id, c.topic, c.channel), order_by=(c.at.desc(), c.id.desc())
+    )
+    said = sa.select(c.contact_id, c.topic, c.channel, c.state, newest_first.label("age"))
+    if only is not None:
+        said = said.where(c.contact_id.in_(many(only)))
+    newest = said.subquery("newest")
+    yes = sa.or_(
+        newest.c.state == "confirmed",
+        sa.and_(newest.c.state == "yes", t.permission.c.bit.not_in(double_bits)),
+    )
+    mask = bit_mask(t.permission.c.bit)
+    return (
+        sa.select(
+            newest.c.contact_id,
+            sa.cast(sa.func.sum(sa.case((yes, mask), else_=0)), sa.BigInteger).label("allow_bits"),
+            sa.cast(sa.func.sum(sa.case((newest.c.state == "no", mask), else_=0)), sa.BigInteger).label("deny_bits"),
+        )
+        .select_from(newest)
+        .join(
+            t.permission,
+            sa.and_(t.permission.c.topic == newest.c.topic, t.permission.c.channel == newest.c.channel),
+        )
+        .where(newest.c.age == 1)
+        .group_by(newest.c.contact_id)
+    )
+
+
+def bit_mask(bit: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+    """`1 << bit` in 64 bits on both stores."""
+    return sa.cast(1, sa.BigInteger).bitwise_lshift(sa.cast(bit, sa.Integer))
+
+
+def effective_language(languages: Mapping[str, tuple[str, ...]]) -> sa.ColumnElement[str]:
+    """The contact's language where the workspace speaks it, else that of the country, else the first."""
+    given, default = t.contact.c.language, next(iter(languages))
+    cases: list[tuple[sa.ColumnElement[bool], Any]] = [(given == tag, sa.literal(tag)) for tag in languages]
+    cases += [(given.like(f"{tag}-%"), sa.literal(tag)) for tag in languages if "-" not in tag]
+    cases += [(given == other, sa.literal(tag)) for other, tag in _SAME_LANGUAGE.items() if tag in languages]
+    cases += [
+        (t.contact.c.country.in_(countries), sa.literal(tag)) for tag, countries in languages.items() if countries
+    ]
+    return sa.case(*cases, else_=sa.literal(default))
+
+
+def _closed_bits() -> sa.ColumnElement[int]:
+    total: sa.ColumnElement[int] = sa.literal(0)
+    for channel in Channel:
+        total = total + _closed_for(channel)
+    return sa.cast(total, sa.BigInteger)
+
+
+def _closed_for(channel: Channel) -> sa.ColumnElement[int]:
+    """No address or an invalid one, and suppressed or not."""
+    if channel not in _ADDRESS:
+        return sa.literal(closed_bit(NO_ADDRESS, channel))
+    address, invalid = _ADDRESS[channel], closed_bit(NO_ADDRESS, channel)  # the bit of `contact.invalid_bits`
+    is_suppressed = sa.exists().where(
+        t.suppression.c.address_key == address,
+        t.suppression.c.channel == channel.value,
+        t.suppression.c.lifted_at.is_(None),
+    )
+    no_address = sa.case(
+        (address.is_not(None), 0),
+        (t.contact.c.invalid_bits.bitwise_and(invalid) != 0, closed_bit(INVALID_ADDRESS, channel)),
+        else_=closed_bit(NO_ADDRESS, channel),
+    )
+    return no_address + sa.case((is_suppressed, closed_bit(SUPPRESSED, channel)), else_=0)
