@@ -16,11 +16,9 @@ import sqlalchemy as sa
 from carillon.audience.analyst import analyst_holds
 from carillon.audience.events import event_holds, happened
 from carillon.audience.fields import contact_holds
-from carillon.audience.moment import ConditionError, Moment, Predicate, Subject
+from carillon.audience.moment import ConditionError, Moment, Permissions, Predicate, Subject
 from carillon.audience.responses import not_responded, responded
 from carillon.audience.sets import Rows, among
-from carillon.consent.expressions import allowed_sql, closed_sql
-from carillon.consent.permissions import consent_kind
 from carillon.definition.conditions import (
     All,
     AnswerIs,
@@ -41,7 +39,6 @@ from carillon.definition.conditions import (
     TriggerIs,
     Where,
 )
-from carillon.kernel.channels import Channel
 from carillon.store import tables
 
 _OnStanding = Callable[[sa.FromClause], Predicate]
@@ -88,11 +85,13 @@ def _leaf(
         case HasEvent():
             return happened(condition, subject, at)
         case Reachable(channel):
-            return _standing(subject, lambda row: sa.and_(
-                _allowed(row, at.topic, channel, at), sa.not_(closed_sql(Channel(channel), row))
-            ))  # fmt: skip
-        case Consented(channel, topic):
-            return _standing(subject, lambda row: _allowed(row, topic or at.topic, channel, at))
+            topic, permissions = _spoken_of(at.topic, channel, at)
+            return _standing(
+                subject, lambda row: sa.and_(permissions.allowed(row, topic, channel), permissions.open(row, channel))
+            )
+        case Consented(channel, named):
+            topic, permissions = _spoken_of(named or at.topic, channel, at)
+            return _standing(subject, lambda row: permissions.allowed(row, topic, channel))
         case InList(name):
             member = tables.list_member.alias()
             return among(Rows(member, member.c.contact_id, (member.c.list == name,)), subject, at)
@@ -135,10 +134,10 @@ def _standing(subject: Subject, holds: _OnStanding) -> Predicate:
     return sa.exists(found.correlate_except(row))
 
 
-def _allowed(row: sa.FromClause, topic: str | None, channel: str, at: Moment) -> Predicate:
-    if at.workspace is None or topic is None:
+def _spoken_of(topic: str | None, channel: str, at: Moment) -> tuple[str, Permissions]:
+    if at.permissions is None or topic is None:
         raise ConditionError(f"consent for {channel} belongs to a topic: ask it in a campaign, or name the topic")
-    return allowed_sql(topic, Channel(channel), consent_kind(at.workspace, topic, Channel(channel)), row)
+    return topic, at.permissions
 
 
 def _enrolled(condition: EnrolledIn, subject: Subject, at: Moment) -> Predicate:

@@ -49,7 +49,7 @@ def zone_of(contact_id: Expression) -> Expression:
 
 def _once(condition: HasEvent, subject: Subject, at: Moment) -> Rows:
     """Rows that are there for whoever did it at least once."""
-    if not at.folded or condition.where or condition.same or condition.since:
+    if not at.folded or condition.where or condition.same or condition.since or _is_feedback(condition.event):
         return _rows(condition, subject, at)
     stat = tables.contact_stat.alias()
     known: Predicate = stat.c.first_at <= at.now
@@ -128,3 +128,7 @@ def _group(condition: HasEvent, props: Document) -> Predicate:
 
 def _holds_for_nothing(condition: HasEvent) -> bool:
     return bounds.holds(condition.count, 0) and (condition.sum is None or bounds.holds(condition.sum, 0))
+
+
+def _is_feedback(kind: str) -> bool:
+    return kind.startswith("message.")  # these are folded into `response`, not into `contact_stat`

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import sqlalchemy as sa
 
 from carillon.definition.conditions import Condition
-from carillon.definition.model import Workspace
 from carillon.kernel.clock import Micros
 from carillon.kernel.durations import Span
 from carillon.kernel.time.calendar import add_span
@@ -23,17 +22,29 @@ class ConditionError(ValueError):
     """A condition that cannot be asked here: a word without an engine, a journey's word in a segment, a cycle."""
 
 
+class Permissions(Protocol):
+    """How `reachable` and `consent` read a row of `standing`; the rooms `consent` and `policy` know."""
+
+    def allowed(self, standing: sa.FromClause, topic: str, channel: str) -> Predicate:
+        """Does consent suffice for the topic on the channel?"""
+        ...
+
+    def open(self, standing: sa.FromClause, channel: str) -> Predicate:
+        """Is there a valid address on the channel that is not suppressed?"""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """The instant and the words that a condition is asked with; the same Moment gives the same answer.
 
-    `folded` promises that every intake is folded, so that `contact_stat` may answer for events.
+    `timezone` is the workspace's: calendar months of `in_last` count on its clock. `folded` promises that every intake
+    is folded, so that `contact_stat` may answer for events.
     """
 
     now: Micros
     dialect: Literal["sqlite", "postgresql"]
-    workspace: Workspace | None = None
-    """Says how consent is read, and on whose clock the calendar months of `in_last` count (UTC without it)."""
+    timezone: str = "UTC"
     campaign: str | None = None
     """The campaign whose steps `received: STEP` and `since: STEP` name."""
     topic: str | None = None
@@ -43,11 +54,8 @@ class Moment:
     """Message → the steps of this campaign that send it."""
     topics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Topic → the campaigns under it."""
+    permissions: Permissions | None = None
     folded: bool = False
-
-    @property
-    def timezone(self) -> str:
-        return self.workspace.timezone if self.workspace else "UTC"
 
     def ago(self, span: Span) -> Micros:
         """The instant that lies `span` before now."""

@@ -1,0 +1,157 @@
+"""Whole audiences: who matches, how many, a few of them; and what could change the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.audience.evaluate import where
+from carillon.audience.moment import ConditionError, Moment, of_contact
+from carillon.definition.conditions import (
+    Ago,
+    All,
+    AnswerIs,
+    AnyOf,
+    Condition,
+    Consented,
+    ContactIs,
+    CouponIs,
+    EnrolledIn,
+    HasEvent,
+    InList,
+    InSegment,
+    Later,
+    Not,
+    Reachable,
+    Responded,
+    Span,
+    Sql,
+    ThingsTest,
+    TriggerIs,
+    Where,
+)
+from carillon.store import tables
+
+
+def matching(condition: Condition, at: Moment) -> sa.Select[tuple[int]]:
+    """The ids of all contacts who match; merged and erased ones are nobody."""
+    contact = tables.contact
+    return sa.select(contact.c.id).where(*present(contact), where(condition, of_contact(contact), at))
+
+
+def present(contact: sa.FromClause = tables.contact) -> tuple[sa.ColumnElement[bool], ...]:
+    """The contact is there: neither merged into another nor erased."""
+    return contact.c.merged_into.is_(None), contact.c.erased_at.is_(None)
+
+
+def count(connection: Connection, condition: Condition, at: Moment) -> int:
+    """How many contacts match."""
+    members = matching(condition, at).subquery()
+    return connection.execute(sa.select(sa.func.count()).select_from(members)).scalar_one()
+
+
+def sample(connection: Connection, condition: Condition, at: Moment, limit: int) -> list[int]:
+    """Some contacts who match, the lowest ids first."""
+    # Without a word to the planner PostgreSQL would walk all ids in order, asking the condition one by one.
+    members = matching(condition, at).cte().prefix_with("MATERIALIZED", dialect="postgresql")
+    return list(connection.scalars(sa.select(members.c.id).order_by(members.c.id).limit(limit)))
+
+
+def is_folded(connection: Connection) -> bool:
+    """Is every intake folded, so that `Moment.folded` may be promised?"""
+    new = sa.exists(sa.select(sa.literal(1)).where(tables.intake.c.state == "new"))
+    return not connection.execute(sa.select(new)).scalar_one()
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What can change the answer to a condition. Empty: only what the condition itself says."""
+
+    events: frozenset[str] = frozenset()
+    """Kinds of events."""
+    fields: frozenset[str] = frozenset()
+    """The contact's own fields; `*` where an analyst's SQL may read any."""
+    time: bool = False
+    """It can change with time alone."""
+    feedback: bool = False
+    """What becomes of sends: hand-overs, opens, clicks, bounces."""
+    standing: bool = False
+    """Consent, addresses, suppression."""
+    lists: frozenset[str] = frozenset()
+    campaigns: frozenset[str] = frozenset()
+    """Entering or leaving one of them."""
+    trigger: bool = False
+    """The newest event of the enrolment's key, or its answer."""
+
+    def __or__(self, other: Dependencies) -> Dependencies:
+        return Dependencies(
+            self.events | other.events,
+            self.fields | other.fields,
+            self.time or other.time,
+            self.feedback or other.feedback,
+            self.standing or other.standing,
+            self.lists | other.lists,
+            self.campaigns | other.campaigns,
+            self.trigger or other.trigger,
+        )
+
+
+def depends_on(condition: Condition, segments: dict[str, Condition] | None = None) -> Dependencies:
+    """What can change the answer; an applied plan has its segments inlined and needs none given."""
+    found = Dependencies()
+    for leaf in _leaves(condition, segments or {}, ()):
+        found |= _of_leaf(leaf)
+    return found
+
+
+def _leaves(condition: Condition, segments: dict[str, Condition], path: tuple[str, ...]) -> Iterator[Condition]:
+    match condition:
+        case All(parts) | AnyOf(parts):
+            for part in parts:
+                yield from _leaves(part, segments, path)
+        case Not(part):
+            yield from _leaves(part, segments, path)
+        case InSegment(name):
+            if name in path or name not in segments:
+                raise ConditionError(f"segment {name} is unknown here, or goes round in a circle")
+            yield from _leaves(segments[name], segments, (*path, name))
+        case _:
+            yield condition
+
+
+def _of_leaf(condition: Condition) -> Dependencies:
+    match condition:
+        case ContactIs(tests):
+            zone = {"timezone"} if _moves(tests) else set()
+            return Dependencies(fields=frozenset({test.field for test in tests} | zone), time=_moves(tests))
+        case HasEvent(event, within):
+            own = frozenset({event})
+            return Dependencies(
+                events=own, time=within is not None or _moves(condition.where), trigger=bool(condition.same)
+            )
+        case Responded(within=within):
+            return Dependencies(feedback=True, time=within is not None)
+        case Reachable() | Consented():
+            return Dependencies(standing=True)
+        case InList(name):
+            return Dependencies(lists=frozenset({name}))
+        case EnrolledIn(campaigns, within):
+            return Dependencies(campaigns=frozenset(campaigns), time=within is not None)
+        case TriggerIs(tests) | AnswerIs(tests):
+            return Dependencies(trigger=True, time=_moves(tests))
+        case Sql():
+            return Dependencies(fields=frozenset({"*"}))
+        case CouponIs() | Later():
+            raise ConditionError(f"{condition.kind} cannot be asked yet: it is not available in this version")
+        case _:
+            return Dependencies()
+
+
+def _moves(tests: Where) -> bool:
+    """Does an answer change as time goes by?"""
+    return any(
+        _moves(test.tests) if isinstance(test, ThingsTest) else isinstance(test.value, Span | Ago) for test in tests
+    )
