@@ -12,6 +12,7 @@ from carillon.kernel.channels import Channel
 from carillon.kernel.clock import SECOND
 from carillon.kernel.ids import h31
 from carillon.kernel.tokens import Keyring, TokenKind
+from carillon.plan.rules import Rules, TopicRule
 from carillon.store import tables as t
 from carillon.store.engine import Store
 
@@ -123,3 +124,19 @@ def report(kind: str, enrolment: int | None = None, second: int = 0, **fields: A
         "\n".join((token or address, kind, str(second), url, agent, fields.get("provider_ref") or "")),
         cid=token, user_agent=agent, **fields,
     )  # fmt: skip
+
+
+RULES = Rules(
+    name="Acme <Shop>",
+    timezone="Europe/Berlin",
+    currency="EUR",
+    address="Acme GmbH, Hauptstr. 1, 10115 Berlin",
+    public_url="https://t.acme.example",
+    languages=("en", "de"),
+    country_language={"DE": "de"},
+    topics={
+        "offers": TopicRule("offers", True, {"": "Offers", "de": "Angebote"}, {"email": "explicit", "sms": "explicit"}),
+        "service": TopicRule("service", False, {"": "Orders and deliveries"}, {}),
+    },
+    senders=(),
+)
