@@ -8,14 +8,14 @@ may be asked of a zone before `ensure_zone_periods` has filled its rows: the ans
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import time
+from datetime import datetime, time
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import DAY, HOUR
-from carillon.kernel.time.calendar import Period, time_micros
+from carillon.kernel.time.calendar import Period, clock_micros, time_micros
 from carillon.kernel.time.periods import zone_periods
 from carillon.kernel.time.windows import Window, union_is_whole_day
 from carillon.kernel.time.zones import tzdata_version
@@ -91,6 +91,26 @@ def days_at(zone: Expression, start: Expression, days: int | Expression, at: tim
     return _asked(given, local_to_utc(zone, base + days * DAY))
 
 
+def add_months(zone: Expression, at: Expression, months: int | Expression) -> Expression:
+    """Each `at` plus calendar months on its zone's clock, at most the month's last day."""
+    local = _given(clock=utc_to_local(zone, at))
+    month = _given(local, clock=local.c.clock, number=_month_number(local.c.clock))
+    clock, number = month.c.clock, month.c.number
+    target = _given(
+        month,
+        clock=clock,
+        same_day=_month_start(number + months) + midnight(clock) - _month_start(number),
+        last_day=_month_start(number + months + 1) - DAY,
+    )
+    day = sa.case((target.c.same_day < target.c.last_day, target.c.same_day), else_=target.c.last_day)
+    return _asked(target, local_to_utc(zone, day + _time_of_day(target.c.clock)))
+
+
+def at_local(zone: Expression, local: datetime) -> Expression:
+    """The instant at which each zone's clock shows `local`."""
+    return local_to_utc(zone, sa.literal(clock_micros(local), sa.BigInteger))
+
+
 def next_weekday_at(zone: Expression, start: Expression, weekdays: Collection[int], at: time) -> Expression:
     """The first instant after each `start` that is `at` on one of `weekdays` (Monday = 0): today if still ahead."""
     local = _given(start=start, clock=utc_to_local(zone, start))
@@ -138,8 +158,7 @@ def period_end(zone: Expression, at: Expression, period: Period) -> Expression:
     given = _given(clock=utc_to_local(zone, at))
     begun = _given(given, first=_first_midnight(given.c.clock, period))
     first = begun.c.first
-    next_month = _first_midnight(first + 32 * DAY, "month")
-    following = {"day": first + DAY, "week": first + 7 * DAY, "month": next_month}
+    following = {"day": first + DAY, "week": first + 7 * DAY, "month": _first_midnight(first + 32 * DAY, "month")}
     return _asked(begun, local_to_utc(zone, following[period]))
 
 
@@ -216,17 +235,27 @@ def _first_midnight(clock: Expression, period: Period) -> Expression:
         case "week":
             return day - weekday(day) * DAY
         case "month":
-            return day - (_day_of_month(day) - 1) * DAY
+            month = _given(number=_month_number(clock))
+            return _asked(month, _month_start(month.c.number))
 
 
-def _day_of_month(clock: Expression) -> Expression:
-    """Howard Hinnant's `civil_from_days`: years from 1 March, eras of 400 years, integers only."""
-    era = _given(d=(_day_number(clock) + (719_468 - _SHIFT)) % 146_097)
+def _month_number(clock: Expression) -> Expression:
+    """Months since March of the year 0, after Howard Hinnant's `civil_from_days`: integers only, no dialect's dates."""
+    march_0 = _given(n=_day_number(clock) + (719_468 - _SHIFT))
+    era = _given(march_0, no=_whole(march_0.c.n, 146_097), d=march_0.c.n % 146_097)
     d = era.c.d
-    year = _given(era, d=d, y=_whole(d - _whole(d, 1460) + _whole(d, 36_524) - _whole(d, 146_096), 365))
+    year_in_era = _whole(d - _whole(d, 1460) + _whole(d, 36_524) - _whole(d, 146_096), 365)
+    year = _given(era, no=era.c.no, d=d, y=year_in_era)
     y = year.c.y
-    march = _given(year, d=year.c.d - (365 * y + _whole(y, 4) - _whole(y, 100)))
-    return _asked(march, march.c.d - _whole(153 * _whole(5 * march.c.d + 2, 153) + 2, 5) + 1)
+    march = _given(year, y=year.c.no * 400 + y, d=year.c.d - (365 * y + _whole(y, 4) - _whole(y, 100)))
+    return _asked(march, march.c.y * 12 + _whole(5 * march.c.d + 2, 153))
+
+
+def _month_start(number: Expression) -> Expression:
+    """The clock time at which the month of this number begins."""
+    y = _whole(number, 12)
+    days = 365 * y + _whole(y, 4) - _whole(y, 100) + _whole(y, 400) + _whole(153 * (number % 12) + 2, 5)
+    return (days - 719_468) * DAY
 
 
 def _whole(number: Expression, by: int) -> Expression:
