@@ -1,0 +1,162 @@
+"""The claim: the durable word that a batch is ours, said before its first byte leaves.
+
+One transaction for many batches. Who left, lost consent or address or was suppressed since the bodies were built falls
+out here; the rows of the others are handed over at once after the commit. What core says is read in this transaction:
+a withdrawal committed before the claim begins is obeyed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.consent.expressions import allowed_sql, closed_by_sql
+from carillon.delivery.model import EXITED, LEASE, WINDOW, Built, Claimed, Needs, skipped
+from carillon.delivery.parting import among, make_due_again, open_people, unleased
+from carillon.delivery.take import is_due, may_go
+from carillon.kernel.channels import INVALID_ADDRESS, SUPPRESSED, Channel
+from carillon.kernel.clock import Clock, Micros
+from carillon.kernel.crash import crash_point
+from carillon.policy.decide import address_of
+from carillon.store.tables import attempt, batch, contact, enrolment, send, standing
+
+RELEASED = "released"
+"""Not an outcome: the address changed, so the person is due again and gets the message at the new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A built batch that a connector has a free place for."""
+
+    built: Built
+    worker: str
+    campaign_clock: Clock
+    machine_clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    enrolment: int
+    address: str | None
+    closed: str | None
+
+
+def claim(connection: Connection, offers: Sequence[Offer]) -> list[Claimed | None]:
+    """Claim these batches; None for one that is no longer ours or due. One with no rows left was closed on the spot."""
+    first = offers[0]
+    now, machine_now = first.campaign_clock.now(), first.machine_clock.now()
+    won = _win(connection, [offer.built.batch.id for offer in offers], first.worker, now, machine_now)
+    crash_point("in_claim")
+    ours = [offer.built for offer in offers if offer.built.batch.id in won]
+    people = _standing_now(connection, ours)
+    claimed: dict[int, Claimed] = {}
+    for built in ours:
+        rows, dropped = _cut(connection, built, people[built.batch.id], now)
+        claimed[built.batch.id] = Claimed(built, rows, first.worker, machine_now, machine_now + LEASE, 0, dropped)
+    numbers = _write_attempts(connection, [c.id for c in claimed.values() if c.rows], machine_now)
+    numbered = {id_: replace(c, attempt=numbers.get(id_, 0)) for id_, c in claimed.items()}
+    return [numbered.get(offer.built.batch.id) for offer in offers]
+
+
+def _win(connection: Connection, ids: Sequence[int], worker: str, now: Micros, machine_now: Micros) -> set[int]:
+    lease = {"claimed_at": now, "begun_at": machine_now, "lease_until": machine_now + LEASE, "retry_at": None}
+    ours = sa.and_(batch.c.id.in_(ids), batch.c.worker == worker, is_due(now, machine_now), may_go())
+    return set(
+        connection.execute(
+            sa.update(batch).where(ours).values(state="claimed", **lease).returning(batch.c.id)
+        ).scalars()
+    )
+
+
+def _standing_now(connection: Connection, batches: Sequence[Built]) -> Mapping[int, list[_Person]]:
+    """The open people of each batch in ascending order, with the address and the reason against them as of now."""
+    alike: dict[tuple[Channel, Needs], list[int]] = defaultdict(list)
+    for built in batches:
+        alike[built.batch.channel, built.needs].append(built.batch.id)
+    people: dict[int, list[_Person]] = {built.batch.id: [] for built in batches}
+    for (channel, needs), ids in alike.items():
+        for batch_id, *person in connection.execute(_standing_select(channel, needs), {"ids": ids}):
+            people[batch_id].append(_Person(*person))
+    return people
+
+
+@cache
+def _standing_select(channel: Channel, needs: Needs) -> sa.Select[tuple[int, int, str | None, str | None]]:
+    people = send.outerjoin(enrolment, enrolment.c.id == send.c.enrolment_id)
+    people = people.outerjoin(contact, contact.c.id == send.c.contact_id)
+    people = people.outerjoin(standing, standing.c.contact_id == send.c.contact_id)
+    return (
+        sa.select(send.c.batch_id, send.c.enrolment_id, address_of(channel), why_not(channel, needs))
+        .select_from(people)
+        .where(send.c.batch_id.in_(sa.bindparam("ids", expanding=True)), send.c.outcome.is_(None))
+        .order_by(send.c.batch_id, send.c.enrolment_id)
+    )
+
+
+def why_not(channel: Channel, needs: Needs) -> sa.ColumnElement[str | None]:
+    """The outcome of a person who may not be written to any more, else NULL; whoever has no standing has no consent."""
+    left = sa.and_(enrolment.c.state == "done", enrolment.c.exit_code != "finished")
+    return sa.case(
+        (left, EXITED),
+        (closed_by_sql(INVALID_ADDRESS, channel), skipped("invalid_address")),
+        (sa.or_(address_of(channel).is_(None), contact.c.erased_at.is_not(None)), skipped("no_address")),
+        (closed_by_sql(SUPPRESSED, channel), skipped("suppressed")),
+        (sa.func.coalesce(allowed_sql(needs.topic, channel, needs.kind), sa.false()), None),
+        else_=skipped("no_consent"),
+    )
+
+
+def _cut(
+    connection: Connection, built: Built, people: Sequence[_Person], now: Micros
+) -> tuple[list[int], Mapping[str, int]]:
+    rows, drops = _choose(built, people)
+    batch_id = built.batch.id
+    for outcome, enrolments in drops.items():
+        if outcome == RELEASED:
+            make_due_again(connection, batch_id, among(enrolments))
+        else:
+            connection.execute(sa.update(send).where(open_people(batch_id), among(enrolments)).values(outcome=outcome))
+    mine = sa.update(batch).where(batch.c.id == batch_id)
+    if not rows:
+        connection.execute(mine.values(unleased() | {"state": "withdrawn", "settled_at": now}))
+    elif not built.whole:
+        connection.execute(mine.values(begun_through=built.enrolments[rows[:WINDOW][-1]]))
+    return rows, Counter({outcome: len(enrolments) for outcome, enrolments in drops.items()})
+
+
+def _choose(built: Built, people: Sequence[_Person]) -> tuple[list[int], Mapping[str, list[int]]]:
+    """The rows of the parcel that go out, and by outcome the people who do not."""
+    row_of = {enrolment_id: row for row, enrolment_id in enumerate(built.enrolments)}
+    rows: list[int] = []
+    drops: dict[str, list[int]] = defaultdict(list)
+    for person in people:
+        row = row_of.get(person.enrolment)
+        if person.closed is None and row is not None and built.addresses[row] == person.address:
+            rows.append(row)
+        else:
+            drops[person.closed or built.skips.get(person.enrolment, RELEASED)].append(person.enrolment)
+    return rows, drops
+
+
+def _write_attempts(connection: Connection, ids: Sequence[int], machine_now: Micros) -> Mapping[int, int]:
+    """The row of each hand-over, written before it begins; its number by batch."""
+    if not ids:
+        return {}
+    earlier = sa.select(sa.func.coalesce(sa.func.max(attempt.c.no), 0)).where(attempt.c.batch_id == batch.c.id)
+    number = (earlier.scalar_subquery() + 1).label("no")
+    rows = connection.execute(
+        sa.insert(attempt)
+        .from_select(
+            ["batch_id", "no", "began_at", "status"],
+            sa.select(batch.c.id, number, sa.literal(machine_now, sa.BigInteger), sa.literal("begun")).where(
+                batch.c.id.in_(ids)
+            ),
+        )
+        .returning(attempt.c.batch_id, attempt.c.no)
+    )
+    return {row.batch_id: row.no for row in rows}

@@ -1,0 +1,33 @@
+"""Connectors on hold: refused credentials stop a connector, never its sends, until a person says go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.kernel.clock import Micros
+from carillon.store.engine import Store, rowcount
+from carillon.store.tables import pace
+
+
+def hold(connection: Connection, connector: str, reason: str, at: Micros) -> None:
+    """Nothing more is claimed for this connector; the first reason stands."""
+    held = sa.update(pace).where(pace.c.connector == connector)
+    reason_stands = sa.func.coalesce(pace.c.held_reason, reason)
+    if rowcount(connection.execute(held.values(held_reason=reason_stands))) == 0:
+        connection.execute(sa.insert(pace).values(connector=connector, tokens=0, at=at, held_reason=reason))
+
+
+def go_on(store: Store, connector: str) -> bool:
+    """A person says that the connector works again; False where it was not held."""
+    with store.write("ledger") as connection:
+        held = sa.update(pace).where(pace.c.connector == connector, pace.c.held_reason.is_not(None))
+        return rowcount(connection.execute(held.values(held_reason=None))) > 0
+
+
+def held_connectors(connection: Connection) -> Mapping[str, str]:
+    """Connector → why it is on hold."""
+    rows = connection.execute(sa.select(pace.c.connector, pace.c.held_reason).where(pace.c.held_reason.is_not(None)))
+    return {row.connector: row.held_reason for row in rows}

@@ -1,0 +1,112 @@
+"""A lane: one place on a connector. It claims a built batch, hands it over at once, and has the outcome written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from carillon.delivery.claim import Offer, claim
+from carillon.delivery.model import LEAST_LEASE, WINDOW, Built, Claimed, Released, Settled, Settlement
+from carillon.delivery.protocol import Connector, Deferred, Held, Outcome, Unsure
+from carillon.delivery.settle import settle
+from carillon.delivery.settling import Settling
+from carillon.delivery.writer import LedgerWriter
+from carillon.kernel.clock import Clock
+from carillon.kernel.crash import crash_point
+
+MOST_LANES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all lanes share."""
+
+    writer: LedgerWriter
+    worker: str
+    campaign_clock: Clock
+    machine_clock: Clock
+    stop: asyncio.Event
+    held: dict[str, str]
+    """Connectors that were put on hold during this work."""
+
+
+def lanes_of(connector: Connector) -> int:
+    """How many batches may be in flight on this connector from one process."""
+    return max(1, min(connector.capabilities.concurrency, MOST_LANES))
+
+
+async def hand_over_one(desk: Desk, connector: Connector, built: Built) -> tuple[Claimed | None, list[Settled]]:
+    """Claim, hand over and settle one batch; None where the claim was lost or nothing was left to claim it for."""
+    if desk.stop.is_set() or connector.name in desk.held:
+        return None, []
+    crash_point("before_claim")
+    claimed = await desk.writer.run(claim, Offer(built, desk.worker, desk.campaign_clock, desk.machine_clock))
+    if claimed is None or not claimed.rows:
+        return claimed, []
+    crash_point("after_claim_commit")
+    if not _lease_suffices(desk, claimed.lease_until):
+        return claimed, [await _settle(desk, Settlement(claimed, Released("too little of the lease was left")))]
+    if built.whole:
+        return claimed, [await _whole(desk, connector, claimed)]
+    return claimed, await _by_windows(desk, connector, claimed)
+
+
+async def _whole(desk: Desk, connector: Connector, claimed: Claimed) -> Settled:
+    outcome = (await _hand_over(connector, claimed, claimed.rows))[0]
+    crash_point("after_hand_over_before_settle")
+    settled = await _settle(desk, Settlement(claimed, outcome))
+    crash_point("after_settle")
+    return settled
+
+
+async def _by_windows(desk: Desk, connector: Connector, claimed: Claimed) -> list[Settled]:
+    windows = [claimed.rows[at : at + WINDOW] for at in range(0, len(claimed.rows), WINDOW)]
+    enrolments = claimed.built.enrolments
+    written: list[Settled] = []
+    for this, following in zip(windows, [*windows[1:], None], strict=True):
+        outcomes = await _hand_over(connector, claimed, this)
+        crash_point("after_hand_over_before_settle")
+        people = {enrolments[row]: outcome for row, outcome in zip(this, outcomes, strict=True)}
+        goes_on = following is not None and not desk.stop.is_set() and not _must_stop(outcomes)
+        window = enrolments[following[-1]] if goes_on and following else None
+        written.append(await _settle(desk, Settlement(claimed, people=people, window=window)))
+        crash_point("mid_hand_over" if window else "after_settle")
+        if window is None or not written[-1].won:
+            break
+        if not _lease_suffices(desk, written[-1].lease_until):
+            written.append(await _settle(desk, Settlement(claimed)))
+            break
+    return written
+
+
+def _must_stop(outcomes: Sequence[Outcome]) -> bool:
+    """The provider asks for a pause or refuses us: beginning the next window would only add to it."""
+    return any(isinstance(outcome, Deferred | Held) for outcome in outcomes)
+
+
+async def _hand_over(connector: Connector, claimed: Claimed, rows: Sequence[int]) -> Sequence[Outcome]:
+    try:
+        return await connector.hand_over(claimed.built.parcel, rows)
+    except Exception as error:  # a connector never raises; one that does may have sent
+        outcome = Unsure(f"{type(error).__name__}: {error}")
+        return [outcome] if claimed.built.whole else [outcome] * len(rows)
+
+
+async def _settle(desk: Desk, settlement: Settlement) -> Settled:
+    wish = Settling(settlement, desk.campaign_clock.now(), desk.machine_clock.now())
+    return await desk.writer.run(settle, wish)
+
+
+def _lease_suffices(desk: Desk, lease_until: int) -> bool:
+    return lease_until - desk.machine_clock.now() >= LEAST_LEASE
+
+
+Done = Callable[[Built, Claimed | None, list[Settled]], Awaitable[None]]
+
+
+async def run_lane(desk: Desk, connector: Connector, queue: asyncio.Queue[Built | None], done: Done) -> None:
+    """Work on what the queue brings until it brings None."""
+    while (built := await queue.get()) is not None:
+        claimed, written = await hand_over_one(desk, connector, built)
+        await done(built, claimed, written)

@@ -1,0 +1,82 @@
+"""Part people from their batch: into a child with a fate of its own, or back to being due.
+
+`batch.n` is the number of a batch's rows, always: whoever leaves is subtracted where they were and counted where they go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.delivery.model import BatchState
+from carillon.store.engine import rowcount
+from carillon.store.tables import batch, enrolment, send
+
+_UNLEASED = {"worker": None, "lease_until": None, "begun_at": None, "begun_through": None, "claimed_at": None}
+"""What a batch forgets when it becomes ready again: nothing of it has begun."""
+
+
+def open_people(batch_id: int) -> sa.ColumnElement[bool]:
+    """The people who share the state of this batch."""
+    return sa.and_(send.c.batch_id == batch_id, send.c.outcome.is_(None))
+
+
+def part(
+    connection: Connection, parent_id: int, people: sa.ColumnElement[bool], state: BatchState, **columns: Any
+) -> int:
+    """Move those of the batch's open people into a new child of this state; how many moved (0: no child was made)."""
+    some = sa.and_(open_people(parent_id), people)
+    if connection.execute(sa.select(sa.exists().where(some))).scalar() is False:
+        return 0
+    values = {"parent_id": parent_id, "state": state, "n": 0}
+    values |= (_UNLEASED if state == "ready" else {}) | columns
+    kept = [c for c in batch.c if c.name != "id"]
+    child = connection.execute(
+        sa.insert(batch)
+        .from_select(
+            [c.name for c in kept],
+            sa.select(
+                *(sa.literal(values[c.name], c.type).label(c.name) if c.name in values else c for c in kept)
+            ).where(batch.c.id == parent_id),
+        )
+        .returning(batch.c.id)
+    ).scalar_one()
+    moved = rowcount(connection.execute(sa.update(send).where(some).values(batch_id=child)))
+    connection.execute(sa.update(batch).where(batch.c.id == child).values(n=moved))
+    connection.execute(sa.update(batch).where(batch.c.id == parent_id).values(n=batch.c.n - moved))
+    return moved
+
+
+def among(enrolments: Sequence[int]) -> sa.ColumnElement[bool]:
+    """These people and no others."""
+    return send.c.enrolment_id.in_(enrolments)
+
+
+def make_due_again(connection: Connection, batch_id: int, people: sa.ColumnElement[bool]) -> int:
+    """Forget that these open people of a batch that has not begun were reserved: the next reserve decides anew."""
+    some = sa.and_(open_people(batch_id), people)
+    gone = connection.execute(
+        sa.delete(send).where(some).returning(send.c.enrolment_id, send.c.node_id, send.c.due_at)
+    ).all()
+    if gone:
+        connection.execute(
+            sa.update(enrolment)
+            .where(
+                enrolment.c.id == sa.bindparam("gone_id"),
+                enrolment.c.node_id == sa.bindparam("gone_node"),
+                enrolment.c.due_at.is_(None),
+                enrolment.c.state == "live",
+            )
+            .values(due_at=sa.bindparam("gone_due")),
+            [{"gone_id": row.enrolment_id, "gone_node": row.node_id, "gone_due": row.due_at} for row in gone],
+        )
+        connection.execute(sa.update(batch).where(batch.c.id == batch_id).values(n=batch.c.n - len(gone)))
+    return len(gone)
+
+
+def unleased() -> dict[str, None]:
+    """The columns of a batch that nothing of it has begun, for an UPDATE."""
+    return dict(_UNLEASED)

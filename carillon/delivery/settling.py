@@ -1,0 +1,72 @@
+"""What all settlements share: the guarded UPDATE, the end of the attempt, and what a refusal writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.delivery.model import REJECTED, Claimed, Effect, Settled, Settlement
+from carillon.delivery.parting import among, open_people
+from carillon.delivery.protocol import Rejected
+from carillon.kernel.clock import Micros
+from carillon.store.engine import rowcount
+from carillon.store.tables import attempt, batch, send
+
+LOST = Settled(won=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """A settlement and the instants that it is stamped with."""
+
+    settlement: Settlement
+    now: Micros
+    machine_now: Micros
+
+    @property
+    def claimed(self) -> Claimed:
+        return self.settlement.claimed
+
+
+def win(connection: Connection, claimed: Claimed, fate: Mapping[str, Any]) -> bool:
+    """Give the batch its fate if it is still this attempt's; whether it was."""
+    ours = sa.and_(
+        batch.c.id == claimed.id,
+        batch.c.state.in_(("claimed", "unsure")),
+        batch.c.worker == claimed.worker,
+        batch.c.begun_at == claimed.begun_at,
+    )
+    return rowcount(connection.execute(sa.update(batch).where(ours).values(**fate))) == 1
+
+
+def end_attempt(connection: Connection, wish: Settling, status: str, *, note: str = "", ref: str = "") -> None:
+    """Write how the attempt ended."""
+    row = sa.and_(attempt.c.batch_id == wish.claimed.id, attempt.c.no == wish.claimed.attempt)
+    connection.execute(
+        sa.update(attempt)
+        .where(row)
+        .values(ended_at=wish.machine_now, status=status, note=note or None, provider_ref=ref or None)
+    )
+
+
+def reject(connection: Connection, wish: Settling, refusals: Mapping[int, Rejected]) -> list[Effect]:
+    """Write the refusals of these people, and say what core must know of their addresses."""
+    batch_, built = wish.claimed.built.batch, wish.claimed.built
+    rows = connection.execute(
+        sa.update(send)
+        .where(open_people(batch_.id), among(list(refusals)))
+        .values(outcome=REJECTED)
+        .returning(send.c.enrolment_id)
+    ).scalars()
+    address_of = {built.enrolments[row]: built.addresses[row] for row in wish.claimed.rows}
+    effects = []
+    for enrolment_id in rows:
+        refusal = refusals[enrolment_id]
+        if refusal.invalid_address or refusal.suppressed:
+            why = f"{refusal.code} {refusal.reason}".strip()
+            effects.append(Effect(batch_.channel, address_of[enrolment_id], why))
+    return effects

@@ -1,0 +1,102 @@
+"""Take due batches into hand: the most urgent first, each by one worker. Taking claims nothing; it only avoids that two
+workers build the same bodies. What is not claimed before the hold is over may be taken by another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.delivery.model import LEASE, ReadyBatch
+from carillon.kernel.channels import Channel
+from carillon.kernel.clock import Micros
+from carillon.store.tables import batch, campaign, pace
+
+TAKEN = (
+    batch.c.id, batch.c.campaign_id, batch.c.node_id, batch.c.arm, batch.c.language, batch.c.channel, batch.c.sender,
+    batch.c.connector, batch.c.n, batch.c.not_after, batch.c.priority, batch.c.due_at,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which batches this worker would work on, and how many of them."""
+
+    worker: str
+    connectors: tuple[str, ...]
+    campaign_id: int | None
+    now: Micros
+    machine_now: Micros
+    limit: int
+
+
+def take(connection: Connection, wanted: Wanted) -> list[ReadyBatch]:
+    """The next due batches, taken for this worker; best priority, then due instant, then id."""
+    free = sa.or_(batch.c.lease_until.is_(None), batch.c.lease_until <= wanted.machine_now)
+    mine = [] if wanted.campaign_id is None else [batch.c.campaign_id == wanted.campaign_id]
+    chosen = (
+        sa.select(batch.c.id)
+        .where(is_due(wanted.now, wanted.machine_now), may_go(), free, batch.c.connector.in_(wanted.connectors), *mine)
+        .order_by(batch.c.priority.desc(), batch.c.due_at, batch.c.id)
+        .limit(wanted.limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = connection.execute(
+        sa.update(batch)
+        .where(batch.c.id.in_(chosen.scalar_subquery()))
+        .values(worker=wanted.worker, lease_until=wanted.machine_now + LEASE)
+        .returning(*TAKEN)
+    ).all()
+    ordered = sorted(taken, key=lambda row: (-row.priority, row.due_at, row.id))
+    return [ready_batch(row) for row in ordered]
+
+
+def ready_batch(row: sa.Row[tuple[object, ...]]) -> ReadyBatch:
+    """The batch of a row of `TAKEN`."""
+    return ReadyBatch(
+        row.id, row.campaign_id, row.node_id, row.arm, row.language, Channel(row.channel), row.sender, row.connector,
+        row.n, row.not_after,
+    )  # fmt: skip
+
+
+def put_back(connection: Connection, wishes: Sequence[tuple[int, str]]) -> list[None]:
+    """Let go of batches that were taken and never claimed: (batch, worker)."""
+    for batch_id, worker in wishes:
+        connection.execute(_mine(batch_id, worker).values(worker=None, lease_until=None))
+    return [None] * len(wishes)
+
+
+def postpone(connection: Connection, wishes: Sequence[tuple[int, str, Micros, str]]) -> list[None]:
+    """Put back batches whose bodies could not be built, for a while: (batch, worker, machine time, why)."""
+    for batch_id, worker, retry_at, note in wishes:
+        later = {"worker": None, "lease_until": None, "retry_at": retry_at, "note": note}
+        connection.execute(_mine(batch_id, worker).values(**later))
+    return [None] * len(wishes)
+
+
+def _mine(batch_id: int, worker: str) -> sa.Update:
+    return sa.update(batch).where(batch.c.id == batch_id, batch.c.state == "ready", batch.c.worker == worker)
+
+
+def is_due(now: Micros, machine_now: Micros) -> sa.ColumnElement[bool]:
+    """Ready, due in campaign time, not too late, and past its back-off in machine time."""
+    return sa.and_(
+        batch.c.state == "ready",
+        batch.c.due_at <= now,
+        sa.or_(batch.c.not_after.is_(None), batch.c.not_after > now),
+        sa.or_(batch.c.retry_at.is_(None), batch.c.retry_at <= machine_now),
+    )
+
+
+def may_go() -> sa.ColumnElement[bool]:
+    """The campaign runs, and nobody holds the connector."""
+    stopped = sa.or_(
+        campaign.c.operator_state != "running", campaign.c.hold_reason.is_not(None), campaign.c.wanted_state == "draft"
+    )
+    return sa.and_(
+        ~sa.exists().where(campaign.c.id == batch.c.campaign_id, stopped),
+        ~sa.exists().where(pace.c.connector == batch.c.connector, pace.c.held_reason.is_not(None)),
+    )

@@ -1,0 +1,153 @@
+"""Unsure batches: what is known of each, and the decisions about them, by the workspace's policy or by a person.
+
+Nothing is ever sent again without a written decision: a resend is an attempt row that says who wanted it and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.delivery.evidence import write_decision
+from carillon.delivery.parting import open_people, unleased
+from carillon.kernel.clock import SECOND, Micros
+from carillon.plan.rules import Rules, UnsurePolicy
+from carillon.store.engine import Store
+from carillon.store.tables import audit, batch, campaign, event, node, send
+
+Decision = Literal["accept", "resend", "close"]
+
+_STATE: Mapping[Decision, str] = {"accept": "accepted", "resend": "ready", "close": "closed"}
+
+
+@dataclass(frozen=True, slots=True)
+class UnsureBatch:
+    """One hand-over whose outcome is unknown, as a person needs it to decide."""
+
+    id: int
+    campaign: str
+    step: str
+    connector: str
+    people: int
+    since: Micros
+    reason: str
+    reports_of_others: bool
+    """Reports about other sends came in after this hand-over: silence about this one means something."""
+
+
+def unsure_batches(connection: Connection, campaign_name: str | None = None) -> list[UnsureBatch]:
+    """All unsure batches, oldest first."""
+    mine = [] if campaign_name is None else [campaign.c.name == campaign_name]
+    rows = connection.execute(
+        sa.select(
+            batch.c.id, campaign.c.name, node.c.step_id, batch.c.connector, _n_open(), batch.c.settled_at,
+            batch.c.note, _others_flow(),
+        )
+        .join_from(batch, campaign, campaign.c.id == batch.c.campaign_id)
+        .join(node, node.c.id == batch.c.node_id)
+        .where(batch.c.state == "unsure", *mine)
+        .order_by(batch.c.settled_at, batch.c.id)
+    )  # fmt: skip
+    return [
+        UnsureBatch(id_, name, step, connector, people, since or 0, note or "", bool(flows))
+        for id_, name, step, connector, people, since, note, flows in rows
+    ]
+
+
+def _n_open() -> sa.ScalarSelect[int]:
+    return (
+        sa.select(sa.func.count())
+        .where(send.c.batch_id == batch.c.id, send.c.outcome.is_(None))
+        .correlate(batch)
+        .scalar_subquery()
+    )
+
+
+def _others_flow() -> sa.ColumnElement[bool]:
+    report = sa.and_(event.c.kind >= "message.", event.c.kind < "message/")
+    return sa.exists().where(event.c.occurred_at > batch.c.claimed_at, report)
+
+
+def decide(
+    store: Store, batch_ids: Sequence[int], decision: Decision, *, who: str, why: str, now: Micros, machine_now: Micros
+) -> Mapping[int, int]:
+    """A person's word on these unsure batches; batch → people. A batch that is not unsure (any more) is left out.
+
+    Raises ValueError without a reason: the next reader must be able to see why.
+    """
+    if not why.strip():
+        raise ValueError("say why: the decision is kept with its reason")
+    with store.write("ledger") as connection:
+        decided = _decide(connection, batch_ids, decision, f"{who}: {why}", now, machine_now)
+    with store.write("core") as connection:
+        for batch_id, people in decided.items():
+            connection.execute(
+                sa.insert(audit).values(
+                    at=now,
+                    who=who,
+                    what=f"unsure {decision}",
+                    subject=f"batch {batch_id}",
+                    details=f"{people} people: {why}",
+                )
+            )
+    return decided
+
+
+def settle_by_policy(store: Store, rules: Rules, topics: Mapping[int, str], *, now: Micros, machine_now: Micros) -> int:
+    """Resend what the workspace's `if_unsure` says to resend; how many people that concerns.
+
+    `topics` is campaign → topic. `resend_after` waits that long in campaign time, and only while reports about other
+    sends come in: where nothing flows, silence proves nothing. Ask `settle_by_evidence` first.
+    """
+    with store.write("ledger") as connection:
+        rows = connection.execute(
+            sa.select(batch.c.id, batch.c.campaign_id, batch.c.settled_at, _others_flow().label("others_flow")).where(
+                batch.c.state == "unsure"
+            )
+        ).all()
+        resent = 0
+        for row in rows:
+            topic = topics.get(row.campaign_id)
+            if topic is None:
+                continue
+            marketing = rules.topics[topic].marketing
+            policy = rules.if_unsure_marketing if marketing else rules.if_unsure_transactional
+            if _may_resend(policy, row.settled_at or 0, bool(row.others_flow), now):
+                note = f"if_unsure: {policy.action} for {'marketing' if marketing else 'transactional'} topics"
+                resent += sum(_decide(connection, [row.id], "resend", note, now, machine_now).values())
+        return resent
+
+
+def _may_resend(policy: UnsurePolicy, since: Micros, others_flow: bool, now: Micros) -> bool:
+    match policy.action:
+        case "hold":
+            return False
+        case "resend":
+            return True
+        case "resend_after":
+            wait = policy.after.seconds * SECOND if policy.after is not None else 0
+            return others_flow and now >= since + wait
+
+
+def _decide(
+    connection: Connection, batch_ids: Sequence[int], decision: Decision, note: str, now: Micros, machine_now: Micros
+) -> dict[int, int]:
+    fate = {"state": _STATE[decision], "note": note, "settled_at": now, "lease_until": None, "retry_at": None}
+    if decision == "resend":
+        fate |= unleased() | {"settled_at": None}
+    won = connection.execute(
+        sa.update(batch)
+        .where(batch.c.id.in_(batch_ids), batch.c.state == "unsure")
+        .values(**fate)
+        .returning(batch.c.id)
+    ).scalars()
+    decided: dict[int, int] = {}
+    for batch_id in sorted(won):
+        write_decision(connection, batch_id, decision, note, machine_now)
+        counted = sa.select(sa.func.count()).where(open_people(batch_id))
+        decided[batch_id] = connection.execute(counted).scalar_one()
+    return decided

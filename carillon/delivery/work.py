@@ -1,0 +1,200 @@
+"""Work: take due batches, build their bodies, claim, hand over and settle, all at once and in this order for each.
+
+Bodies are built in a thread while others are on the wire, and claims and settlements of many batches share a commit.
+It ends when no batch that it may touch is due any more; what was deferred says when it may be tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.delivery.effects import apply_effects
+from carillon.delivery.holds import held_connectors
+from carillon.delivery.lanes import Desk, lanes_of, run_lane
+from carillon.delivery.model import Built, Claimed, Effect, ReadyBatch, Settled, WorkResult
+from carillon.delivery.parcels import BodyBuilder, Unbuilt
+from carillon.delivery.protocol import Connector
+from carillon.delivery.reclaim import reclaim
+from carillon.delivery.take import Wanted, postpone, put_back, take
+from carillon.delivery.writer import LedgerWriter
+from carillon.kernel.clock import SECOND, Clock
+from carillon.plan.rules import Rules
+from carillon.store.engine import Store
+from carillon.store.tables import batch
+
+PEOPLE_AT_ONCE = 8_000
+"""People whose columns are in memory together while their bodies are built."""
+UNBUILT_WAIT = 60 * SECOND
+
+Progress = Callable[[WorkResult], None]
+
+
+async def work(
+    store: Store,
+    *,
+    connectors: Mapping[str, Connector],
+    bodies: BodyBuilder,
+    rules: Rules,
+    campaign_clock: Clock,
+    machine_clock: Clock,
+    worker: str,
+    campaign_id: int | None = None,
+    refresh: Callable[[], None] | None = None,
+    progress: Progress | None = None,
+    stop: asyncio.Event | None = None,
+) -> WorkResult:
+    """Hand over what is due (of one campaign, or of all) and say what became of it, in people.
+
+    `refresh` folds new intakes and applies exits: it is called, in a thread, before each round of claims is taken in
+    hand. `stop` ends the work between two batches; nothing that has begun is left behind.
+    """
+    stopping = stop or asyncio.Event()
+    await asyncio.to_thread(partial(reclaim, store, now=campaign_clock.now(), machine_now=machine_clock.now()))
+    async with LedgerWriter(store) as writer:
+        desk = Desk(writer, worker, campaign_clock, machine_clock, stopping, {})
+        return await _Work(store, desk, bodies, connectors, rules, campaign_id, refresh, progress).run()
+
+
+class _Work:
+    """One run of `work`: the taking, the queues before the lanes, and the counts."""
+
+    def __init__(
+        self,
+        store: Store,
+        desk: Desk,
+        bodies: BodyBuilder,
+        connectors: Mapping[str, Connector],
+        rules: Rules,
+        campaign_id: int | None,
+        refresh: Callable[[], None] | None,
+        progress: Progress | None,
+    ) -> None:
+        self._store, self._desk, self._bodies, self._rules = store, desk, bodies, rules
+        self._connectors, self._campaign_id = connectors, campaign_id
+        self._refresh, self._progress = refresh, progress
+        self._queues: dict[str, asyncio.Queue[Built | None]] = {
+            name: asyncio.Queue(maxsize=2 * lanes_of(c)) for name, c in connectors.items()
+        }
+        self._in_hand: set[int] = set()
+        self._settled = asyncio.Event()
+        self._people: Counter[str] = Counter()
+        self._batches = 0
+        self._unbuilt: dict[int, str] = {}
+        self._effects: list[Effect] = []
+
+    async def run(self) -> WorkResult:
+        async with self._lanes():
+            while batches := await self._next():
+                for chunk in _chunks(batches, PEOPLE_AT_ONCE):
+                    await self._build(chunk)
+            await self._until_nothing_is_in_hand()
+        await self._suppress()
+        return await asyncio.to_thread(self._final)
+
+    @asynccontextmanager
+    async def _lanes(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            for name, connector in self._connectors.items():
+                for _ in range(lanes_of(connector)):
+                    group.create_task(run_lane(self._desk, connector, self._queues[name], self._done))
+            yield
+            for name, connector in self._connectors.items():
+                for _ in range(lanes_of(connector)):
+                    await self._queues[name].put(None)
+
+    async def _next(self) -> list[ReadyBatch]:
+        """The next batches; waits while those in hand may still divide into new ones. Nothing more: an empty list."""
+        while not self._desk.stop.is_set():
+            if self._refresh is not None:
+                await asyncio.to_thread(self._refresh)
+            self._settled.clear()
+            taken = await self._desk.writer.run(_take_all, self._wanted())
+            self._in_hand |= {b.id for b in taken}
+            if taken or not self._in_hand:
+                return taken
+            await self._settled.wait()
+        return []
+
+    def _wanted(self) -> Wanted:
+        desk = self._desk
+        names = tuple(name for name in self._connectors if name not in desk.held)
+        mean = sum(self._people.values()) / self._batches if self._batches else PEOPLE_AT_ONCE
+        limit = int(min(256, max(8, 2 * PEOPLE_AT_ONCE / max(mean, 1))))
+        now, machine_now = desk.campaign_clock.now(), desk.machine_clock.now()
+        return Wanted(desk.worker, names, self._campaign_id, now, machine_now, limit)
+
+    async def _build(self, chunk: Sequence[ReadyBatch]) -> None:
+        for result in await asyncio.to_thread(self._bodies.build, chunk):
+            match result:
+                case Built():
+                    await self._queues[result.batch.connector].put(result)
+                case Unbuilt(batch_id, reason):
+                    self._unbuilt[batch_id] = reason
+                    retry_at = self._desk.machine_clock.now() + UNBUILT_WAIT
+                    await self._desk.writer.run(postpone, (batch_id, self._desk.worker, retry_at, reason))
+                    self._let_go(batch_id)
+
+    async def _done(self, built: Built, claimed: Claimed | None, written: list[Settled]) -> None:
+        if claimed is None:
+            await self._desk.writer.run(put_back, (built.batch.id, self._desk.worker))
+        else:
+            self._batches += 1
+            self._people.update(claimed.dropped)
+        for settled in written:
+            self._people.update(settled.people)
+            self._effects += settled.effects
+            if settled.held is not None:
+                self._desk.held.setdefault(built.batch.connector, settled.held)
+        self._let_go(built.batch.id)
+        if self._progress is not None:
+            self._progress(self._result())
+
+    def _let_go(self, batch_id: int) -> None:
+        self._in_hand.discard(batch_id)
+        self._settled.set()
+
+    async def _until_nothing_is_in_hand(self) -> None:
+        while self._in_hand:
+            self._settled.clear()
+            await self._settled.wait()
+
+    async def _suppress(self) -> None:
+        await asyncio.to_thread(apply_effects, self._store, self._rules, self._effects, self._desk.campaign_clock.now())
+
+    def _result(self) -> WorkResult:
+        return WorkResult(self._batches, dict(self._people), dict(self._desk.held), dict(self._unbuilt))
+
+    def _final(self) -> WorkResult:
+        ready = [batch.c.state == "ready"]
+        if self._campaign_id is not None:
+            ready.append(batch.c.campaign_id == self._campaign_id)
+        with self._store.read() as connection:
+            retry_at = connection.execute(sa.select(sa.func.min(batch.c.retry_at)).where(*ready)).scalar()
+            waiting = connection.execute(sa.select(batch.c.connector).where(*ready).distinct()).scalars().all()
+            held = held_connectors(connection)
+        missing = {name: "not configured" for name in waiting if name not in self._connectors}
+        held = {name: reason for name, reason in held.items() if name in waiting} | missing | self._desk.held
+        return WorkResult(self._batches, dict(self._people), held, dict(self._unbuilt), retry_at)
+
+
+def _take_all(connection: Connection, wishes: Sequence[Wanted]) -> list[list[ReadyBatch]]:
+    return [take(connection, wanted) for wanted in wishes]
+
+
+def _chunks(batches: Sequence[ReadyBatch], most: int) -> list[list[ReadyBatch]]:
+    chunks: list[list[ReadyBatch]] = [[]]
+    people = 0
+    for batch_ in batches:
+        if chunks[-1] and people + batch_.n > most:
+            chunks.append([])
+            people = 0
+        chunks[-1].append(batch_)
+        people += batch_.n
+    return chunks

@@ -1,0 +1,185 @@
+"""A little ground to hand over from: contacts, one campaign with a message, ready batches, and a provider on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from aiohttp import web
+
+from carillon.delivery.model import Built, Needs, ReadyBatch
+from carillon.delivery.parcels import Letter, Unbuilt, make_parcel
+from carillon.delivery.protocol import Connector, People, Sender, SharedEmail, SharedSms
+from carillon.kernel.channels import Channel
+from carillon.kernel.clock import HOUR, SystemClock, VirtualClock
+from carillon.plan.rules import Rules, TopicRule
+from carillon.store import tables as t
+from carillon.store.bulk import insert_rows
+from carillon.store.engine import Store
+
+NOW = 1_800_000_000_000_000
+OFFERS_BIT = 1 << 0
+
+RULES = Rules(
+    name="Acme", timezone="Europe/Berlin", currency="EUR", address="Acme GmbH", public_url="https://t.acme.example",
+    languages=("en",), country_language={}, senders=(),
+    topics={"offers": TopicRule("offers", True, {"": "Offers"}, {"email": "explicit", "sms": "explicit"})},
+)  # fmt: skip
+
+
+def seed(
+    store: Store, people: int, *, size: int = 1000, channel: str = "email", connector: str = "sendgrid", **batch: object
+) -> list[int]:
+    """`people` contacts with consent, each enrolled and standing at node 7 in ready batches; the batches' ids."""
+    ids = range(1, people + 1)
+    with store.write("core") as c:
+        c.execute(t.permission.insert().values(bit=0, topic="offers", channel=channel))
+        c.execute(t.campaign.insert().values(id=3, name="sale", first_applied_at=0, live_version=1))
+        c.execute(t.node.insert().values(id=7, campaign_id=3, step_id="email.sale", kind="message"))
+        insert_rows(
+            c, t.contact,
+            ("id", "shop_id", "email_key", "phone_key", "zone", "zone_source", "h31", "created_at", "attrs"),
+            ((i, f"c{i}", f"c{i}@shop.example", f"+49170{i:07}", "UTC", "contact", i, 0, json.dumps({"first_name": f"N{i % 50}"})) for i in ids),
+        )  # fmt: skip
+        insert_rows(
+            c, t.standing,
+            ("contact_id", "zone", "language", "country", "allow_bits", "deny_bits", "closed_bits", "h31"),
+            ((i, "UTC", "en", "", OFFERS_BIT, 0, 0, i) for i in ids),
+        )  # fmt: skip
+    return reserve_again(store, ids, size=size, channel=channel, connector=connector, **batch)
+
+
+def reserve_again(
+    store: Store, ids: Sequence[int], *, size: int, channel: str, connector: str, **batch: object
+) -> list[int]:
+    starts = range(0, len(ids), size)
+    with store.write("ledger") as c:
+        insert_rows(
+            c, t.enrolment,
+            ("id", "campaign_id", "version_id", "wave_id", "contact_id", "thing", "role", "node_id", "arrived_at", "due_at", "state", "entered_at"),
+            ((i, 3, 1, 1, i, "", "treated", 7, NOW, None, "live", NOW) for i in ids),
+        )  # fmt: skip
+        shared = {
+            "campaign_id": 3,
+            "node_id": 7,
+            "channel": channel,
+            "connector": connector,
+            "due_at": NOW,
+            "decided_at": NOW,
+        }
+        batches = [
+            c.execute(t.batch.insert().values(**shared, n=len(ids[at : at + size]), **batch).returning(t.batch.c.id)).scalar_one()
+            for at in starts
+        ]  # fmt: skip
+        insert_rows(
+            c, t.send,
+            ("node_id", "enrolment_id", "contact_id", "channel", "due_at", "decided_at", "batch_id"),
+            ((7, i, i, channel, NOW, NOW, batches[row // size]) for row, i in enumerate(ids)),
+        )  # fmt: skip
+    return batches
+
+
+class PlainBodies:
+    """Bodies without templates: everybody gets the same words; the cid is the enrolment."""
+
+    def __init__(self, store: Store, connectors: dict[str, Connector], skips: dict[int, str] | None = None) -> None:
+        self.store, self.connectors, self.skips = store, connectors, skips or {}
+
+    def build(self, batches: Sequence[ReadyBatch]) -> list[Built | Unbuilt]:
+        return [self._one(batch) for batch in batches]
+
+    def _one(self, batch: ReadyBatch) -> Built | Unbuilt:
+        is_mail = batch.channel is Channel.EMAIL
+        address = t.contact.c.email_key if is_mail else t.contact.c.phone_key
+        with self.store.read() as c:
+            rows = c.execute(
+                sa.select(t.send.c.enrolment_id, address)
+                .join_from(t.send, t.contact, t.contact.c.id == t.send.c.contact_id)
+                .where(t.send.c.batch_id == batch.id, t.send.c.outcome.is_(None))
+                .order_by(t.send.c.enrolment_id)
+            ).all()
+        rows = [row for row in rows if row[0] not in self.skips]
+        people = People([row[1] for row in rows], [str(row[0]) for row in rows])
+        sender = Sender(address="hello@acme.example", messaging_service="MG1")
+        message = SharedEmail(sender, "Hello", "<p>Hi</p>", "Hi") if is_mail else SharedSms(sender, "Hi")
+        letter = Letter(message, people, [row[0] for row in rows], self.skips)
+        return make_parcel(self.connectors[batch.connector], batch, letter, Needs("offers", "explicit"))
+
+
+@dataclass
+class Provider:
+    """A provider on loopback that counts whom it was asked to write to; `answer` says what it replies."""
+
+    answer: Callable[[int], web.Response] = lambda _: web.Response(status=202, headers={"X-Message-Id": "m"})
+    url: str = ""
+    requests: int = 0
+    got: Counter[str] = field(default_factory=Counter)
+    """cid → how often it reached the provider."""
+    stall: asyncio.Event | None = None
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.requests += 1
+        number = self.requests
+        if request.content_type == "application/json":
+            body = json.loads(await request.read())
+            self.got.update(p["custom_args"]["cid"] for p in body["personalizations"])
+        else:
+            form = await request.post()
+            self.got.update(
+                [str(form["StatusCallback"]).rpartition("cid=")[2] if "StatusCallback" in form else str(form["To"])]
+            )
+        if self.stall is not None:
+            await self.stall.wait()
+        return self.answer(number)
+
+
+@asynccontextmanager
+async def provider(answer: Callable[[int], web.Response] | None = None) -> AsyncIterator[Provider]:
+    """A provider that listens until the block ends."""
+    it = Provider() if answer is None else Provider(answer)
+    app = web.Application(client_max_size=64_000_000)
+    app.router.add_post("/{path:.*}", it.take)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    it.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+    try:
+        yield it
+    finally:
+        await runner.cleanup()
+
+
+@dataclass
+class Clocks:
+    campaign: VirtualClock = field(default_factory=lambda: VirtualClock(NOW + HOUR))
+    machine: SystemClock | VirtualClock = field(default_factory=SystemClock)
+
+
+def states(store: Store) -> dict[str, int]:
+    """State of send → people: coalesce(outcome, batch.state)."""
+    state = sa.func.coalesce(t.send.c.outcome, t.batch.c.state)
+    with store.read() as c:
+        rows = c.execute(
+            sa.select(state, sa.func.count())
+            .join_from(t.send, t.batch, t.batch.c.id == t.send.c.batch_id)
+            .group_by(state)
+        )
+        return dict(sorted((word, n) for word, n in rows))
+
+
+def faults(store: Store) -> list[str]:
+    """What breaks the ledger's invariants: a batch whose n is not its rows, a batch left claimed or closed over people."""
+    with store.read() as c:
+        rows = sa.select(sa.func.count()).where(t.send.c.batch_id == t.batch.c.id).scalar_subquery()
+        wrong = c.execute(sa.select(t.batch.c.id, t.batch.c.n, rows).where(t.batch.c.n != rows)).all()
+        open_people = sa.exists().where(t.send.c.batch_id == t.batch.c.id, t.send.c.outcome.is_(None))
+        lost = c.execute(sa.select(t.batch.c.id).where(t.batch.c.state.in_(("split", "withdrawn")), open_people)).all()
+    return [f"batch {i}: n {n}, rows {r}" for i, n, r in wrong] + [
+        f"batch {i}: open people in a dead batch" for (i,) in lost
+    ]
