@@ -1,0 +1,208 @@
+"""Advance: bring one campaign to the present instant, stage by stage, until nothing more is due.
+
+Every stage is a set statement in its own transaction and may be repeated: an advance that was killed is simply run
+again, and ends in the same rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from carillon.advance.brakes import hold_if_twice_the_plan
+from carillon.advance.engine import Engine
+from carillon.advance.lease import lease, this_process
+from carillon.advance.next_due import next_due
+from carillon.advance.stages import Perform, Stage, perform_plainly
+from carillon.delivery.model import WorkResult
+from carillon.delivery.reserve import Reserved, reserve
+from carillon.delivery.work import Progress, work
+from carillon.feedback.effects import apply_effects
+from carillon.feedback.fold import fold
+from carillon.journey.enter import enter
+from carillon.journey.exits import exits
+from carillon.journey.ground import Ground, load_ground
+from carillon.advance.lead import lead
+from carillon.journey.leave import leave
+from carillon.journey.move import move
+from carillon.kernel.clock import Micros
+from carillon.plan.applied import applied_names
+from carillon.store import tables as t
+
+MOST_ROUNDS = 200
+"""More rounds than a journey has steps: an advance that still finds work then has a fault, and says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What an advance did, and when the campaign wants to be advanced again."""
+
+    campaign: str
+    at: Micros
+    stages: Sequence[Stage]
+    next_due: Micros | None
+    hold_reason: str | None = None
+    work: WorkResult = WorkResult()
+
+
+def advance(
+    engine: Engine,
+    campaign: str,
+    *,
+    alone: bool = False,
+    perform: Perform = perform_plainly,
+    progress: Progress | None = None,
+) -> Advanced:
+    """Bring the campaign to now; raises LookupError where it was never applied, AlreadyRunning while another does it.
+
+    `alone` decides for this campaign only (an explicit `--now`); else everybody due in the workspace is decided in one
+    pass, so that the better priority goes first.
+    """
+    now = engine.campaign_clock.now()
+    with lease(engine.store, f"advance:{campaign}", engine.machine_clock):
+        run = _Run(engine, campaign, now, alone, perform, progress)
+        for _ in range(MOST_ROUNDS):
+            if not run.round():
+                break
+        else:
+            raise RuntimeError(f"{campaign}: still moving after {MOST_ROUNDS} rounds")
+        ground = load_ground(engine.store, campaign, now)
+        return Advanced(
+            campaign, now, tuple(run.stages), next_due(ground), ground.applied.hold_reason, run.worked
+        )
+
+
+class _Run:
+    """One advance under its lease: the stages of ledger.md in their order, and what they did."""
+
+    def __init__(
+        self, engine: Engine, campaign: str, now: Micros, alone: bool, perform: Perform, progress: Progress | None
+    ) -> None:
+        self._engine, self._campaign, self._now, self._alone = engine, campaign, now, alone
+        self._perform, self._progress = perform, progress
+        self.stages: list[Stage] = []
+        self.worked = WorkResult()
+
+    def round(self) -> bool:
+        """All stages once; says whether anything happened that may have made more due."""
+        before = len(self.stages)
+        ground = self._ground()
+        self._do("read what came in", lambda: _feedback(self._engine, self._now))
+        for stage in _moves(ground):
+            self._do(*stage)
+        if not ground.applied.is_running:
+            return False
+        self._do("take people in", lambda: _enter(ground))
+        if hold_if_twice_the_plan(ground):
+            self.stages.append(Stage("held: twice the planned audience", counts={"held": 1}))
+            return False
+        self._do("go on", lambda: _counted("go on", move(ground)))
+        self._do("decide who gets it", self._reserve)
+        for step_id, waiting in self._ready(ground):
+            self._do(f"{step_id}: {waiting:,} to hand over", lambda s=step_id: self._work(s))  # type: ignore[misc]
+        return len(self.stages) > before
+
+    def _ground(self) -> Ground:
+        return load_ground(self._engine.store, self._campaign, self._now)
+
+    def _do(self, title: str, run: Callable[[], Stage]) -> None:
+        stage = self._perform(title, run)
+        if stage.did_something:
+            self.stages.append(stage)
+
+    def _reserve(self) -> Stage:
+        names = [self._campaign]
+        if not self._alone:
+            with self._engine.store.read() as connection:
+                names = list(applied_names(connection))
+        grounds = [g for g in (load_ground(self._engine.store, n, self._now) for n in names) if g.applied.is_running]
+        decided = reserve(grounds, max_people=self._engine.max_people)
+        return Stage("decide who gets it", counts=_decided_counts(decided.get(self._campaign, [])))
+
+    def _ready(self, ground: Ground) -> Iterator[tuple[str, int]]:
+        """The message steps with people ready to be handed over now."""
+        b, names = t.batch.c, {node: step for step, node in ground.applied.nodes.items()}
+        with self._engine.store.read() as connection:
+            rows = connection.execute(
+                sa.select(b.node_id, sa.func.sum(b.n))
+                .where(b.campaign_id == ground.applied.id, b.state.in_(("ready", "claimed")))
+                .where(b.due_at <= self._now, sa.or_(b.retry_at.is_(None), b.retry_at <= self._engine.machine_clock.now()))
+                .group_by(b.node_id)
+                .order_by(b.node_id)
+            ).all()
+        for node_id, n in rows:
+            yield names[node_id], int(n)
+
+    def _work(self, step_id: str) -> Stage:
+        result = asyncio.run(self._hand_over())
+        self.worked = _sum(self.worked, result)
+        return Stage(step_id, step_id, dict(result.people))
+
+    async def _hand_over(self) -> WorkResult:
+        connectors = self._engine.make_connectors()
+        ground = self._ground()
+        try:
+            return await work(
+                self._engine.store,
+                connectors=connectors,
+                rules=ground.rules,
+                keyring=self._engine.keyring,
+                campaign_clock=self._engine.campaign_clock,
+                machine_clock=self._engine.machine_clock,
+                worker=this_process(),
+                campaign_id=ground.applied.id,
+                refresh=lambda: self._refresh(ground),
+                progress=self._progress,
+            )
+        finally:
+            await asyncio.gather(*(c.close() for c in connectors.values()))
+
+    def _refresh(self, ground: Ground) -> None:
+        """Just before a claim: what has come in since is folded, and who exits by it is not written to."""
+        if fold(self._engine.store, self._now).arrivals:
+            apply_effects(self._engine.store, self._now)
+            exits(ground)
+
+
+def _moves(ground: Ground) -> Iterator[tuple[str, Callable[[], Stage]]]:
+    yield "exit", lambda: _counted("exit", exits(ground))
+    yield "leave", lambda: _counted("leave", leave(ground))
+    yield "choose the leader", lambda: _counted("choose the leader", lead(ground))
+
+
+def _feedback(engine: Engine, now: Micros) -> Stage:
+    folded = fold(engine.store, now)
+    apply_effects(engine.store, now)
+    return Stage("read what came in", counts={"events": folded.arrivals})
+
+
+def _enter(ground: Ground) -> Stage:
+    counts: dict[str, int] = {}
+    for entered in enter(ground):
+        counts["entered"] = counts.get("entered", 0) + entered.n
+        for reason, n in entered.left_out.items():
+            counts[f"not entered ({reason})"] = counts.get(f"not entered ({reason})", 0) + n
+    return Stage("take people in", counts=counts)
+
+
+def _counted(title: str, counts: Mapping[str, int]) -> Stage:
+    return Stage(title, counts={what: n for what, n in counts.items() if n})
+
+
+def _decided_counts(decided: Sequence[Reserved]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for reserved in decided:
+        told = {"ready": reserved.ready, "holdout": reserved.ghosts}
+        told |= {f"skipped ({reason})": n for reason, n in sorted(reserved.skipped.items())}
+        counts |= {f"{reserved.step_id} {what}": n for what, n in told.items() if n}
+    return counts
+
+
+def _sum(a: WorkResult, b: WorkResult) -> WorkResult:
+    people = {k: a.people.get(k, 0) + b.people.get(k, 0) for k in (*a.people, *b.people)}
+    return WorkResult(
+        a.batches + b.batches, people, {**a.held, **b.held}, {**a.unbuilt, **b.unbuilt}, b.retry_at or a.retry_at
+    )

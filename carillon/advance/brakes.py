@@ -1,0 +1,37 @@
+"""The brake that nobody has to ask for: a wave of more than twice the planned audience stops and asks a person."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from carillon.definition.model import At, Every
+from carillon.journey.enter import entry_key
+from carillon.journey.ground import Ground
+from carillon.kernel.clock import SECOND
+from carillon.store import tables as t
+
+
+def hold_if_twice_the_plan(ground: Ground) -> bool:
+    """Hold the campaign where a scheduled wave took in more than twice what was planned and nobody approved it."""
+    planned = ground.applied.planned_audience
+    if planned is None:
+        return False
+    w, a = t.wave.c, t.approval.c
+    scheduled = {entry_key(e): e.if_late for e in ground.applied.plan.entries if isinstance(e, At | Every)}
+    if not scheduled:
+        return False
+    # A wave's snapshot may lie before the apply that it runs under, by as much as it may be late.
+    earliest = ground.applied.applied_at - max(s.seconds for s in scheduled.values()) * SECOND
+    approved = sa.exists().where(a.campaign_id == ground.applied.id, a.meaning == ground.applied.meaning)
+    with ground.store.read() as connection:
+        largest = connection.scalar(
+            sa.select(sa.func.max(w.n)).where(
+                w.campaign_id == ground.applied.id, w.entry.in_(list(scheduled)), sa.not_(approved), w.snapshot_at >= earliest
+            )
+        )
+    if not largest or largest <= 2 * planned:
+        return False
+    reason = f"{largest:,} people entered, {planned:,} were planned"
+    with ground.store.write("core") as connection:
+        connection.execute(t.campaign.update().where(t.campaign.c.id == ground.applied.id).values(hold_reason=reason))
+    return True
