@@ -1,0 +1,217 @@
+"""SendGrid: e-mail, up to 1,000 people a request, one personalization a person.
+
+Settings: `SENDGRID_API_KEY`; `SENDGRID_BASE_URL` where it is not https://api.sendgrid.com (EU subusers:
+https://api.eu.sendgrid.com). The shared part of a batch is encoded once and a fragment a person is made ready before
+the claim, so that between claim and first byte only bytes are joined. Our own links track: SendGrid's click, open and
+subscription tracking are switched off in every message, else both would rewrite the same link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parseaddr
+
+import httpx
+import orjson
+
+from carillon.delivery.protocol import Capabilities, Outcome, Parcel, People, SharedEmail, SharedSms
+from carillon.kernel.channels import Channel
+from carillon.kernel.clock import SECOND, Clock, SystemClock
+from connectors import transport
+
+CAPABILITIES = Capabilities(
+    channel=Channel.EMAIL,
+    whole=True,
+    max_people=1_000,
+    max_bytes=29_000_000,  # 30 MB by the documents; beyond it an nginx page, not an answer of the API
+    concurrency=8,
+    substitutes=True,
+    validity=False,
+    feedback=True,
+)
+
+MAX_SUBSTITUTION_BYTES = 10_000
+MAX_CATEGORIES, MAX_CATEGORY_LENGTH = 10, 255
+
+RESERVED_HEADERS = frozenset(
+    [
+        "x-sg-id",
+        "x-sg-eid",
+        "received",
+        "dkim-signature",
+        "content-type",
+        "content-transfer-encoding",
+        "to",
+        "from",
+        "subject",
+        "reply-to",
+        "cc",
+        "bcc",
+    ]
+)
+
+TRACKING_OFF = {
+    "click_tracking": {"enable": False, "enable_text": False},
+    "open_tracking": {"enable": False},
+    "subscription_tracking": {"enable": False},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A batch ready to go: a JSON fragment a person, and the rest of the body that all share."""
+
+    people: tuple[bytes, ...]
+    shared: bytes
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def body(self, rows: Sequence[int]) -> bytes:
+        """The request's body for these rows."""
+        return b'{"personalizations":[' + b",".join([self.people[row] for row in rows]) + b"]," + self.shared
+
+
+class SendGrid:
+    """One SendGrid account."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, http: httpx.AsyncClient, name: str, clock: Clock) -> None:
+        self.name, self._http, self._clock = name, http, clock
+
+    def build(self, message: SharedEmail | SharedSms, people: People, valid_for_s: int | None = None) -> Envelope:
+        """Fragments of the people and the shared rest; raises ValueError for what SendGrid never takes."""
+        if not isinstance(message, SharedEmail):
+            raise ValueError(f"{self.name} sends e-mail only")
+        if len(people) > CAPABILITIES.max_people:
+            raise ValueError(f"{len(people)} people in one request; SendGrid takes {CAPABILITIES.max_people}")
+        _refuse_reserved([*message.headers, *people.headers])
+        return Envelope(_personalizations(people), orjson.dumps(_shared(message))[1:])
+
+    async def hand_over(self, parcel: Parcel, rows: Sequence[int]) -> Sequence[Outcome]:
+        """One request for all these rows, and its one outcome."""
+        if not isinstance(parcel, Envelope):
+            raise TypeError(f"{self.name} built no {type(parcel).__name__}")
+        try:
+            answer = await self._http.post("/v3/mail/send", content=parcel.body(rows))
+        except Exception as error:  # whatever it is: the table says what it means, and the unnamed is unsure
+            return (transport.outcome(error, people=len(rows), reason=transport.reason_of(error)),)
+        return (self._outcome(answer, len(rows)),)
+
+    def _outcome(self, answer: httpx.Response, people: int) -> Outcome:
+        return transport.outcome(
+            answer.status_code,
+            people=people,
+            reason=f"{answer.status_code} {_complaint(answer)}".strip(),
+            ref=answer.headers.get("x-message-id", ""),
+            code=str(answer.status_code),
+            wait_s=_wait_s(answer.headers, self._clock),
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+def make(settings: Mapping[str, str], *, name: str = "sendgrid", clock: Clock | None = None) -> SendGrid:
+    """The connector of the account that the settings name; raises ValueError that says what is missing."""
+    key = settings.get("SENDGRID_API_KEY", "")
+    if not key:
+        raise ValueError("SENDGRID_API_KEY is not set (SendGrid: Settings → API Keys; it needs the right Mail Send)")
+    http = transport.client(
+        settings.get("SENDGRID_BASE_URL") or "https://api.sendgrid.com",
+        connections=CAPABILITIES.concurrency,
+        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+    )
+    return SendGrid(http, name, clock or SystemClock())
+
+
+def _refuse_reserved(headers: Sequence[str]) -> None:
+    if reserved := sorted({header for header in headers if header.lower() in RESERVED_HEADERS}):
+        raise ValueError(f"SendGrid sets these headers itself: {', '.join(reserved)}")
+
+
+def _personalizations(people: People) -> tuple[bytes, ...]:
+    # No name beside the address: SendGrid refuses "," and ";" in it, and mail clients show the address book's anyway.
+    tags, headers = list(people.values), list(people.headers)
+    values = list(zip(*people.values.values(), strict=True)) if tags else [()] * len(people)
+    own = list(zip(*people.headers.values(), strict=True)) if headers else [()] * len(people)
+    fragments = []
+    for address, cid, texts, lines in zip(people.addresses, people.cids, values, own, strict=True):
+        person: dict[str, object] = {"to": [{"email": address}], "custom_args": {"cid": cid}}
+        if tags:
+            person["substitutions"] = dict(zip(tags, texts, strict=True))
+        if headers:
+            person["headers"] = dict(zip(headers, lines, strict=True))
+        fragments.append(orjson.dumps(person))
+    _refuse_oversize(fragments, people)
+    return tuple(fragments)
+
+
+def _refuse_oversize(fragments: Sequence[bytes], people: People) -> None:
+    # A whole fragment below the limit cannot hold substitutions above it, so nearly nobody is measured twice.
+    for row, fragment in enumerate(fragments):
+        if len(fragment) <= MAX_SUBSTITUTION_BYTES:
+            continue
+        size = sum(len(tag.encode()) + len(column[row].encode()) for tag, column in people.values.items())
+        if size > MAX_SUBSTITUTION_BYTES:
+            raise ValueError(f"{size} bytes of values for one person (row {row}); SendGrid takes 10,000")
+
+
+def _shared(message: SharedEmail) -> dict[str, object]:
+    if len(message.categories) > MAX_CATEGORIES or any(len(c) > MAX_CATEGORY_LENGTH for c in message.categories):
+        raise ValueError(f"SendGrid takes {MAX_CATEGORIES} categories of {MAX_CATEGORY_LENGTH} characters")
+    if not message.sender.address.isascii():
+        raise ValueError(f"SendGrid takes ASCII sender addresses only: {message.sender.address!r}")
+    body: dict[str, object] = {
+        "from": _mailbox(message.sender.address, message.sender.name),
+        "subject": message.subject,
+        "content": _content(message),
+        "tracking_settings": TRACKING_OFF,
+    }
+    if message.sender.reply_to:
+        name, address = parseaddr(message.sender.reply_to)
+        body["reply_to"] = _mailbox(address, name)
+    if message.headers:
+        body["headers"] = dict(message.headers)
+    if message.categories:
+        body["categories"] = list(dict.fromkeys(message.categories))
+    return body
+
+
+def _mailbox(address: str, name: str) -> dict[str, str]:
+    return {"email": address, "name": name} if name else {"email": address}
+
+
+def _content(message: SharedEmail) -> list[dict[str, str]]:
+    # SendGrid wants plain before HTML, and refuses an empty part.
+    parts = (("text/plain", message.text), ("text/html", message.html))
+    content = [{"type": kind, "value": text} for kind, text in parts if text]
+    if not content:
+        raise ValueError("a mail needs a text or an HTML part")
+    if not message.subject:
+        raise ValueError("a mail needs a subject")
+    return content
+
+
+def _complaint(answer: httpx.Response) -> str:
+    """What SendGrid complains of, each error with its field; an nginx page (413) says nothing worth keeping."""
+    try:
+        errors = orjson.loads(answer.content)["errors"]
+        return "; ".join(
+            f"{error.get('field')}: {error.get('message')}" if error.get("field") else str(error.get("message"))
+            for error in errors
+        )[:300]
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return answer.reason_phrase
+
+
+def _wait_s(headers: httpx.Headers, clock: Clock) -> float | None:
+    # X-RateLimit-Reset is an instant in unix seconds; Retry-After is documented nowhere, obeyed where it comes.
+    for name, since in (("retry-after", 0.0), ("x-ratelimit-reset", clock.now() / SECOND)):
+        try:
+            return max(1.0, float(headers[name]) - since)
+        except (KeyError, ValueError):
+            continue
+    return None

@@ -1,0 +1,197 @@
+"""The one way to a provider's HTTP API: httpx on top, aiohttp below, and what each failure means.
+
+Plain httpx takes 3 ms of CPU a request at 64 connections, aiohttp 0.15 ms; ready-made bridges between the two hide
+whether a request left, which is the one thing that a send must know. So the bridge is ours: every aiohttp error
+becomes the httpx error of the same meaning, and `meaning` reads from a table what that says about the send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from enum import Enum, auto
+
+import aiohttp
+import httpx
+import yarl
+
+from carillon.delivery.protocol import Accepted, Deferred, Divide, Held, Outcome, Rejected, Unsure
+
+SAME_MEANING: tuple[tuple[type[BaseException], type[httpx.TransportError]], ...] = (
+    # Order matters: aiohttp's classes inherit across meanings. Everything that leaves no byte behind stands first.
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
+    (aiohttp.ClientConnectorError, httpx.ConnectError),  # refused, DNS, TLS, proxy
+    (aiohttp.ServerFingerprintMismatch, httpx.ConnectError),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
+    (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
+    # From here on the request may have left.
+    (TimeoutError, httpx.ReadTimeout),  # aiohttp's SocketTimeoutError, and the bound on the whole exchange
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
+    (aiohttp.ClientConnectionResetError, httpx.WriteError),
+    (aiohttp.ClientError, httpx.ReadError),
+    (OSError, httpx.ReadError),
+)
+
+WHOLE_EXCHANGE_S = 28.0
+"""A hand-over ends within 30 s: who finds less than that left of its lease does not begin one."""
+
+TIMEOUT = httpx.Timeout(20.0, connect=5.0, pool=5.0)
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """httpx's transport over one aiohttp session; answers are small, so each is read whole before it is returned."""
+
+    def __init__(self, connections: int, verify: ssl.SSLContext | bool = True) -> None:
+        self._connections, self._verify = connections, verify
+        self._session: aiohttp.ClientSession | None = None
+        self._pool = asyncio.Semaphore(connections)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        limits = request.extensions.get("timeout", {})
+        try:
+            # A pool of our own: aiohttp calls waiting for its pool and connecting by the same name.
+            await asyncio.wait_for(self._pool.acquire(), limits.get("pool"))
+        except TimeoutError as full:
+            raise httpx.PoolTimeout("no free connection in time", request=request) from full
+        try:
+            return await self._exchange(request, limits)
+        except (aiohttp.ClientError, OSError) as error:
+            raise _same_meaning(error)(str(error) or type(error).__name__, request=request) from error
+        finally:
+            self._pool.release()
+
+    async def _exchange(self, request: httpx.Request, limits: dict[str, float | None]) -> httpx.Response:
+        async with self._open().request(
+            request.method,
+            yarl.URL(str(request.url), encoded=True),
+            headers=request.headers.multi_items(),
+            data=await request.aread() or None,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(
+                total=WHOLE_EXCHANGE_S, connect=limits.get("connect"), sock_read=limits.get("read")
+            ),
+        ) as answer:
+            return httpx.Response(answer.status, headers=list(answer.raw_headers), content=await answer.read())
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._verify, keepalive_timeout=15),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            )
+        return self._session
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+def _same_meaning(error: BaseException) -> type[httpx.TransportError]:
+    return next(theirs for ours, theirs in SAME_MEANING if isinstance(error, ours))
+
+
+def client(
+    base_url: str,
+    *,
+    connections: int,
+    auth: tuple[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+    verify: ssl.SSLContext | bool = True,
+    timeout: httpx.Timeout = TIMEOUT,
+) -> httpx.AsyncClient:
+    """An httpx client on our transport; raises ValueError for an address that is not http(s)."""
+    if httpx.URL(base_url).scheme not in ("http", "https") or not httpx.URL(base_url).host:
+        raise ValueError(f"not an http(s) address: {base_url!r}")
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(connections, verify),
+        base_url=base_url,
+        auth=auth,
+        headers={"User-Agent": "carillon", **(headers or {})},
+        timeout=timeout,
+        trust_env=False,
+    )
+
+
+class Meaning(Enum):
+    """What an error or a status says about the messages that were being handed over."""
+
+    ACCEPTED = auto()
+    NOT_SENT = auto()
+    """Nothing left, and later it may."""
+    REFUSED = auto()
+    """Nothing left, and the same request never will: its content or a person in it is at fault."""
+    CONNECTOR_REFUSED = auto()
+    """Nothing left, and no other message would: key, account or address of the API are at fault."""
+    UNKNOWN = auto()
+    """It may have left: never repeat it blindly."""
+
+
+MEANING_OF_ERROR: dict[type[Exception], Meaning] = {
+    httpx.ConnectError: Meaning.NOT_SENT,
+    httpx.ConnectTimeout: Meaning.NOT_SENT,
+    httpx.PoolTimeout: Meaning.NOT_SENT,
+    httpx.ProxyError: Meaning.NOT_SENT,
+    httpx.UnsupportedProtocol: Meaning.CONNECTOR_REFUSED,
+    httpx.ReadTimeout: Meaning.UNKNOWN,
+    httpx.WriteTimeout: Meaning.UNKNOWN,
+    httpx.ReadError: Meaning.UNKNOWN,
+    httpx.WriteError: Meaning.UNKNOWN,
+    httpx.CloseError: Meaning.UNKNOWN,
+    httpx.RemoteProtocolError: Meaning.UNKNOWN,
+    httpx.LocalProtocolError: Meaning.UNKNOWN,
+    httpx.DecodingError: Meaning.UNKNOWN,
+}
+
+MEANING_OF_STATUS: dict[int, Meaning] = {
+    400: Meaning.REFUSED,
+    401: Meaning.CONNECTOR_REFUSED,
+    402: Meaning.CONNECTOR_REFUSED,
+    403: Meaning.CONNECTOR_REFUSED,
+    # A wrong path, method or media type is a wrong address of the API: halving a batch on it would end in
+    # every single person being rejected.
+    404: Meaning.CONNECTOR_REFUSED,
+    405: Meaning.CONNECTOR_REFUSED,
+    408: Meaning.UNKNOWN,
+    413: Meaning.REFUSED,
+    415: Meaning.CONNECTOR_REFUSED,
+    422: Meaning.REFUSED,
+    429: Meaning.NOT_SENT,
+}
+
+
+def meaning(what: int | Exception) -> Meaning:
+    """What a status or an error means for the send; whatever the tables do not name is unknown, or holds a 3xx/4xx."""
+    if isinstance(what, Exception):
+        return next(
+            (MEANING_OF_ERROR[kind] for kind in type(what).__mro__ if kind in MEANING_OF_ERROR), Meaning.UNKNOWN
+        )
+    if 200 <= what < 300:
+        return Meaning.ACCEPTED
+    return MEANING_OF_STATUS.get(what, Meaning.CONNECTOR_REFUSED if 300 <= what < 500 else Meaning.UNKNOWN)
+
+
+def outcome(
+    what: int | Exception, *, people: int, reason: str, ref: str = "", code: str = "", wait_s: float | None = None
+) -> Outcome:
+    """The outcome, in delivery's words, of a request that carried so many people."""
+    match meaning(what):
+        case Meaning.ACCEPTED:
+            return Accepted(ref)
+        case Meaning.NOT_SENT:
+            return Deferred(reason, wait_s)
+        case Meaning.REFUSED:
+            return Divide(reason) if people > 1 else Rejected(reason, code)
+        case Meaning.CONNECTOR_REFUSED:
+            return Held(reason)
+        case Meaning.UNKNOWN:
+            return Unsure(reason)
+
+
+def reason_of(error: Exception) -> str:
+    """An error in one line: its kind, and what it says."""
+    return f"{type(error).__name__}: {error}"[:300]

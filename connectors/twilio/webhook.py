@@ -1,0 +1,119 @@
+"""Twilio's callbacks: whether they are Twilio's, and what they say in our words.
+
+A status callback repeats and comes in any order; its key is (message, status). An answer of the contact (STOP, START,
+anything else) comes by the inbound webhook. Twilio has already replied to STOP, START and HELP: answer with 204.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from carillon.feedback.model import Feedback, FeedbackKind
+from carillon.kernel.channels import Channel
+from carillon.kernel.clock import Micros
+from connectors.twilio.codes import BOUNCE
+
+SIGNATURE_HEADER = "x-twilio-signature"
+SETTINGS_HEADER = "x-twilio-webhooks-signature-settings"
+"""Names the algorithm where a SharedKey signs (HMAC-SHA256) instead of the account's token (HMAC-SHA1)."""
+
+KIND: dict[str, FeedbackKind] = {
+    **dict.fromkeys(("accepted", "scheduled", "queued", "sending", "sent"), FeedbackKind.PROCESSED),
+    "delivered": FeedbackKind.DELIVERED,
+    "undelivered": FeedbackKind.FAILED,
+    "failed": FeedbackKind.FAILED,
+    "canceled": FeedbackKind.DROPPED,
+    "read": FeedbackKind.OPENED,
+}
+
+ANSWER: dict[str, FeedbackKind] = {
+    **dict.fromkeys(
+        ("STOP", "UNSUBSCRIBE", "END", "QUIT", "STOPALL", "REVOKE", "OPTOUT", "CANCEL"), FeedbackKind.UNSUBSCRIBED
+    ),
+    **dict.fromkeys(("START", "YES", "UNSTOP"), FeedbackKind.RESUBSCRIBED),
+}
+
+
+def verify(raw: bytes, headers: Mapping[str, str], auth_token: str, url: str) -> bool:
+    """Whether Twilio signed this form for this URL; False for anything missing or unreadable.
+
+    `url` is the configured public base with the request's raw path and query: what a proxy says of itself
+    (X-Forwarded-*) is never asked. No token verifies nothing.
+    """
+    from twilio.request_validator import RequestValidator, get_signature_algorithm
+
+    lower = {name.lower(): value for name, value in headers.items()}
+    signature, algorithm = lower.get(SIGNATURE_HEADER), get_signature_algorithm(lower.get(SETTINGS_HEADER))
+    if not signature or not auth_token:
+        return False
+    try:
+        form = _Form(_pairs(raw))
+    except ValueError:
+        return False
+    return bool(RequestValidator(auth_token).validate(url, form, signature, algorithm))
+
+
+def parse(raw: bytes, query: str, received_at: Micros) -> list[Feedback]:
+    """The report of one callback; raises ValueError where the body is no form of Twilio's."""
+    form = dict(_pairs(raw))
+    ref = form.get("MessageSid") or form.get("SmsSid") or ""
+    if not ref:
+        raise ValueError("no MessageSid: not a callback of Twilio's Messages")
+    if "MessageStatus" in form:
+        return [_status(form, ref, dict(parse_qsl(query)).get("cid"), received_at)]
+    return [_answer(form, ref, received_at)]
+
+
+def _status(form: dict[str, str], ref: str, cid: str | None, received_at: Micros) -> Feedback:
+    status, code = form["MessageStatus"], form.get("ErrorCode", "")
+    kind = KIND.get(status, FeedbackKind.UNKNOWN)
+    return Feedback(
+        kind=kind,
+        # A callback bears no instant but RawDlrDoneDate, in minutes and without a zone.
+        at=received_at,
+        channel=Channel.SMS,
+        provider="twilio",
+        natural_key=f"{ref}\n{status}",
+        cid=cid,
+        provider_ref=ref,
+        address=form.get("To"),
+        bounce=BOUNCE.get(code, "soft") if kind is FeedbackKind.FAILED else None,
+        code=code,
+        reason=form.get("ErrorMessage", ""),
+        raw=dict(form),
+    )
+
+
+def _answer(form: dict[str, str], ref: str, received_at: Micros) -> Feedback:
+    text = form.get("Body", "")
+    # Advanced Opt-Out knows the words of the sender's own choice; without it the default keywords stand alone.
+    word = form.get("OptOutType") or re.sub(r"\W", "", text)
+    return Feedback(
+        kind=ANSWER.get(word.upper(), FeedbackKind.REPLIED),
+        at=received_at,
+        channel=Channel.SMS,
+        provider="twilio",
+        natural_key=f"{ref}\nreceived",
+        provider_ref=ref,
+        address=form.get("From"),
+        reason=text,
+        raw=dict(form),
+    )
+
+
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    # Empty and unknown parameters are signed as well.
+    return parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=200)
+
+
+class _Form(dict[str, str]):
+    """A form whose names may stand twice, as the SDK's validator asks for them."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def getlist(self, name: str) -> list[str]:
+        return [value for key, value in self._pairs if key == name]
