@@ -72,6 +72,9 @@ class Content:
         """32 characters over everything above: equal contents are one row."""
         return hashlib.blake2b(self.to_json().encode(), digest_size=16, person=b"carillon-cnt-v1").hexdigest()
 
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
     def to_json(self) -> str:
         """The stored form (`content.compiled`)."""
         return json.dumps({"format": FORMAT, **_plain(self)}, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,402 @@
+"""The dynamic parts of a template, each rendered once for every distinct tuple of the values that it names.
+
+A template is cut at its top-level nodes. What an earlier node assigns is made again, unseen, before a node that reads
+it, so that `assign` and `capture` cost nothing; an `if` asks its condition once a tuple and then goes into its branches;
+a `for` over a list is the sum of its items. Texts are remembered from batch to batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from operator import itemgetter
+from typing import Any
+
+from liquid import BoundTemplate, Node, RenderContext
+from liquid.ast import BlockNode
+from liquid.builtin.content import ContentNode
+from liquid.builtin.expressions import FilteredExpression, Path
+from liquid.builtin.output import OutputNode
+from liquid.builtin.tags.for_tag import ForNode
+from liquid.builtin.tags.if_tag import IfNode
+from liquid.exceptions import LiquidError
+from liquid.stringify import to_liquid_string
+
+from carillon.messages.columns import Columns, exact_key
+from carillon.messages.liquid import MOST_ROUNDS, SkipMessage, reason_of
+from carillon.messages.names import STATEFUL, Names, names_of
+
+MOST_REMEMBERED = 100_000
+"""Distinct texts that one cell keeps between batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Instead of a text: the message is skipped for a reason, or could not be rendered."""
+
+    reason: str
+    is_skip: bool = False
+
+
+Text = str | Refusal
+Texts = Sequence[Text]
+
+
+class Cell:
+    """One dynamic part: the texts of people, by column."""
+
+    __slots__ = ()
+
+    def texts(self, people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
+        """One text for each of `rows` (None: everybody)."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Drop what was remembered: an instant or a key has changed."""
+        raise NotImplementedError
+
+
+def _picked(column: Sequence[Any], rows: Sequence[int] | None) -> Sequence[Any]:
+    return column if rows is None else [column[row] for row in rows]
+
+
+@dataclass(slots=True)
+class TupleCell(Cell):
+    """Rendered by `make` once for each distinct tuple of its columns."""
+
+    columns: tuple[str, ...]
+    make: Callable[[tuple[Any, ...]], Text]
+    memory: dict[Hashable, Any] = field(default_factory=dict)
+
+    def texts(self, people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
+        keys, values = self._tuples(people, rows)
+        memory, examples = self.memory, dict(zip(keys, values, strict=True))
+        for key in examples.keys() - memory.keys():
+            value = examples[key]
+            memory[key] = self.make(value if len(self.columns) != 1 else (value,))
+        found = list(map(memory.__getitem__, keys))
+        if len(memory) > MOST_REMEMBERED:
+            memory.clear()
+        return found
+
+    def _tuples(self, people: Columns, rows: Sequence[int] | None) -> tuple[Sequence[Hashable], Sequence[Any]]:
+        keys = [_picked(people.keys(path), rows) for path in self.columns]
+        values = [_picked(people.column(path), rows) for path in self.columns]
+        if len(self.columns) == 1:
+            return keys[0], values[0]
+        count = len(people) if rows is None else len(rows)
+        if not self.columns:
+            return [()] * count, [()] * count
+        return list(zip(*keys, strict=True)), list(zip(*values, strict=True))
+
+    def forget(self) -> None:
+        self.memory.clear()
+
+
+@dataclass(slots=True)
+class LoopCell(Cell):
+    """A `for` over a list whose body names nothing but its item: one lookup an item."""
+
+    column: str
+    inner: tuple[str, ...]
+    """Keys that lead from the column's value to the list."""
+    limit: int | None
+    item_key: Callable[[Any], Hashable]
+    make_item: Callable[[Any], Text]
+    whole: TupleCell
+    """For what is no list: missing, too long, a mapping."""
+    memory: dict[Hashable, Any] = field(default_factory=dict)
+
+    def texts(self, people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
+        memory, item_key, limit, inner = self.memory, self.item_key, self.limit, self.inner
+        found, odd = list[Any](), list[int]()
+        for at, value in enumerate(_picked(people.column(self.column), rows)):
+            items = self._items(value) if inner else value
+            if type(items) is not list or not 0 < len(items) <= MOST_ROUNDS:
+                odd.append(at)
+                found.append("")
+                continue
+            if limit is not None:
+                items = items[:limit]
+            try:
+                found.append("".join([memory[item_key(item)] for item in items]))
+            except (KeyError, TypeError):
+                found.append(self._made(items))
+        if odd:
+            place = odd if rows is None else [rows[at] for at in odd]
+            for at, text in zip(odd, self.whole.texts(people, place), strict=True):
+                found[at] = text
+        if len(memory) > MOST_REMEMBERED:
+            memory.clear()
+        return found
+
+    def _items(self, value: Any) -> Any:
+        for key in self.inner:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def _made(self, items: Iterable[Any]) -> Text:
+        parts = list[str]()
+        for item in items:
+            key = self.item_key(item)
+            if key not in self.memory:
+                self.memory[key] = self.make_item(item)
+            text = self.memory[key]
+            if isinstance(text, Refusal):
+                return text
+            parts.append(text)
+        return "".join(parts)
+
+    def forget(self) -> None:
+        self.memory.clear()
+        self.whole.forget()
+
+
+@dataclass(slots=True)
+class BranchCell(Cell):
+    """An `if`: which branch, once a tuple of what the conditions name; then the branch for its people only."""
+
+    choice: TupleCell
+    """Its text is the number of the branch, '' for none."""
+    branches: Sequence[Sequence[str | Cell]]
+
+    def texts(self, people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
+        chosen = self.choice.texts(people, rows)
+        found = list(chosen)
+        for number, branch in enumerate(self.branches):
+            at = [i for i, text in enumerate(chosen) if text == str(number)]
+            if at:
+                place = at if rows is None else [rows[i] for i in at]
+                for i, text in zip(at, joined(branch, people, place), strict=True):
+                    found[i] = text
+        return found
+
+    def forget(self) -> None:
+        for cell in (self.choice, *(part for branch in self.branches for part in branch if isinstance(part, Cell))):
+            cell.forget()
+
+
+def joined(parts: Sequence[str | Cell], people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
+    """The texts of several parts in a row; the first refusal of a person is what counts."""
+    count = len(people) if rows is None else len(rows)
+    columns: list[Sequence[Text]] = [[p] * count if isinstance(p, str) else p.texts(people, rows) for p in parts]
+    if len(columns) == 1:
+        return list(columns[0])
+    return [_join(row) for row in zip(*columns, strict=True)] if columns else [""] * count
+
+
+def _join(row: Sequence[Any]) -> Text:
+    try:
+        return "".join(row)
+    except TypeError:
+        return next(text for text in row if isinstance(text, Refusal))
+
+
+# ---------------------------------------------------------------- cutting a template
+
+
+@dataclass(slots=True)
+class Cutter:
+    """Cuts one parsed template; `constants` are what every rendering sees."""
+
+    template: BoundTemplate
+    constants: Mapping[str, Any]
+    _outputs: dict[str, TupleCell] = field(default_factory=dict)
+
+    def cut(self) -> list[str | Cell]:
+        """Static texts and cells, in order."""
+        nodes = self.template.nodes
+        names = [names_of(self.template, [node]) for node in nodes]
+        if sum(bool(n.tags & (STATEFUL | {"continue_offset"})) for n in names) > 1:
+            return [self._tuple_cell(nodes, nodes, names_of(self.template, nodes))]
+        parts = list[str | Cell]()
+        for at, node in enumerate(nodes):
+            if isinstance(node, ContentNode):
+                parts.append(node.text)
+                continue
+            before = self._definers(nodes[:at], names[:at], names[at].reads)
+            parts.append(self._cell(node, names[at], before))
+        return _merged(parts)
+
+    def _definers(self, nodes: Sequence[Node], names: Sequence[Names], reads: frozenset[str]) -> list[Node]:
+        """Earlier nodes that write what is read, and what those read in turn."""
+        needed, found = set(reads), list[Node]()
+        for node, named in zip(reversed(nodes), reversed(names), strict=True):
+            if named.writes & needed:
+                found.append(node)
+                needed |= named.reads
+        return found[::-1]
+
+    def _cell(self, node: Node, names: Names, before: list[Node]) -> Cell:
+        if before:
+            return self._tuple_cell([*before, node], [node], names_of(self.template, [*before, node]))
+        if isinstance(node, OutputNode):
+            return self._output_cell(node, names)
+        whole = self._tuple_cell([node], [node], names)
+        if not names.columns:
+            return whole
+        if names.writes or names.tags & (STATEFUL | {"continue_offset", "break", "continue"}):
+            return whole
+        if isinstance(node, ForNode):
+            return self._loop_cell(node, whole) or whole
+        if isinstance(node, IfNode) and not node.blank:
+            return self._branch_cell(node)
+        return whole
+
+    def _tuple_cell(self, nodes: Sequence[Node], shown: Sequence[Node], names: Names) -> TupleCell:
+        first_shown = len(nodes) - len(shown)
+
+        def make(values: tuple[Any, ...]) -> Text:
+            context = self.context(dict(zip(names.columns, values, strict=True)))
+            return rendered(nodes, context, first_shown)
+
+        return TupleCell(names.columns, make)
+
+    def context(self, values: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> RenderContext:
+        """A fresh context in which the paths have these values; None stays undefined."""
+        roots: dict[str, Any] = {
+            "contact": {},
+            "trigger": {},
+            "answer": {},
+            "coupon": {},
+            **self.constants,
+            **(names or {}),
+        }
+        for path, value in values.items():
+            if value is not None:
+                root, _, name = path.partition(".")
+                roots[root][name] = value
+        return RenderContext(self.template, globals=roots)
+
+    def _output_cell(self, node: OutputNode, names: Names) -> TupleCell:
+        """One cell for all places that print the same; a bare `{{ contact.first_name }}` that is a text needs no Liquid."""
+        source = str(node)
+        if source not in self._outputs:
+            cell = self._tuple_cell([node], [node], names)
+            if _is_bare(node, names):
+                cell.make = self._bare(cell.make)
+            self._outputs[source] = cell
+        return self._outputs[source]
+
+    def _bare(self, slow: Callable[[tuple[Any, ...]], Text]) -> Callable[[tuple[Any, ...]], Text]:
+        autoescape = self.template.env.autoescape
+
+        def make(values: tuple[Any, ...]) -> Text:
+            value = values[0]
+            return str(to_liquid_string(value, autoescape)) if type(value) is str else slow(values)
+
+        return make
+
+    def _loop_cell(self, node: ForNode, whole: TupleCell) -> LoopCell | None:
+        loop, item = node.expression, str(node.expression.identifier)
+        inside = names_of(self.template, [node.block])
+        path = loop.iterable.path if isinstance(loop.iterable, Path) else []
+        simple = len(path) >= 2 and all(isinstance(s, str) and s not in ("size", "first", "last") for s in path)
+        limit = getattr(loop.limit, "value", None)
+        if not simple or len(whole.columns) != 1 or inside.columns or loop.reversed or loop.offset is not None:
+            return None
+        if node.blank or "forloop" in inside.reads or (loop.limit is not None and not isinstance(limit, int)):
+            return None
+        if limit is not None and limit < 1:
+            return None
+
+        def make_item(value: Any) -> Text:
+            return rendered([node.block], self.context({}, {item: value}), 0)
+
+        fields = _fields(self.template, node.block, item)
+        return LoopCell(whole.columns[0], tuple(map(str, path[2:])), limit, _item_key(fields), make_item, whole)
+
+    def _branch_cell(self, node: IfNode) -> BranchCell:
+        conditions = [node.condition, *(alternative.expression for alternative in node.alternatives)]
+        blocks = [node.consequence, *(alternative.block for alternative in node.alternatives)]
+        asked = IfNode(node.token, node.condition, _empty(node), [], None)
+        names = names_of(self.template, [asked, *(_asking(node, c) for c in conditions[1:])])
+
+        def choose(values: tuple[Any, ...]) -> Text:
+            context = self.context(dict(zip(names.columns, values, strict=True)))
+            try:
+                for number, condition in enumerate(conditions):
+                    if condition.evaluate(context):
+                        return str(number)
+            except LiquidError as error:
+                return Refusal(reason_of(error))
+            return str(len(blocks)) if node.default else ""
+
+        inner = [
+            Cutter(BoundTemplate(self.template.env, list(b.nodes)), self.constants, self._outputs).cut() for b in blocks
+        ]
+        if node.default:
+            inner.append(
+                Cutter(BoundTemplate(self.template.env, list(node.default.nodes)), self.constants, self._outputs).cut()
+            )
+        return BranchCell(TupleCell(names.columns, choose), inner)
+
+
+def _is_bare(node: OutputNode, names: Names) -> bool:
+    expression = node.expression
+    if not (
+        isinstance(expression, FilteredExpression) and not expression.filters and isinstance(expression.left, Path)
+    ):
+        return False
+    return len(expression.left.path) == 2 and len(names.columns) == 1
+
+
+def _empty(node: Node) -> BlockNode:
+    return BlockNode(node.token, [])
+
+
+def _asking(node: IfNode, condition: Any) -> IfNode:
+    return IfNode(node.token, condition, _empty(node), [], None)
+
+
+def _merged(parts: Iterable[str | Cell]) -> list[str | Cell]:
+    found = list[str | Cell]()
+    for part in parts:
+        if isinstance(part, str) and found and isinstance(found[-1], str):
+            found[-1] += part
+        else:
+            found.append(part)
+    return found
+
+
+def rendered(nodes: Sequence[Node], context: RenderContext, first_shown: int) -> Text:
+    """The text of the nodes from `first_shown` on; the ones before only set names."""
+    unseen, shown = StringIO(), StringIO()
+    try:
+        for at, node in enumerate(nodes):
+            node.render(context, shown if at >= first_shown else unseen)
+    except SkipMessage as skip:
+        return Refusal(str(skip), is_skip=True)
+    except LiquidError as error:
+        return Refusal(reason_of(error))
+    return shown.getvalue()
+
+
+def _fields(template: BoundTemplate, block: Node, item: str) -> tuple[str, ...] | None:
+    """The fields of the item that the block names, None where it names the item as a whole."""
+    found = BoundTemplate(template.env, [block]).analyze(include_partials=False)
+    fields = dict[str, None]()
+    for variable in found.globals.get(item, ()):
+        if (
+            len(variable.segments) < 2
+            or not isinstance(variable.segments[1], str)
+            or variable.segments[1] in ("size", "first", "last")
+        ):
+            return None
+        fields[variable.segments[1]] = None
+    return tuple(fields)
+
+
+def _item_key(fields: tuple[str, ...] | None) -> Callable[[Any], Hashable]:
+    if not fields:
+        return exact_key
+    pick = itemgetter(*fields, *fields[:1])  # a tuple even of one field
+
+    def key(item: Any) -> Hashable:
+        try:
+            return exact_key(pick(item)) if type(item) is dict else exact_key(item)
+        except KeyError:
+            return exact_key(item)
+
+    return key

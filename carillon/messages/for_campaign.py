@@ -1,0 +1,94 @@
+"""All contents of a campaign: every message × variant × language that has words, and what is missing to the offer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from carillon.definition.model import Campaign, MessageSource, Send, SourceText, walk
+from carillon.kernel.channels import Channel
+from carillon.kernel.problems import Problem
+from carillon.messages.compiling import Setting, compile_content
+from carillon.messages.content import Content
+from carillon.plan.apply import ContentOf
+from carillon.plan.model import MessageNode, Plan, arms_of
+from carillon.plan.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignContents:
+    """What a campaign sends. `missing` names (message, channel, language) that the workspace offers and nobody wrote."""
+
+    contents: tuple[ContentOf, ...]
+    compiled: Mapping[tuple[str, str, str], Content]
+    """(step id, arm, language) → content."""
+    problems: tuple[Problem, ...]
+    missing: tuple[tuple[str, Channel, str], ...]
+
+
+def contents_of(
+    campaign: Campaign,
+    plan: Plan,
+    sources: Mapping[str, MessageSource],
+    rules: Rules,
+    *,
+    values: Mapping[str, Any],
+    shared: Mapping[str, SourceText],
+    known: Mapping[str, Any] | None = None,
+) -> CampaignContents:
+    """Compile every message of the plan in every language that it is written in."""
+    rows, compiled, problems, missing = [], {}, dict[Problem, None](), []
+    subjects = {step.id: step.subject or "" for step in walk(campaign.journey) if isinstance(step, Send)}
+    for node in plan.messages:
+        source = sources[node.message]
+        written = languages_of(source, node.channel, rules)
+        missing += [(node.message, node.channel, language) for language in rules.languages if language not in written]
+        for language in written:
+            for arm in arms_of(node):
+                setting = _setting(plan, node, arm, rules, values, shared, known, subjects[node.id])
+                result = compile_content(source, node.channel, language, arm, setting)
+                problems |= dict.fromkeys(result.problems)
+                if result.content is not None:
+                    compiled[node.id, arm, language] = result.content
+                    rows.append(_row(node, arm, language, result.content))
+    return CampaignContents(tuple(rows), compiled, tuple(problems), tuple(dict.fromkeys(missing)))
+
+
+def languages_of(source: MessageSource, channel: Channel, rules: Rules) -> tuple[str, ...]:
+    """The offered languages in which the message has its words; a message without words speaks the default one."""
+    written = set(source.sms if channel is Channel.SMS else source.words)
+    if channel is not Channel.SMS and not written:
+        written = {rules.languages[0]}
+    return tuple(language for language in rules.languages if language in written)
+
+
+def _setting(
+    plan: Plan,
+    node: MessageNode,
+    arm: str,
+    rules: Rules,
+    values: Mapping[str, Any],
+    shared: Mapping[str, SourceText],
+    known: Mapping[str, Any] | None,
+    subject: str,
+) -> Setting:
+    utm = {"utm_source": "carillon", "utm_medium": str(node.channel), "utm_campaign": plan.campaign}
+    utm["utm_content"] = f"{node.message}-{arm}" if arm else node.message
+    setting = Setting(
+        default_language=rules.languages[0],
+        public_url=rules.public_url,
+        brand_name=rules.name,
+        brand_address=rules.address,
+        is_marketing=plan.marketing,
+        utm=utm,
+        values=values,
+        currency=rules.currency,
+        shared=shared,
+        subject=subject,
+    )
+    return setting if known is None else replace(setting, known=known)
+
+
+def _row(node: MessageNode, arm: str, language: str, content: Content) -> ContentOf:
+    return ContentOf(node.id, arm, str(node.channel), language, content.hash, content.to_json(), content.links_json())
