@@ -12,15 +12,19 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from aiohttp import web
 
-from carillon.delivery.model import Built, Needs, ReadyBatch
+from carillon.delivery.model import Built, Needs, ReadyBatch, WorkResult
 from carillon.delivery.parcels import Letter, Unbuilt, make_parcel
 from carillon.delivery.protocol import Connector, People, Sender, SharedEmail, SharedSms
+from carillon.delivery.work import work
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import HOUR, SystemClock, VirtualClock
+from carillon.kernel.worker import worker_id
 from carillon.plan.rules import Rules, TopicRule
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows
 from carillon.store.engine import Store
+from connectors.sendgrid import connector as sendgrid
+from connectors.twilio import connector as twilio
 
 NOW = 1_800_000_000_000_000
 OFFERS_BIT = 1 << 0
@@ -106,40 +110,44 @@ class PlainBodies:
         rows = [row for row in rows if row[0] not in self.skips]
         people = People([row[1] for row in rows], [str(row[0]) for row in rows])
         sender = Sender(address="hello@acme.example", messaging_service="MG1")
-        message = SharedEmail(sender, "Hello", "<p>Hi</p>", "Hi") if is_mail else SharedSms(sender, "Hi")
+        message = (
+            SharedEmail(sender, "Hello", "<p>Hi</p>", "Hi")
+            if is_mail
+            else SharedSms(sender, "Hi", "https://t.acme.example/twilio")
+        )
         letter = Letter(message, people, [row[0] for row in rows], self.skips)
         return make_parcel(self.connectors[batch.connector], batch, letter, Needs("offers", "explicit"))
 
 
+Answer = Callable[[int, list[str]], web.Response]
+"""(number of the request, cids in it) → what the provider replies."""
+
+
 @dataclass
 class Provider:
-    """A provider on loopback that counts whom it was asked to write to; `answer` says what it replies."""
+    """A provider on loopback that counts whom it was asked to write to."""
 
-    answer: Callable[[int], web.Response] = lambda _: web.Response(status=202, headers={"X-Message-Id": "m"})
+    answer: Answer = lambda number, cids: web.Response(status=202, headers={"X-Message-Id": "m"})
     url: str = ""
     requests: int = 0
     got: Counter[str] = field(default_factory=Counter)
     """cid → how often it reached the provider."""
-    stall: asyncio.Event | None = None
 
     async def take(self, request: web.Request) -> web.Response:
         self.requests += 1
         number = self.requests
         if request.content_type == "application/json":
             body = json.loads(await request.read())
-            self.got.update(p["custom_args"]["cid"] for p in body["personalizations"])
+            cids = [p["custom_args"]["cid"] for p in body["personalizations"]]
         else:
             form = await request.post()
-            self.got.update(
-                [str(form["StatusCallback"]).rpartition("cid=")[2] if "StatusCallback" in form else str(form["To"])]
-            )
-        if self.stall is not None:
-            await self.stall.wait()
-        return self.answer(number)
+            cids = [str(form["StatusCallback"]).partition("cid=")[2].partition("#")[0]]
+        self.got.update(cids)
+        return self.answer(number, cids)
 
 
 @asynccontextmanager
-async def provider(answer: Callable[[int], web.Response] | None = None) -> AsyncIterator[Provider]:
+async def provider(answer: Answer | None = None) -> AsyncIterator[Provider]:
     """A provider that listens until the block ends."""
     it = Provider() if answer is None else Provider(answer)
     app = web.Application(client_max_size=64_000_000)
@@ -153,6 +161,46 @@ async def provider(answer: Callable[[int], web.Response] | None = None) -> Async
         yield it
     finally:
         await runner.cleanup()
+
+
+def connect(it: Provider) -> dict[str, Connector]:
+    """The two vendors' connectors, both to this provider."""
+    mail = {"SENDGRID_API_KEY": "SG.x", "SENDGRID_BASE_URL": it.url}
+    texts = {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "x", "TWILIO_BASE_URL": it.url}
+    return {"sendgrid": sendgrid.make(mail), "twilio": twilio.make(texts)}
+
+
+def hand_over(
+    store: Store,
+    answer: Answer | None = None,
+    *,
+    clocks: Clocks | None = None,
+    skips: dict[int, str] | None = None,
+    stop: asyncio.Event | None = None,
+    worker: str = "",
+) -> tuple[WorkResult, Provider]:
+    """One `work` against a provider that answers so; the ledger's invariants are checked behind it."""
+    now = clocks or Clocks()
+
+    async def go() -> tuple[WorkResult, Provider]:
+        async with provider(answer) as it:
+            connectors = connect(it)
+            result = await work(
+                store, connectors=connectors, bodies=PlainBodies(store, connectors, skips), rules=RULES,
+                campaign_clock=now.campaign, machine_clock=now.machine, worker=worker or worker_id(), stop=stop,
+            )  # fmt: skip
+            for connector in connectors.values():
+                await connector.close()
+            return result, it
+
+    found = asyncio.run(go())
+    assert faults(store) == []
+    return found
+
+
+def text_answer(status: int = 201, **body: object) -> web.Response:
+    """Twilio's answer to one message."""
+    return web.json_response({"sid": "SM1"} | body, status=status)
 
 
 @dataclass
