@@ -31,6 +31,7 @@ class Applied:
     live_version: int
     meaning: str
     planned_audience: int | None
+    applied_at: Micros
     versions: Mapping[int, Plan]
     nodes: Mapping[str, int]
     """Step id → node id, of all versions."""
@@ -93,6 +94,7 @@ def load_campaign(connection: Connection, name: str) -> Applied:
         live_version=row.live_version,
         meaning=live.meaning,
         planned_audience=live.planned_audience,
+        applied_at=live.applied_at,
         versions={v.id: plan_from_json(v.plan_json) for v in versions},
         nodes=dict((step, node) for step, node in nodes),
     )

@@ -22,7 +22,7 @@ from carillon.kernel.clock import SECOND
 from carillon.kernel.time.calendar import clock_micros
 from carillon.plan.model import MessageNode, Plan
 from carillon.plan.rules import Rules
-from carillon.policy.permissions import HousePermissions
+from carillon.plan.permissions import HousePermissions
 from carillon.store import localtime
 from carillon.store import tables as t
 
