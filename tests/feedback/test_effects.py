@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from carillon.feedback.adopt import adopt_aliases
 from carillon.feedback.effects import Effects, apply_effects
 from carillon.feedback.fold import fold
 from carillon.feedback.ingest import ingest_feedback
@@ -18,7 +17,7 @@ from tests.feedback.ground import KEYS, NOON, RULES, Ground, report
 def take(ground: Ground, *reports: Feedback) -> Effects:
     ingest_feedback(ground.store, reports, KEYS, NOON)
     fold(ground.store, NOON)
-    return apply_effects(ground.store, NOON, RULES)
+    return apply_effects(ground.store, RULES)
 
 
 def stop(second: int, kind: str = "unsubscribed") -> Feedback:
@@ -35,7 +34,7 @@ def test_a_hard_bounce_closes_the_address_once(ground: Ground) -> None:
     """The address is suppressed, standing says so at once, and repeating the effects changes nothing."""
     ada = ground.contact("ada")
     assert take(ground, report("bounced", ground.sent("ada"), bounce="hard")) == Effects(suppressed=1)
-    assert apply_effects(ground.store, NOON, RULES) == Effects()
+    assert apply_effects(ground.store, RULES) == Effects()
     (standing,) = ground.rows(sa.select(t.standing).where(t.standing.c.contact_id == ada))
     assert standing["closed_bits"] & closed_bit(SUPPRESSED, Channel.EMAIL)
     (row,) = ground.rows(sa.select(t.suppression))
@@ -75,43 +74,3 @@ def test_start_takes_back_what_stop_said_and_nothing_else(ground: Ground) -> Non
     assert words(ground)[-1] == (ada, "service", "sms", "yes")
     (row,) = ground.rows(sa.select(t.suppression))
     assert row["lifted_at"] == NOON + 3 * SECOND
-
-
-def orphan(ground: Ground, key: str, value: int | None = 1000) -> None:
-    """A shop's event that came before its contact, already folded."""
-    with ground.store.write("events") as connection:
-        intake = connection.execute(
-            t.intake.insert().values(received_at=NOON, source="track", n=1).returning(t.intake.c.id)
-        ).scalar_one()
-        connection.execute(
-            t.event.insert().values(
-                occurred_at=NOON, hash64=hash(key), kind="order_completed", orphan_key=key, intake_id=intake,
-                value_cents=value, props={},
-            )
-        )  # fmt: skip
-        connection.execute(t.arrival.insert().values(intake_id=intake, occurred_at=NOON, hash64=hash(key)))
-    fold(ground.store, NOON)
-
-
-def test_an_orphaned_event_is_folded_when_its_contact_comes(ground: Ground) -> None:
-    """Before the contact it counts for nobody; afterwards it is a purchase and a signal, once."""
-    orphan(ground, "ada")
-    assert ground.signals("event") == []
-    ada = ground.contact("ada")
-    assert apply_effects(ground.store, NOON, RULES).adopted == 1
-    assert apply_effects(ground.store, NOON, RULES).adopted == 0
-    fold(ground.store, NOON)
-    assert ground.signals("event") == [("event", "order_completed", "")]
-    (stat,) = ground.rows(sa.select(t.contact_stat))
-    assert (stat["contact_id"], stat["n"], stat["value_cents"]) == (ada, 1, 1000)
-    assert len(ground.rows(sa.select(t.purchase))) == 1
-
-
-def test_what_an_anonymous_visitor_did_is_theirs_once_they_are_known(ground: Ground) -> None:
-    """An alias gives the events under the anonymous id to the contact."""
-    orphan(ground, "anonymous:x1", None)
-    ada = ground.contact("ada")
-    assert adopt_aliases(ground.store, NOON, {"anonymous:x1": ada}) == 1
-    fold(ground.store, NOON)
-    (stat,) = ground.rows(sa.select(t.contact_stat))
-    assert stat["contact_id"] == ada
