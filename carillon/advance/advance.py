@@ -90,7 +90,7 @@ class _Run:
         """All stages once; says whether anything happened that may have made more due."""
         before = len(self.stages)
         ground = self._ground()
-        self._do("read what came in", lambda: _feedback(self._engine, self._now))
+        self._do("read what came in", lambda: _feedback(ground))
         for stage in _moves(ground):
             self._do(*stage)
         if not ground.applied.is_running:
@@ -162,8 +162,7 @@ class _Run:
 
     def _refresh(self, ground: Ground) -> None:
         """Just before a claim: what has come in since is folded, and who exits by it is not written to."""
-        if fold(self._engine.store, self._now).arrivals:
-            apply_effects(self._engine.store, self._now)
+        if _feedback(ground).did_something:
             exits(ground)
 
 
@@ -173,9 +172,9 @@ def _moves(ground: Ground) -> Iterator[tuple[str, Callable[[], Stage]]]:
     yield "choose the leader", lambda: _counted("choose the leader", lead(ground))
 
 
-def _feedback(engine: Engine, now: Micros) -> Stage:
-    folded = fold(engine.store, now)
-    apply_effects(engine.store, now)
+def _feedback(ground: Ground) -> Stage:
+    folded = fold(ground.store, ground.now)
+    apply_effects(ground.store, ground.now, ground.rules)
     return Stage("read what came in", counts={"events": folded.arrivals})
 
 

@@ -113,7 +113,8 @@ def _due(ground: Ground, version_id: int, node: MessageNode) -> sa.ColumnElement
 def _slice_end(connection: Connection, ground: Ground, version_id: int, node: MessageNode, after: int) -> int | None:
     e = t.enrolment.c
     due = sa.select(e.id).where(_due(ground, version_id, node), e.id > after).order_by(e.id).limit(SLICE)
-    return connection.scalar(sa.select(sa.func.max(due.subquery().c.id)))
+    last: int | None = connection.scalar(sa.select(sa.func.max(due.subquery().c.id)))
+    return last
 
 
 def _decide_slice(

@@ -230,7 +230,7 @@ def not_entered(ground: Ground, again: Again, people: sa.Subquery) -> sa.ColumnE
     e = t.enrolment.c
     mine = sa.select(e.id).where(e.campaign_id == ground.applied.id, e.contact_id == people.c.contact_id)
     same_thing = mine.where(e.thing == people.c.thing)
-    rules = [(sa.exists(same_thing.where(e.state == "live")), UNDER_WAY)]
+    rules: list[tuple[sa.ColumnElement[bool], str]] = [(sa.exists(same_thing.where(e.state == "live")), UNDER_WAY)]
     match again:
         case "always":
             pass
