@@ -41,7 +41,8 @@ class StandingRules:
     @property
     def fingerprint(self) -> str:
         """Changes when standing rows folded before may be wrong."""
-        return str(hash64(repr(list(self.languages.items())), repr(sorted(self.double))))
+        spoken = sorted((tag, sorted(countries)) for tag, countries in self.languages.items())
+        return str(hash64(next(iter(self.languages)), repr(spoken), repr(sorted(self.double))))
 
 
 def rules_of(workspace: Workspace) -> StandingRules:

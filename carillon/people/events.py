@@ -1,0 +1,67 @@
+"""One kind of event as data.yaml declares it: from raw properties to what the store keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from carillon.definition.model import Field
+from carillon.kernel.ids import hash64
+from carillon.kernel.problems import did_you_mean
+from carillon.people.fields import Reading, is_blank, reader_of
+
+
+class TypedEvent(NamedTuple):
+    """An event as declared: `props` is JSON text with its names in order, `value_cents` its money."""
+
+    props: str
+    value_cents: int | None
+
+
+class EventShape:
+    """Reads events of one kind; made once, used for many."""
+
+    def __init__(self, kind: str, fields: Mapping[str, Field], how: Reading) -> None:
+        self.kind = kind
+        self.value_field = value_field(fields)
+        self.readers = {name: reader_of(fields[name], how) for name in sorted(fields)}
+
+    def read(self, raw: Mapping[str, Any], *, ignore_undeclared: bool = False) -> TypedEvent:
+        """The event of raw properties; raises ValueError, naming the property, for what is undeclared or unreadable."""
+        if not ignore_undeclared and (strange := next((name for name in raw if name not in self.readers), None)):
+            raise ValueError(f"{self.kind} has no property {strange!r}; {did_you_mean(strange, self.readers)}")
+        props: dict[str, Any] = {}
+        for name, read in self.readers.items():
+            value = raw.get(name)
+            if not is_blank(value):
+                try:
+                    props[name] = read(value)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
+        return TypedEvent(json_text(props), props.get(self.value_field) if self.value_field else None)
+
+
+def value_field(fields: Mapping[str, Field]) -> str | None:
+    """The property whose money is the event's value: `total` if it is money, else the only property that is."""
+    money = [name for name, field in fields.items() if field.type == "money"]
+    if "total" in money:
+        return "total"
+    return money[0] if len(money) == 1 else None
+
+
+def json_text(props: Mapping[str, Any]) -> str:
+    """JSON as both stores keep it; raises ValueError for what PostgreSQL cannot (NUL, numbers beyond 64 bits)."""
+    try:
+        text = orjson.dumps(props).decode()
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"not to be stored: {error}") from None
+    if "\\u0000" in text:
+        raise ValueError("a character NUL stands in it")
+    return text
+
+
+def event_hash(kind: str, shop_id: str, source_id: str | None, props: str) -> int:
+    """What tells two events of one instant apart: the source's own id, else the content."""
+    return hash64("event", kind, shop_id, props) if source_id is None else hash64("event id", kind, source_id)
