@@ -13,6 +13,8 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain, repeat
+from operator import itemgetter
 
 VERSION = 1
 LENGTH = 28
@@ -114,7 +116,8 @@ def _head(kind: TokenKind) -> int:
 
 def _column(kind: TokenKind, subject: bytes, bodies: Sequence[bytes], seals: Sequence[bytes]) -> list[str]:
     head, at = bytes([_head(kind)]) + subject, kind.value * _SEAL
-    raw = b"".join([head + body + seal[at : at + _SEAL] for body, seal in zip(bodies, seals, strict=True)])
+    own = map(itemgetter(slice(at, at + _SEAL)), seals)
+    raw = b"".join(chain.from_iterable(zip(repeat(head), bodies, own, strict=False)))
     text = urlsafe_b64encode(raw).decode("ascii")
     return [text[start : start + LENGTH] for start in range(0, len(text), LENGTH)]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
-from operator import itemgetter
+from itertools import islice
 from typing import Any
 
 from liquid import BoundTemplate, Node, RenderContext
@@ -23,7 +23,7 @@ from liquid.builtin.tags.if_tag import IfNode
 from liquid.exceptions import LiquidError
 from liquid.stringify import to_liquid_string
 
-from carillon.messages.columns import Columns, exact_key
+from carillon.messages.columns import Columns, Items, items_of
 from carillon.messages.liquid import MOST_ROUNDS, SkipMessage, reason_of
 from carillon.messages.names import STATEFUL, Names, names_of
 
@@ -67,18 +67,14 @@ class TupleCell(Cell):
 
     columns: tuple[str, ...]
     make: Callable[[tuple[Any, ...]], Text]
-    memory: dict[Hashable, Any] = field(default_factory=dict)
+    memory: dict[Hashable, dict[Hashable, Text]] = field(default_factory=dict)
+    """Kinds of the columns → tuple → text."""
 
     def texts(self, people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
         keys, values = self._tuples(people, rows)
-        memory, examples = self.memory, dict(zip(keys, values, strict=True))
-        for key in examples.keys() - memory.keys():
-            value = examples[key]
-            memory[key] = self.make(value if len(self.columns) != 1 else (value,))
-        found = list(map(memory.__getitem__, keys))
-        if len(memory) > MOST_REMEMBERED:
-            memory.clear()
-        return found
+        one = len(self.columns) == 1
+        memory = self.memory.setdefault(tuple(map(people.kind, self.columns)), {})
+        return _looked_up(memory, keys, values, lambda value: self.make((value,) if one else value))
 
     def _tuples(self, people: Columns, rows: Sequence[int] | None) -> tuple[Sequence[Hashable], Sequence[Any]]:
         keys = [_picked(people.keys(path), rows) for path in self.columns]
@@ -102,55 +98,65 @@ class LoopCell(Cell):
     inner: tuple[str, ...]
     """Keys that lead from the column's value to the list."""
     limit: int | None
-    item_key: Callable[[Any], Hashable]
+    fields: tuple[str, ...] | None
+    """The item's fields that the body names; None: the item as a whole."""
     make_item: Callable[[Any], Text]
     whole: TupleCell
     """For what is no list: missing, too long, a mapping."""
-    memory: dict[Hashable, Any] = field(default_factory=dict)
+    memory: dict[Hashable, dict[Hashable, Text]] = field(default_factory=dict)
+    """Kind of the items → key → text."""
 
     def texts(self, people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
-        memory, item_key, limit, inner = self.memory, self.item_key, self.limit, self.inner
-        found, odd = list[Any](), list[int]()
-        for at, value in enumerate(_picked(people.column(self.column), rows)):
-            items = self._items(value) if inner else value
-            if type(items) is not list or not 0 < len(items) <= MOST_ROUNDS:
-                odd.append(at)
-                found.append("")
-                continue
-            if limit is not None:
-                items = items[:limit]
-            try:
-                found.append("".join([memory[item_key(item)] for item in items]))
-            except (KeyError, TypeError):
-                found.append(self._made(items))
+        lists, odd = self._lists(people, rows)
+        items = people.remembered(
+            (self.column, self.inner, self.limit, self.fields, _frozen(rows)), lambda: items_of(lists, self.fields)
+        )
+        parts = iter(self._item_texts(items))
+        found = [_join(list(islice(parts, count))) for count in map(len, lists)]
         if odd:
             place = odd if rows is None else [rows[at] for at in odd]
             for at, text in zip(odd, self.whole.texts(people, place), strict=True):
                 found[at] = text
-        if len(memory) > MOST_REMEMBERED:
-            memory.clear()
         return found
 
-    def _items(self, value: Any) -> Any:
+    def _lists(self, people: Columns, rows: Sequence[int] | None) -> tuple[list[list[Any]], list[int]]:
+        values = _picked(people.column(self.column), rows)
+        if self.inner:
+            values = list(map(self._inside, values))
+        odd = [at for at, v in enumerate(values) if type(v) is not list or not 0 < len(v) <= MOST_ROUNDS]
+        if not odd and self.limit is None:
+            return list(values), odd
+        apart = set(odd)
+        return [[] if at in apart else v[: self.limit] for at, v in enumerate(values)], odd
+
+    def _inside(self, value: Any) -> Any:
         for key in self.inner:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
-    def _made(self, items: Iterable[Any]) -> Text:
-        parts = list[str]()
-        for item in items:
-            key = self.item_key(item)
-            if key not in self.memory:
-                self.memory[key] = self.make_item(item)
-            text = self.memory[key]
-            if isinstance(text, Refusal):
-                return text
-            parts.append(text)
-        return "".join(parts)
+    def _item_texts(self, items: Items) -> list[Text]:
+        return _looked_up(self.memory.setdefault(items.kind, {}), items.keys, items.values, self.make_item)
 
     def forget(self) -> None:
         self.memory.clear()
         self.whole.forget()
+
+
+def _looked_up(
+    memory: dict[Hashable, Text], keys: Sequence[Hashable], values: Sequence[Any], make: Callable[[Any], Text]
+) -> list[Text]:
+    """The text of each key; what is not remembered is made, once."""
+    examples = dict(zip(keys, values, strict=True))
+    for key in examples.keys() - memory.keys():
+        memory[key] = make(examples[key])
+    found = list(map(memory.__getitem__, keys))
+    if len(memory) > MOST_REMEMBERED:
+        memory.clear()
+    return found
+
+
+def _frozen(rows: Sequence[int] | None) -> Hashable:
+    return None if rows is None else tuple(rows)
 
 
 @dataclass(slots=True)
@@ -305,7 +311,7 @@ class Cutter:
             return rendered([node.block], self.context({}, {item: value}), 0)
 
         fields = _fields(self.template, node.block, item)
-        return LoopCell(whole.columns[0], tuple(map(str, path[2:])), limit, _item_key(fields), make_item, whole)
+        return LoopCell(whole.columns[0], tuple(map(str, path[2:])), limit, fields, make_item, whole)
 
     def _branch_cell(self, node: IfNode) -> BranchCell:
         conditions = [node.condition, *(alternative.expression for alternative in node.alternatives)]
@@ -385,18 +391,4 @@ def _fields(template: BoundTemplate, block: Node, item: str) -> tuple[str, ...] 
         ):
             return None
         fields[variable.segments[1]] = None
-    return tuple(fields)
-
-
-def _item_key(fields: tuple[str, ...] | None) -> Callable[[Any], Hashable]:
-    if not fields:
-        return exact_key
-    pick = itemgetter(*fields, *fields[:1])  # a tuple even of one field
-
-    def key(item: Any) -> Hashable:
-        try:
-            return exact_key(pick(item)) if type(item) is dict else exact_key(item)
-        except KeyError:
-            return exact_key(item)
-
-    return key
+    return tuple(fields) or None

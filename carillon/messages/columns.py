@@ -3,26 +3,58 @@
 from __future__ import annotations
 
 import marshal
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from carillon.messages.content import Content
 
-_PLAIN_KINDS: tuple[frozenset[type], ...] = (
-    frozenset({str, type(None)}),
-    frozenset({int, type(None)}),
-    frozenset({bool, type(None)}),
-)
+_T = TypeVar("_T")
+
+_PLAIN_KINDS = tuple(frozenset({kind, type(None)}) for kind in (str, int, bool, float))
 """Kinds whose equal values also print alike; 1, 1.0 and True are equal in Python and are three texts in a mail."""
 
 
 def exact_key(value: object) -> Hashable:
     """Equal for values that render alike, never for others."""
     try:
-        return marshal.dumps(value, 2)
+        return marshal.dumps(value, 2)  # type: ignore[arg-type]
     except ValueError:  # dates, decimals
-        return repr(value)
+        return ("repr", repr(value))
+
+
+def _plain_kind(column: Sequence[object]) -> frozenset[type] | None:
+    """The kind of a column whose values are their own keys, None where they cannot be."""
+    found = frozenset(map(type, column))
+    kind = next((kinds for kinds in _PLAIN_KINDS if found <= kinds), None)
+    # 0.0 equals -0.0 and prints otherwise.
+    return None if kind is not None and float in kind and 0.0 in column else kind
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The items of a column of lists, one after the other, with keys that tell them apart within one `kind`."""
+
+    values: Sequence[Any]
+    keys: Sequence[Hashable]
+    kind: Hashable
+
+
+def items_of(lists: Sequence[list[Any]], fields: tuple[str, ...] | None) -> Items:
+    """All items; where only `fields` of them are named, only these tell them apart."""
+    values = list(chain.from_iterable(lists))
+    if fields:
+        try:
+            picked: list[Any] = list(map(itemgetter(*fields), values))
+        except (KeyError, TypeError):
+            picked = []
+        columns = [picked] if len(fields) == 1 else [list(map(itemgetter(i), picked)) for i in range(len(fields))]
+        kinds = tuple(map(_plain_kind, columns))
+        if picked and None not in kinds:
+            return Items(values, picked, kinds)
+    return Items(values, list(map(exact_key, values)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +63,7 @@ class Columns:
 
     count: int
     values: Mapping[str, Sequence[Any]]
-    _keys: dict[str, Sequence[Hashable]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _seen: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         wrong = [path for path, column in self.values.items() if len(column) != self.count]
@@ -49,13 +81,19 @@ class Columns:
             raise KeyError(f"this content names {path}, and there is no such column") from None
 
     def keys(self, path: str) -> Sequence[Hashable]:
-        """What tells the values of a column apart, one a person."""
-        found = self._keys.get(path)
-        if found is None:
-            column = self.column(path)
-            plain = frozenset(map(type, column))
-            found = column if any(plain <= kinds for kinds in _PLAIN_KINDS) else [exact_key(v) for v in column]
-            self._keys[path] = found
+        """What tells the values of a column apart, one a person, among columns of the same `kind`."""
+        column = self.column(path)
+        return self.remembered(path, lambda: column if self.kind(path) else list(map(exact_key, column)))
+
+    def kind(self, path: str) -> frozenset[type] | None:
+        """The kind of a column's keys: 1, 1.0 and True are equal keys of three kinds."""
+        return self.remembered(("kind", path), lambda: _plain_kind(self.column(path)))
+
+    def remembered(self, name: Hashable, make: Callable[[], _T]) -> _T:
+        """What `make` gives, made once for these people."""
+        if name not in self._seen:
+            self._seen[name] = make()
+        found: _T = self._seen[name]
         return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from carillon.kernel.problems import Position, Problem, did_you_mean
 from carillon.messages.hiding import Hidden, hold_styles, release_styles
@@ -75,7 +76,7 @@ def plain_from_html(html: str, salt: str) -> str:
     from inscriptis.css_profiles import CSS_PROFILES
     from inscriptis.html_engine import Inscriptis
     from inscriptis.model.config import ParserConfig
-    from lxml.html import document_fromstring
+    from lxml.html import document_fromstring  # type: ignore[import-untyped]
 
     tree = document_fromstring(html)
     _keep_placeholders(tree, salt)
@@ -87,8 +88,8 @@ def plain_from_html(html: str, salt: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def _keep_placeholders(tree: object, salt: str) -> None:
-    for comment in list(tree.iter("*", _comment())):  # type: ignore[attr-defined]
+def _keep_placeholders(tree: Any, salt: str) -> None:
+    for comment in list(tree.iter("*", _comment())):
         if not isinstance(comment.tag, str):
             word = (comment.text or "").strip()
             shown = word if re.fullmatch(rf"lq{salt}\d+[oc]z", word) else ""
@@ -103,8 +104,8 @@ def _keep_placeholders(tree: object, salt: str) -> None:
                 parent.text = (parent.text or "") + tail
 
 
-def _comment() -> object:
-    from lxml.etree import Comment
+def _comment() -> Any:
+    from lxml.etree import Comment  # type: ignore[import-untyped]
 
     return Comment
 
@@ -112,9 +113,9 @@ def _comment() -> object:
 _BLOCKS = frozenset("div p table tr td ul ol h1 h2 h3 h4 h5 h6 blockquote".split())
 
 
-def _flatten_tables(tree: object) -> None:
+def _flatten_tables(tree: Any) -> None:
     """Tables of a mail are its layout: rows become lines; cells of plain words stay on one line."""
-    tables = [e for e in tree.iter("table", "tbody", "thead", "tfoot", "tr", "td", "th")]  # type: ignore[attr-defined]
+    tables = [e for e in tree.iter("table", "tbody", "thead", "tfoot", "tr", "td", "th")]
     inline = [
         e for e in tables if e.tag in ("td", "th") and not any(child.tag in _BLOCKS for child in e.iterdescendants())
     ]

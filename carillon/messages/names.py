@@ -14,7 +14,6 @@ from liquid.builtin.tags.for_tag import ForNode
 from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 from liquid.expression import Expression
-from liquid.span import Span
 from liquid.static_analysis import TemplateAnalysis
 
 from carillon.messages.liquid import MOST_ROUNDS
@@ -94,19 +93,15 @@ def misnomers(template: BoundTemplate, known: Mapping[str, Iterable[str] | None]
         fields = known.get(root, ())
         for variable in variables:
             if root not in known:
-                yield Misnomer(_start(variable.span), root, tuple(known))
+                yield Misnomer(variable.span.index, root, tuple(known))
             elif (
                 fields is not None
                 and len(variable.segments) > 1
                 and variable.segments[1] not in (allowed := tuple(fields))
             ):
                 yield Misnomer(
-                    _start(variable.span), f"{root}.{variable.segments[1]}", tuple(f"{root}.{f}" for f in allowed)
+                    variable.span.index, f"{root}.{variable.segments[1]}", tuple(f"{root}.{f}" for f in allowed)
                 )
-
-
-def _start(span: Span) -> int:
-    return span.start
 
 
 def unbounded_ranges(template: BoundTemplate) -> Iterator[int]:
@@ -133,7 +128,7 @@ def required_paths(template: BoundTemplate) -> tuple[str, ...]:
     """Personal paths that must have a value: printed or looped over without `default`, and not asked for by an `if` around."""
     found = dict[str, None]()
     written = {str(name) for name in template.analyze(include_partials=False).locals}
-    for path in _required(template.nodes, {name: None for name in written}, frozenset(), RenderContext(template)):
+    for path in _required(template.nodes, dict.fromkeys(written), frozenset(), RenderContext(template)):
         found[path] = None
     return tuple(found)
 
