@@ -46,10 +46,11 @@ NOT_YET = frozenset(
         "step.enter",
         "step.send_time",
         "wait.date",
+        "wait.if_past_day",
         "goal.from",
         "condition.answer",
         "condition.sql",
-        "exit_on.condition",
+        "exit_on.attribute",  # anything but the goal and events
         "audience.top",
         "event.contact.created",
         "event.contact.subscribed",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
 from carillon.definition.condition_words import (
     AudienceWords,
     CampaignRef,
     ChannelWord,
     ConditionWords,
-    Count,
     EventRef,
     Loose,
     PoolRef,
@@ -21,6 +21,7 @@ from carillon.definition.condition_words import (
     TopicRef,
     WhereWords,
 )
+from carillon.definition.model import WEEKDAYS
 from carillon.definition.scalars import (
     AgainWord,
     Amount,
@@ -38,11 +39,16 @@ from carillon.definition.scalars import (
     Path,
     Range,
     Ref,
+    Scalar,
     Share,
+    parse_local,
+    parse_share,
     whole,
 )
+from carillon.definition.shapes import AUDIENCE, EXIT_ON, HOLDOUT, WAIT
 from carillon.definition.source import Text
 from carillon.definition.words import Headed, OneOrMany, Words
+from carillon.kernel.problems import did_you_mean
 
 WeekdayWord = Annotated[Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"], Choice()]
 DayWord = Annotated[
@@ -175,12 +181,16 @@ class StepBase(Words):
     was: Line | None = None
 
 
+def _parse_sample(text: Text) -> int | None:
+    return None if text == "auto" else parse_share(text)
+
+
 class SendLeaderWords(Words):
     """Test on a sample, send the leader to the rest."""
 
     part: ClassVar[str] = "send_leader"
     by: Annotated[Literal["clicks", "conversions", "revenue"], Choice()] = "clicks"
-    sample: Annotated[Literal["auto"] | int, WithJsonSchema({"type": "string"})] | Any = None
+    sample: Annotated[int | None, Scalar(_parse_sample, "auto or a share such as 20%")] = None
     after: Duration | None = None
     rest: Clock | None = None
     policy: Annotated[Literal["leader", "split", "control_unless_proven"], Choice()] = "leader"
@@ -237,20 +247,23 @@ class FirstReachableWords(StepBase):
     valid_until: Local | None = None
 
 
-class DateWaitWords(Words):
-    """A date of the contact: `{date: birthday, offset: -3d}`."""
-
-    part: ClassVar[str] = "wait"
-    date: Loose
-    offset: Offset | None = None
+def _parse_until(text: Text) -> datetime | str:
+    if text in WEEKDAYS:
+        return str(text)
+    if text.isalpha():
+        raise ValueError(f'no weekday "{text}"; {did_you_mean(text, WEEKDAYS)}')
+    return parse_local(text)
 
 
 class WaitWords(Words):
-    """A wait on the contact's clock: `{days: 1, at: 09:00}` or `{until: monday, at: 09:00}`."""
+    """A duration (`for`, the short form), or on the contact's clock: `{days: 1, at: 09:00}`, `{until: monday, at: 09:00}`."""
 
     part: ClassVar[str] = "wait"
+    for_: Duration | None = Field(None, alias="for")
     days: Annotated[int, whole(0, 3_660, "how many days")] | None = None
-    until: Any = None
+    until: Annotated[Any, Scalar(_parse_until, "a weekday, or a date and clock time such as 2026-12-24 18:00")] = None
+    date: Loose = None
+    offset: Offset | None = None
     at: Clock | None = None
     if_past: Annotated[Literal["go_on", "exit", "next"], Choice()] | None = None
 
@@ -259,21 +272,7 @@ class WaitStepWords(StepBase):
     """A duration, days, or until a day or instant."""
 
     heads: ClassVar[tuple[str, ...]] = ("wait",)
-    wait: Annotated[
-        Any,
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "string"},
-                    {
-                        "type": "object",
-                        "properties": {"days": {}, "until": {}, "at": {}, "if_past": {}},
-                        "additionalProperties": False,
-                    },
-                ]
-            }
-        ),
-    ]
+    wait: Annotated[WaitWords, WAIT]
 
 
 class WaitForBranchWords(Words):
@@ -405,10 +404,19 @@ class GoalWords(Words):
 
 
 class HoldoutWords(Words):
-    """`{none: "legal notice"}`: nobody is held out, and why."""
+    """A share, or `{none: "legal notice"}`: nobody is held out, and why."""
 
     part: ClassVar[str] = "holdout"
-    none: Line
+    share: Share | None = None
+    none: Line | None = None
+
+
+class ExitOnWords(Words):
+    """`goal`, or a condition."""
+
+    part: ClassVar[str] = "exit_on"
+    goal: Annotated[Literal["goal"], Choice()] | None = None
+    condition: ConditionWords | None = None
 
 
 class VerdictWords(Words):
@@ -459,13 +467,6 @@ class AttributionWords(Words):
     delivered: Duration | None = None
 
 
-HoldoutWord = Annotated[
-    Any, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "properties": {"none": {"type": "string"}}}]})
-]
-AudienceWord = Annotated[Any, WithJsonSchema({"x-audience": True})]
-ExitOnWord = Annotated[Any, WithJsonSchema({"x-exit-on": True})]
-
-
 class CampaignWords(Words):
     """campaign.yaml: audience, entry, goal, tests and the journey."""
 
@@ -479,12 +480,12 @@ class CampaignWords(Words):
     was: NewName | None = None
     starts: Local | None = None
     ends: Local | None = None
-    audience: AudienceWord = None
+    audience: Annotated[AudienceWords, AUDIENCE] | None = None
     entry: Annotated[list[EntryWords], OneOrMany()] | None = None
-    exit_on: Annotated[list[ExitOnWord], OneOrMany()] | None = None
+    exit_on: Annotated[list[Annotated[ExitOnWords, EXIT_ON]], OneOrMany()] | None = None
     goal: GoalWords | None = None
     also_measure: Annotated[list[GoalWords], OneOrMany()] | None = None
-    holdout: HoldoutWord = None
+    holdout: Annotated[HoldoutWords, HOLDOUT] | None = None
     priority: Annotated[int, whole(0, 100, "a priority from 0 to 100")] = 50
     caps: Annotated[Literal["count_only"], Choice()] | None = None
     expect: ExpectWords | None = None
@@ -498,6 +499,3 @@ class CampaignWords(Words):
     on_change: OnChangeWords | None = None
     messages: Annotated[Literal["as_entered", "newest"], Choice()] | None = None
     journey: list[StepWords] | None = None
-
-
-__all__ = ["AudienceWords", "CampaignWords", "Count"]

@@ -248,6 +248,7 @@ class AudienceWords(Words):
     """Who may enter: one condition, and who is left out."""
 
     part: ClassVar[str] = "audience"
+    everyone: Annotated[Literal["everyone"], Choice()] | None = None
     who: ConditionWords | None = None
     exclude: Annotated[list[ConditionWords], OneOrMany()] | None = None
     top: TopWords | None = None

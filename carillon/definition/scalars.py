@@ -23,6 +23,11 @@ from carillon.kernel.problems import Position, Problem, Severity, did_you_mean
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 
 
+def is_name(text: str) -> bool:
+    """Whether the text may name something of a workspace."""
+    return re.fullmatch(NAME_PATTERN, text) is not None
+
+
 @dataclass(slots=True)
 class Reading:
     """What a model knows while it reads one file: where problems go, and the values of the workspace."""

@@ -1,0 +1,271 @@
+"""campaign.yaml → the campaign, and everything in it that cannot be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from carillon.definition.availability import is_available
+from carillon.definition.build_conditions import Names, condition_of, event_fields, same_of, where_of
+from carillon.definition.build_entries import build_entry, trigger_fields
+from carillon.definition.build_steps import Steps
+from carillon.definition.campaign_words import (
+    ApiWords,
+    AtWords,
+    CampaignWords,
+    CronWords,
+    EntryBase,
+    EveryWords,
+    GoalWords,
+    MessageStepWords,
+    StepBase,
+    VerdictWords,
+)
+from carillon.definition.condition_words import AllWords, AudienceWords, ConditionBase, EventWords
+from carillon.definition.conditions import EVERYONE, All, Condition
+from carillon.definition.model import Audience, Campaign, Goal, MessageSource, Verdict, Workspace
+from carillon.definition.source import Text
+from carillon.definition.step_ids import StepIds, branches_in, name_steps, sent_by
+from carillon.definition.words import note_later
+from carillon.kernel.channels import Channel
+from carillon.kernel.durations import Span
+from carillon.kernel.problems import Position, did_you_mean
+
+_A_WEEK = Span(seconds=7 * 86_400)
+_BY_CALENDAR = (AtWords, EveryWords, CronWords)
+
+
+@dataclass(slots=True)
+class CampaignContext:
+    """What surrounds a campaign."""
+
+    name: str
+    file: str
+    workspace: Workspace
+    messages: Mapping[str, MessageSource]
+    sent: set[str] = field(default_factory=set)
+    """The messages that steps name, filled while building."""
+
+
+def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) -> Campaign:
+    """The campaign; what is wrong or missing is noted."""
+    reading = names.typing.reading
+    for key, what in _REQUIRED.items():
+        if not words.has(key):
+            reading.note(Position(around.file), 2, f'the key "{key}" is missing', what)
+    entries: list[EntryBase] = list(words.entry or [])
+    journey: list[StepBase] = list(words.journey or [])
+    ids = name_steps(journey, reading)
+    names.steps, names.messages = ids.lookup(), ids.shared_messages()
+    names.trigger = trigger_fields(entries, names)
+    campaign = Campaign(
+        name=around.name,
+        title=str(words.title or around.name.replace("_", " ").capitalize()),
+        topic=str(words.topic or ""),
+        entries=tuple(build_entry(entry, names) for entry in entries),
+        journey=Steps(names, ids).build(journey),
+        state=words.state,
+        owner=str(words.owner) if words.owner is not None else None,
+        tags=tuple(map(str, words.tags or ())),
+        was=str(words.was) if words.was is not None else None,
+        starts=words.starts,
+        ends=words.ends,
+        audience=_audience(words.audience, names),
+        goal=_goal(words.goal, names) if words.goal is not None else None,
+        exits_on_goal=any(exit_.goal is not None for exit_ in words.exit_on or ()),
+        exit_on=tuple(_exits(words, names)),
+        holdout=words.holdout.share if words.holdout is not None else None,
+        holdout_none=str(words.holdout.none) if words.holdout is not None and words.holdout.none is not None else None,
+        priority=words.priority,
+        sender=str(words.sender) if words.sender is not None else None,
+        verdict=_verdict(words.verdict) if words.verdict is not None else Verdict(),
+    )
+    _check(words, journey, ids, names, around)
+    return campaign
+
+
+_REQUIRED = {
+    "topic": "what it is about: topic: NAME (of workspace.yaml)",
+    "entry": "when people enter: entry: {at: 2026-12-01 09:00}",
+    "journey": "what they get: journey: [{email: NAME}]",
+}
+
+
+def _audience(words: AudienceWords | None, names: Names) -> Audience:
+    if words is None:
+        return Audience()
+    condition = condition_of(words.who, names) if words.who is not None else EVERYONE
+    return Audience(condition, tuple(condition_of(one, names) for one in words.exclude or ()))
+
+
+def _goal(words: GoalWords, names: Names) -> Goal:
+    fields = event_fields(words.event, names)
+    if words.value is not None and fields is not None:
+        declared = fields.get(words.value)
+        if declared is None:
+            names.unknown(words.value, "field", fields)
+        elif declared.type not in ("money", "number"):
+            names.wrong(words.value, f'"{words.value}" is a {declared.type}, which is worth nothing', "a money field")
+    return Goal(
+        str(words.event),
+        words.within or _A_WEEK,
+        str(words.value) if words.value is not None else None,
+        where_of(words.where, fields, str(words.event), names),
+        same_of(words.same, fields, names),
+        str(words.from_) if words.from_ is not None else None,
+    )
+
+
+def _exits(words: CampaignWords, names: Names) -> Iterator[Condition]:
+    for exit_ in words.exit_on or ():
+        if exit_.goal is not None and words.goal is None:
+            names.typing.reading.note(exit_.place, 2, 'there is no goal: "goal" must be written', "goal: {event: …}")
+        if exit_.condition is not None:
+            if not _is_event(exit_.condition) and not is_available("exit_on.attribute"):
+                word = next((key for key in type(exit_.condition).heads if exit_.condition.has(key)), "this")
+                note_later(names.typing.reading, exit_.condition.place, f"exit_on: {word}")
+            condition = condition_of(exit_.condition, names)
+            yield from condition.parts if isinstance(condition, All) else (condition,)
+
+
+def _is_event(words: ConditionBase) -> bool:
+    return isinstance(words, EventWords) or (isinstance(words, AllWords) and all(map(_is_event, words.all)))
+
+
+def _verdict(words: VerdictWords) -> Verdict:
+    default = Verdict()
+    return Verdict(words.by, words.alpha, tuple(words.looks) if words.looks else default.looks, words.correction)
+
+
+# ---------------------------------------------------------------- what cannot be meant
+
+
+def _check(words: CampaignWords, journey: list[StepBase], ids: StepIds, names: Names, around: CampaignContext) -> None:
+    _check_names(words, names, around)
+    _check_entries(words, names, around)
+    for also in words.also_measure or ():
+        _goal(also, names)
+    for step in _all_steps(journey):
+        _check_sends(step, words, names, around)
+
+
+def _all_steps(steps: list[StepBase]) -> Iterator[StepBase]:
+    for step in steps:
+        yield step
+        for _, inside in branches_in(step):
+            yield from _all_steps(inside)
+
+
+def _check_names(words: CampaignWords, names: Names, around: CampaignContext) -> None:
+    if words.topic is not None and words.topic not in around.workspace.topics:
+        names.unknown(words.topic, "topic", around.workspace.topics)
+    known = {name for senders in around.workspace.senders.values() for name in senders}
+    if words.sender is not None and words.sender not in known:
+        names.unknown(words.sender, "sender", known)
+    topic = around.workspace.topics.get(words.topic or "")
+    if topic is not None and topic.kind == "transactional" and words.holdout is not None:
+        names.typing.reading.note(
+            words.key_at("holdout"), 8, f'"{topic.name}" is transactional: nobody is held out of it', "no holdout"
+        )
+
+
+def _check_entries(words: CampaignWords, names: Names, around: CampaignContext) -> None:
+    reading = names.typing.reading
+    entries = list(words.entry or [])
+    calendar = next((entry for entry in entries if isinstance(entry, _BY_CALENDAR)), None)
+    if calendar is not None and words.audience is None:
+        reading.note(
+            calendar.place, 2, "who gets it must be written", "audience: {segment: NAME}, or audience: everyone"
+        )
+    if words.starts is not None and words.ends is not None and words.ends <= words.starts:
+        reading.note(words.key_at("ends"), 9, "it ends before it starts")
+    for entry in entries:
+        if isinstance(entry, AtWords) and words.ends is not None and entry.at >= words.ends:
+            reading.note(entry.place, 9, f"nobody enters: the campaign ends on {words.ends:%Y-%m-%d %H:%M}")
+        if isinstance(entry, AtWords) and words.starts is not None and entry.at < words.starts:
+            reading.note(entry.place, 9, f"nobody enters: the campaign starts on {words.starts:%Y-%m-%d %H:%M}")
+    if len({type(entry) for entry in entries if isinstance(entry, ApiWords)}) < sum(
+        isinstance(e, ApiWords) for e in entries
+    ):
+        reading.note(words.key_at("entry"), 7, "api stands twice", "one of them")
+
+
+def _check_sends(step: StepBase, words: CampaignWords, names: Names, around: CampaignContext) -> None:
+    for channel, message in sent_by(step):
+        around.sent.add(message)
+        if channel in ("email", "sms"):
+            _check_channel(Channel(channel), message, words, names, around)
+            _check_files(channel, message, step, names, around)
+    if isinstance(step, MessageStepWords):
+        _check_test(step, words, names, around)
+    topic = around.workspace.topics.get(words.topic or "")
+    if topic is not None and topic.kind == "transactional" and step.has("coupon"):
+        names.typing.reading.note(
+            step.key_at("coupon"), 8, f'"{topic.name}" is transactional: no coupon may stand in it'
+        )
+
+
+def _check_channel(
+    channel: Channel, message: Text, words: CampaignWords, names: Names, around: CampaignContext
+) -> None:
+    if not around.workspace.senders.get(channel):
+        names.typing.reading.note(
+            message.at, 4, f"no sender for {channel}", f"senders: {{{channel}: …}} in workspace.yaml"
+        )
+    topic = around.workspace.topics.get(words.topic or "")
+    if topic is not None and topic.kind == "marketing" and channel not in topic.consent:
+        allowed = ", ".join(topic.consent) or "nothing"
+        names.typing.reading.note(
+            message.at,
+            8,
+            f'nobody would get it: {channel} does not stand under the topic "{topic.name}"',
+            f"{allowed}, or consent: {{{channel}: explicit}} in workspace.yaml",
+        )
+
+
+def _check_files(channel: str, message: Text, step: StepBase, names: Names, around: CampaignContext) -> None:
+    source = around.messages.get(message)
+    missing = _missing_email(source, step) if channel == "email" else _missing_sms(source)
+    if not missing:
+        return
+    near = did_you_mean(message, around.messages) if source is None else ""
+    files = " and ".join(f"messages/{message}{ending}" for ending in missing)
+    what = f'no message "{message}"' if source is None else f'the message "{message}" is not complete'
+    hint = near if near.startswith("did") else f"write {'it' if len(missing) == 1 else 'them'}"
+    names.typing.reading.note(
+        message.at, 4, f"{what}: {files} {'is' if len(missing) == 1 else 'are'} missing", "", hint
+    )
+
+
+def _missing_email(source: MessageSource | None, step: StepBase) -> list[str]:
+    short = isinstance(step, MessageStepWords) and step.subject is not None
+    subject = source is not None and any(words.subject for words in source.words.values())
+    body = source is not None and (source.mjml or source.html or source.txt)
+    return ([] if short or subject else [".yaml"]) + ([] if body else [".mjml"])
+
+
+def _missing_sms(source: MessageSource | None) -> list[str]:
+    return [] if source is not None and source.sms else [".sms.txt"]
+
+
+def _check_test(step: MessageStepWords, words: CampaignWords, names: Names, around: CampaignContext) -> None:
+    if step.test is None:
+        return
+    reading = names.typing.reading
+    calendar = [isinstance(entry, _BY_CALENDAR) for entry in words.entry or ()]
+    if step.test.send_leader is not None and not all(calendar):
+        reading.note(
+            step.test.key_at("send_leader"), 7, "a leader needs a rest to be sent to: only `at` and `every` entries have one",
+            "no send_leader; the test goes on with all who enter",
+        )  # fmt: skip
+    message = step.email if step.email is not None else step.sms
+    source = around.messages.get(message or "")
+    if source is None:
+        return
+    words_file = source.words.get(around.workspace.default_language)
+    known = words_file.variants if words_file is not None else {}
+    for variant in step.test.variants[1:]:
+        if variant not in known:
+            file = f"messages/{message}.yaml"
+            hint = did_you_mean(variant, known) or f"variants: {{{variant}: {{subject: …}}}} in it"
+            reading.note(variant.at, 4, f'no words of the variant "{variant}" stand in {file}', "", hint)

@@ -1,0 +1,125 @@
+"""Entry words → the closed union of entries, with the default rules of `again` and `if_late`."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from carillon.definition.availability import is_available
+from carillon.definition.build_conditions import Names, condition_of, event_fields, where_of
+from carillon.definition.campaign_words import (
+    ApiWords,
+    AtWords,
+    EntryBase,
+    EventEntryWords,
+    EveryWords,
+    ProductWords,
+    SegmentEntryWords,
+    SubscribesWords,
+)
+from carillon.definition.model import WEEKDAYS, Again, At, ByApi, Entry, Every, Field, LaterEntry, OnEvent, Weekday
+from carillon.kernel.durations import Span
+
+_TWO_HOURS, _A_DAY = Span(seconds=2 * 3_600), Span(seconds=86_400)
+
+
+def trigger_fields(entries: list[EntryBase], names: Names) -> dict[str, Field] | None:
+    """The properties of all events that may trigger the campaign; None where no event does."""
+    events = [event for entry in entries if (event := _triggered_by(entry)) is not None]
+    if not events:
+        return None
+    return {name: field for event in events for name, field in names.events.get(event, {}).items()}
+
+
+def _triggered_by(entry: EntryBase) -> str | None:
+    match entry:
+        case EventEntryWords():
+            return str(entry.event)
+        case ProductWords():
+            return f"product.{entry.product}"
+        case SubscribesWords():
+            return "contact.subscribed"
+        case _:
+            return None
+
+
+def build_entry(words: EntryBase, names: Names) -> Entry:
+    """The entry that the words say."""
+    match words:
+        case AtWords():
+            _no_always(words, names, "a single date comes once: leave `again` out")
+            return At(words.at, words.timezone, words.if_late or _TWO_HOURS, _again(words, "never"))
+        case EveryWords():
+            return Every(
+                _days(words, names), words.at, words.timezone, words.if_late or _TWO_HOURS, _again(words, "always")
+            )
+        case EventEntryWords():
+            return _on_event(words, names)
+        case ApiWords():
+            if not words.api:
+                names.typing.reading.note(words.key_at("api"), 3, "an entry that is none", "api: true")
+            return ByApi(words.if_late or _A_DAY, _again(words, "never"))
+        case _:
+            return _later(words, names)
+
+
+def _again(words: EntryBase, default: Again) -> Again:
+    return default if words.again is None else cast(Again, words.again)
+
+
+def _no_always(words: EntryBase, names: Names, why: str) -> None:
+    if words.again == "always":
+        names.typing.reading.note(words.key_at("again"), 7, f"`again: always` means nothing here: {why}")
+
+
+def _days(words: EveryWords, names: Names) -> tuple[Weekday, ...] | Literal["month"]:
+    days = list(words.every)
+    if len(days) > 1 and ("day" in days or "month" in days):
+        names.typing.reading.note(words.key_at("every"), 3, "day and month stand alone", "weekdays, or day, or month")
+    if days == ["month"]:
+        return "month"
+    return WEEKDAYS if "day" in days else tuple(day for day in WEEKDAYS if day in days)
+
+
+def _on_event(words: EventEntryWords, names: Names) -> OnEvent:
+    fields = event_fields(words.event, names)
+    once_per = words.once_per
+    if once_per is not None:
+        _no_always(words, names, "each thing enters once; write `again: after 3d` or leave it out")
+        if fields is not None and once_per not in fields:
+            names.unknown(once_per, "field", fields)
+    if (
+        words.collect is not None
+        and words.collect.of is not None
+        and fields is not None
+        and words.collect.of not in fields
+    ):
+        names.unknown(words.collect.of, "field", fields)
+    return OnEvent(
+        str(words.event),
+        where_of(words.where, fields, str(words.event), names),
+        str(once_per) if once_per is not None else None,
+        words.if_late or _A_DAY,
+        _again(words, "once_a_thing" if once_per is not None else "never"),
+    )
+
+
+def _later(words: EntryBase, names: Names) -> LaterEntry:
+    match words:
+        case SegmentEntryWords():
+            segment = words.joins or words.leaves
+            if segment is not None:
+                names.used_segments.add(segment)
+                if segment not in names.segments:
+                    names.unknown(segment, "segment", names.segments)
+        case SubscribesWords() if words.subscribes not in names.topics:
+            names.unknown(words.subscribes, "topic", names.topics)
+        case ProductWords():
+            where_of(words.where, names.events[f"product.{words.product}"], "the product", names)
+            for condition in (words.to, words.unless):
+                if condition is not None:
+                    condition_of(condition, names)
+        case _:
+            pass
+    word = next(head for head in type(words).heads if words.has(head))
+    assert not is_available(f"entry.{word}"), f"the entry {word} has no engine"
+    return LaterEntry(word)

@@ -1,0 +1,199 @@
+"""workspace.yaml → the brand and its defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Literal
+
+from carillon.definition.build_conditions import Names, condition_of
+from carillon.definition.model import Attribution, Cost, Sender, Topic, Unsure, Workspace
+from carillon.definition.scalars import Reading
+from carillon.definition.source import Map, Node, Seq, Text
+from carillon.definition.words import read
+from carillon.definition.workspace_words import SenderWords, TopicWords, UnsureWords, WorkspaceWords
+from carillon.kernel.channels import Channel
+from carillon.kernel.money import parse_amount
+from carillon.kernel.problems import Position, did_you_mean
+
+_REQUIRED = {
+    "name": "the brand: name: Acme Shop",
+    "timezone": "the time zone that clocks follow: timezone: Europe/Berlin",
+    "currency": "the currency of money: currency: EUR",
+    "languages": "the languages, the default first: languages: {en: [GB, IE]}",
+    "senders": "who writes: senders: {email: {shop: {connector: sandbox, from: Acme <hello@acme.example>}}}",
+    "topics": "what messages are about: topics: {offers: {kind: marketing, …}}",
+}
+
+
+def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace:
+    """The workspace; what is missing is noted and stands empty."""
+    reading = names.typing.reading
+    for key, what in _REQUIRED.items():
+        if not words.has(key):
+            reading.note(Position(file), 2, f'the key "{key}" is missing', what)
+    languages = _languages(words.languages, reading)
+    senders = {Channel(channel): _senders(channel, raw, reading) for channel, raw in (words.senders or {}).items()}
+    default = next(iter(languages), "en")
+    topics = {str(name): _topic(name, topic, default, reading) for name, topic in (words.topics or {}).items()}
+    _check_topics(words, senders, reading)
+    return Workspace(
+        name=str(words.name or ""),
+        timezone=str(words.timezone or "UTC"),
+        currency=str(words.currency or "EUR"),
+        address=str(words.address or ""),
+        languages=languages or {"en": ()},
+        public_url=str(words.public_url or ""),
+        senders=senders,
+        topics=topics,
+        exclude=tuple(condition_of(condition, names) for condition in words.exclude or ()),
+        holdout=words.holdout,
+        margin=words.margin,
+        costs={Channel(channel): _cost(raw, reading) for channel, raw in (words.costs or {}).items()},
+        rates={str(currency): amount for currency, amount in (words.rates or {}).items()},
+        if_unsure=_if_unsure(words.if_unsure or {}, reading),
+        attribution=_attribution(words),
+    )
+
+
+def _attribution(words: WorkspaceWords) -> Attribution:
+    written, default = words.attribution, Attribution()
+    if written is None:
+        return default
+    return Attribution(written.model, written.click or default.click, written.delivered or default.delivered)
+
+
+_LANGUAGE, _COUNTRY = re.compile("[a-z]{2,3}(-[A-Z]{2})?"), re.compile("[A-Z]{2}")
+
+
+def _languages(raw: Node | None, reading: Reading) -> dict[str, tuple[str, ...]]:
+    if raw is None:
+        return {}
+    if isinstance(raw, Text):
+        reading.note(raw.at, 3, "this is not a mapping", "{en: [GB, IE], de: [DE, AT, CH]}")
+        return {}
+    pairs: list[tuple[Node, Node | None]] = list(raw.items()) if isinstance(raw, Map) else [(one, None) for one in raw]
+    found: dict[str, tuple[str, ...]] = {}
+    for language, countries in pairs:
+        if not isinstance(language, Text) or _LANGUAGE.fullmatch(language) is None:
+            reading.note(language.at, 3, "this is not a language", "two small letters such as de")
+            continue
+        found[str(language)] = tuple(_countries(countries, reading))
+    return found
+
+
+def _countries(raw: Node | None, reading: Reading) -> list[str]:
+    found = []
+    for country in raw if isinstance(raw, Seq) else [raw] if raw is not None else []:
+        if isinstance(country, Text) and _COUNTRY.fullmatch(country):
+            found.append(str(country))
+        else:
+            reading.note(country.at, 3, "this is not a country", "two capital letters such as DE")
+    return found
+
+
+def _senders(channel: str, raw: Node, reading: Reading) -> dict[str, Sender]:
+    if not isinstance(raw, Map):
+        reading.note(raw.at, 3, "this is not a sender", "{connector: sandbox, from: Acme <hello@acme.example>}")
+        return {}
+    one_only = any(isinstance(value, Text) for value in raw.values())
+    named: list[tuple[str, Node]] = (
+        [(channel, raw)] if one_only else [(str(name), value) for name, value in raw.items()]
+    )
+    found = {}
+    for name, node in named:
+        words, _ = read(SenderWords, node, reading)
+        if words is not None:
+            found[name] = _sender(name, Channel(channel), words, reading)
+    return found
+
+
+_FROM = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]+)>")
+
+
+def _sender(name: str, channel: Channel, words: SenderWords, reading: Reading) -> Sender:
+    written = str(words.from_ or "").strip()
+    parts = _FROM.fullmatch(written)
+    address = parts["address"].strip() if parts else written
+    if channel is Channel.EMAIL and "@" not in address:
+        reading.note(words.key_at("from"), 2, "an e-mail sender needs an address", "from: Acme <hello@acme.example>")
+    if channel is Channel.SMS and not address and words.messaging_service is None and words.connector != "sandbox":
+        reading.note(words.place, 2, "an SMS sender needs a number or a service", "messaging_service: MG… or from: …")
+    return Sender(
+        name, channel, str(words.connector), address, parts["name"].strip(' "') if parts else "",
+        str(words.reply_to or ""), str(words.messaging_service or ""),
+    )  # fmt: skip
+
+
+def _topic(name: Text, words: TopicWords, language: str, reading: Reading) -> Topic:
+    titles = words.name
+    if isinstance(titles, Map):
+        shown = {str(key): str(value) for key, value in titles.items() if isinstance(value, Text)}
+    else:
+        shown = {language: str(titles)} if isinstance(titles, Text) else {}
+    if words.kind == "marketing" and not words.consent:
+        reading.note(
+            name.at, 2, f'no channel stands under "{name}": nothing would be sent', "consent: {email: explicit}"
+        )
+    return Topic(
+        str(name),
+        words.kind,
+        shown,
+        {Channel(channel): how for channel, how in (words.consent or {}).items()},
+        str(words.sender) if words.sender is not None else None,
+        str(words.confirm) if words.confirm is not None else None,
+    )
+
+
+def _check_topics(words: WorkspaceWords, senders: Mapping[Channel, Mapping[str, Sender]], reading: Reading) -> None:
+    known = {name for of_channel in senders.values() for name in of_channel}
+    for topic in (words.topics or {}).values():
+        if topic.sender is not None and topic.sender not in known:
+            reading.note(
+                topic.sender.at, 4, f'no sender "{topic.sender}"', suggestion=did_you_mean(topic.sender, known)
+            )
+    mails = [name for name, t in (words.topics or {}).items() if t.kind == "marketing" and "email" in (t.consent or {})]
+    if mails and words.address is None:
+        reading.note(
+            mails[0].at, 5, "marketing mail must bear the brand's postal address", "address: Acme GmbH, Hauptstr. 1, …"
+        )
+
+
+def _cost(raw: Node, reading: Reading) -> Cost:
+    if not isinstance(raw, Map):
+        return Cost(_amount(raw, reading))
+    by_country = {str(country): _amount(value, reading) for country, value in raw.items()}
+    default = by_country.pop("default", None)
+    if default is None:
+        reading.note(raw.at, 2, 'the key "default" is missing', "what it costs in all other countries: default: 0.06")
+    for country in raw:
+        if country != "default" and _COUNTRY.fullmatch(country) is None:
+            reading.note(country.at, 3, f'"{country}" is not a country', "two capital letters such as US")
+    return Cost(default or Decimal(0), by_country)
+
+
+def _amount(raw: Node, reading: Reading) -> Decimal:
+    try:
+        return parse_amount(raw if isinstance(raw, Text) else "")
+    except ValueError as error:
+        reading.note(raw.at, 3, str(error))
+        return Decimal(0)
+
+
+def _if_unsure(
+    raw: Mapping[Literal["marketing", "transactional"], Any], reading: Reading
+) -> dict[Literal["marketing", "transactional"], Unsure]:
+    found: dict[Literal["marketing", "transactional"], Unsure] = {
+        "marketing": Unsure("hold"),
+        "transactional": Unsure("hold"),
+    }
+    for kind, what in raw.items():
+        if isinstance(what, Text) and what in ("hold", "resend"):
+            found[kind] = Unsure("hold" if what == "hold" else "resend")
+        elif isinstance(what, Map):
+            words, _ = read(UnsureWords, what, reading)
+            found[kind] = Unsure("resend", words.resend_after) if words is not None else Unsure("hold")
+        else:
+            reading.note(what.at, 3, f'"{what}" says not what to do', "hold, resend or {resend_after: 6h}")
+    return found
