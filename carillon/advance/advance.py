@@ -17,6 +17,7 @@ from carillon.advance.engine import Engine
 from carillon.advance.lease import lease, this_process
 from carillon.advance.next_due import next_due
 from carillon.advance.stages import Perform, Stage, perform_plainly
+from carillon.delivery.bodies import Bodies
 from carillon.delivery.model import WorkResult
 from carillon.delivery.reserve import Reserved, reserve
 from carillon.delivery.work import Progress, work
@@ -70,9 +71,7 @@ def advance(
         else:
             raise RuntimeError(f"{campaign}: still moving after {MOST_ROUNDS} rounds")
         ground = load_ground(engine.store, campaign, now)
-        return Advanced(
-            campaign, now, tuple(run.stages), next_due(ground), ground.applied.hold_reason, run.worked
-        )
+        return Advanced(campaign, now, tuple(run.stages), next_due(ground), ground.applied.hold_reason, run.worked)
 
 
 class _Run:
@@ -129,7 +128,9 @@ class _Run:
             rows = connection.execute(
                 sa.select(b.node_id, sa.func.sum(b.n))
                 .where(b.campaign_id == ground.applied.id, b.state.in_(("ready", "claimed")))
-                .where(b.due_at <= self._now, sa.or_(b.retry_at.is_(None), b.retry_at <= self._engine.machine_clock.now()))
+                .where(
+                    b.due_at <= self._now, sa.or_(b.retry_at.is_(None), b.retry_at <= self._engine.machine_clock.now())
+                )
                 .group_by(b.node_id)
                 .order_by(b.node_id)
             ).all()
@@ -148,8 +149,10 @@ class _Run:
             return await work(
                 self._engine.store,
                 connectors=connectors,
+                bodies=Bodies(
+                    self._engine.store, connectors, ground.rules, self._engine.keyring, self._engine.campaign_clock
+                ),
                 rules=ground.rules,
-                keyring=self._engine.keyring,
                 campaign_clock=self._engine.campaign_clock,
                 machine_clock=self._engine.machine_clock,
                 worker=this_process(),

@@ -26,7 +26,10 @@ def hold_if_twice_the_plan(ground: Ground) -> bool:
     with ground.store.read() as connection:
         largest = connection.scalar(
             sa.select(sa.func.max(w.n)).where(
-                w.campaign_id == ground.applied.id, w.entry.in_(list(scheduled)), sa.not_(approved), w.snapshot_at >= earliest
+                w.campaign_id == ground.applied.id,
+                w.entry.in_(list(scheduled)),
+                sa.not_(approved),
+                w.snapshot_at >= earliest,
             )
         )
     if not largest or largest <= 2 * planned:

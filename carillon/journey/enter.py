@@ -156,6 +156,36 @@ def _told(ground: Ground, entry: OnEvent | ByApi, low: int, high: int) -> sa.Sel
     )
 
 
+def happened_candidates(ground: Ground, entry: OnEvent, since: Micros) -> sa.Select[Any]:
+    """Whom the events since an instant would have taken in: what `plan` says of an event campaign."""
+    ev, s = t.event.c, t.standing.c
+    thing = sa.func.coalesce(text_at(ev.props, (entry.once_per,)), "") if entry.once_per else sa.literal("")
+    told = (
+        sa.select(
+            ev.contact_id,
+            ev.occurred_at.label("arrived_at"),
+            thing.label("thing"),
+            ev.occurred_at.label("trigger_at"),
+            ev.hash64.label("trigger_hash"),
+            s.zone.label("zone"),
+            s.h31.label("h31"),
+            sa.func.row_number()
+            .over(partition_by=[ev.contact_id, thing], order_by=[ev.occurred_at.desc(), ev.hash64])
+            .label("place"),
+        )
+        .join_from(t.event, t.standing, s.contact_id == ev.contact_id)
+        .where(ev.kind == entry.event, ev.occurred_at > since, ev.occurred_at <= ground.now)
+        .subquery("told")
+    )
+    trigger = Subject(told.c.contact_id, enrolment=told, few=True)
+    return (
+        sa.select(*(c for c in told.c if c.name != "place"))
+        .where(told.c.place == 1)
+        .where(where(ground.applied.plan.audience, trigger, ground.moment))
+        .where(where(TriggerIs(entry.where), trigger, ground.moment))
+    )
+
+
 def _renew_triggers(connection: Connection, ground: Ground, people: sa.Select[Any]) -> None:
     """Who is under way for the same thing keeps going, with the newer event as the trigger."""
     e, p = t.enrolment.c, people.subquery("newer")

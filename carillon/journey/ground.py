@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from carillon.audience.moment import Moment
 from carillon.kernel.clock import Micros
 from carillon.plan.applied import Applied, campaigns_by_topic, load_campaign, load_rules
-from carillon.plan.rules import Rules
 from carillon.plan.permissions import HousePermissions
+from carillon.plan.rules import Rules
 from carillon.store.engine import Store
 
 

@@ -52,13 +52,19 @@ def occasions(ground: Ground, entry: At | Every) -> Iterator[Occasion]:
 
 def next_occasion(ground: Ground, entry: At | Every) -> Micros | None:
     """The first snapshot later than now, or None where none will come."""
+    occasion = next_occasion_of(ground, entry)
+    return occasion.at if occasion else None
+
+
+def next_occasion_of(ground: Ground, entry: At | Every) -> Occasion | None:
+    """The first occurrence whose snapshot is later than now, or None where none will come."""
     zones = _zones(ground, entry.zone)
     ahead = []
     for local in _candidates(ground, entry, future=True):
         at = min(local_to_utc(z, local) for z in zones)
         if at > ground.now and _is_within(ground, local):
-            ahead.append(at)
-    return min(ahead, default=None)
+            ahead.append(_occasion(ground, entry, local, at))
+    return min(ahead, key=lambda occasion: occasion.at, default=None)
 
 
 def _occasion(ground: Ground, entry: At | Every, local: datetime, at: Micros) -> Occasion:

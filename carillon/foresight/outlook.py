@@ -1,0 +1,265 @@
+"""What `plan` shows, counted by the Selects that a run carries out; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.audience.evaluate import where
+from carillon.audience.moment import of_contact
+from carillon.definition.conditions import ContactIs, FieldTest
+from carillon.definition.model import At, Every, OnEvent
+from carillon.experiment.holdout import role_of
+from carillon.foresight.hypothetical import under_way
+from carillon.journey.enter import candidates, happened_candidates, not_entered
+from carillon.journey.ground import Ground
+from carillon.journey.occasions import next_occasion_of, occasions
+from carillon.kernel.channels import Channel
+from carillon.kernel.clock import DAY, Micros
+from carillon.messages.for_campaign import CampaignContents
+from carillon.messages.sms import segments
+from carillon.plan.model import MessageNode, Plan, SplitNode, WaitNode
+from carillon.policy.decide import Question, SkipReason, decisions
+from carillon.store import tables as t
+
+MONTH: Micros = 30 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class FirstMessage:
+    """A message that people meet before any answer of theirs can matter: these numbers are counts, not forecasts."""
+
+    step_id: str
+    reached: int
+    gets: int
+    held: int
+    skipped: Mapping[str, int]
+    languages: Mapping[str, int]
+    countries: Mapping[str, int]
+    cost: float | None
+    """In the workspace's currency; None where workspace.yaml says no price."""
+    lacking: Mapping[str, int]
+    """A field that the message needs and does not default → people who lack it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The plan screen of one campaign."""
+
+    campaign: str
+    title: str
+    at: Micros
+    contacts: int
+    newest_event: Micros | None
+    matches: int
+    """Who would be taken in now; for an event campaign, by its triggers of the last 30 days."""
+    is_by_event: bool
+    not_entered: Mapping[str, int]
+    first_due: Micros | None
+    last_due: Micros | None
+    zones: int
+    first_messages: tuple[FirstMessage, ...]
+    under_way: Mapping[str, int]
+    gets_it: str | None
+    gets_nothing: tuple[str, str] | None
+    """(contact, reason)."""
+
+    @property
+    def enters(self) -> int:
+        return self.matches - sum(self.not_entered.values())
+
+
+def outlook(connection: Connection, ground: Ground, contents: CampaignContents) -> Outlook:
+    """Count everything that can be known before a run."""
+    plan = ground.applied.plan
+    people, matches, left_out = _people(connection, ground)
+    firsts = [_first_message(connection, ground, plan, node, people, contents) for node in first_messages(plan)]
+    due = people.c.arrived_at
+    first_due, last_due, zones = connection.execute(
+        sa.select(sa.func.min(due), sa.func.max(due), sa.func.count(sa.distinct(people.c.zone)))
+    ).one()
+    gets_it, gets_nothing = _examples(connection, ground, plan, people, contents)
+    return Outlook(
+        campaign=plan.campaign,
+        title=plan.title,
+        at=ground.now,
+        contacts=connection.scalar(sa.select(sa.func.count()).select_from(t.contact)) or 0,
+        newest_event=connection.scalar(sa.select(sa.func.max(t.event.c.occurred_at))),
+        matches=matches,
+        is_by_event=not any(isinstance(e, At | Every) for e in plan.entries),
+        not_entered=left_out,
+        first_due=first_due,
+        last_due=last_due,
+        zones=zones,
+        first_messages=tuple(firsts),
+        under_way=under_way(connection, ground.applied.id),
+        gets_it=gets_it,
+        gets_nothing=gets_nothing,
+    )
+
+
+def first_messages(plan: Plan) -> Iterator[MessageNode]:
+    """The messages that are reached without any answer: from the start through waits and splits."""
+    ahead, seen = [plan.first], set[str]()
+    while ahead:
+        step_id = ahead.pop(0)
+        if step_id is None or step_id in seen:
+            continue
+        seen.add(step_id)
+        match plan.node(step_id):
+            case MessageNode() as node:
+                yield node
+            case WaitNode(next=following):
+                ahead.append(following)
+            case SplitNode(arms=arms):
+                ahead += [arm.next for arm in arms]
+            case _:
+                pass
+
+
+def _people(connection: Connection, ground: Ground) -> tuple[sa.Subquery, int, dict[str, int]]:
+    """Everybody who would enter (as a subquery), how many matched, and why the others would not enter."""
+    entry = ground.applied.plan.entries[0]
+    matched: sa.Select[Any]
+    if isinstance(entry, At | Every):
+        occasion = next(iter(occasions(ground, entry)), None) or next_occasion_of(ground, entry)
+        arrived: sa.ColumnElement[Any] = sa.literal(ground.now, sa.BigInteger())
+        matched = candidates(ground, occasion.instant_for(t.standing.c.zone) if occasion else arrived)
+    elif isinstance(entry, OnEvent):
+        matched = happened_candidates(ground, entry, ground.now - MONTH)
+    else:
+        matched = candidates(ground, sa.literal(ground.now, sa.BigInteger()))
+    everybody = matched.subquery("candidate")
+    reason = not_entered(ground, entry.again, everybody)
+    counts: dict[str | None, int] = dict(
+        connection.execute(sa.select(reason, sa.func.count()).select_from(everybody).group_by(reason)).tuples()
+    )
+    entering = sa.select(everybody).where(reason.is_(None)).subquery("entering")
+    left_out = {why: n for why, n in counts.items() if why is not None}
+    return entering, sum(counts.values()), left_out
+
+
+def _as_enrolled(ground: Ground, plan: Plan, people: sa.Subquery) -> sa.Subquery:
+    """The people as the rows they would become, so that the decision can be asked of them."""
+    p = people.c
+    nothing = sa.cast(sa.null(), sa.BigInteger())
+    return sa.select(
+        p.contact_id.label("id"),
+        p.contact_id,
+        sa.literal(ground.applied.id).label("campaign_id"),
+        sa.literal(0, sa.BigInteger()).label("wave_id"),
+        role_of(plan.campaign, plan, ground.rules.holdout, p.h31).label("role"),
+        nothing.label("node_id"),
+        p.thing,
+        p.arrived_at,
+        p.arrived_at.label("due_at"),
+        p.arrived_at.label("entered_at"),
+        p.trigger_at,
+        p.trigger_hash,
+        nothing.label("answer_at"),
+        nothing.label("answer_hash"),
+    ).subquery("due")
+
+
+def _question(ground: Ground, plan: Plan, node: MessageNode, contents: CampaignContents) -> Question:
+    own_clock = any(isinstance(e, At | Every) and e.zone == "contact" for e in plan.entries)
+    languages = sorted({language for step, _, language in contents.compiled if step == node.id})
+    zone = None if own_clock else ground.rules.timezone
+    return Question(plan, node, ground.applied.nodes[node.id], ground.rules, ground.moment, languages, zone)
+
+
+def _first_message(
+    connection: Connection,
+    ground: Ground,
+    plan: Plan,
+    node: MessageNode,
+    people: sa.Subquery,
+    contents: CampaignContents,
+) -> FirstMessage:
+    question = _question(ground, plan, node, contents)
+    decided = decisions(question, _as_enrolled(ground, plan, people)).subquery("decided")
+    d = decided.c
+    rows = connection.execute(
+        sa.select(d.reason, d.language, d.country, sa.func.count().label("n")).group_by(d.reason, d.language, d.country)
+    ).all()
+    skipped, languages, countries = dict[str, int](), dict[str, int](), dict[str, int]()
+    for reason, language, country, n in rows:
+        if reason is None:
+            languages[language] = languages.get(language, 0) + n
+            countries[country or "?"] = countries.get(country or "?", 0) + n
+        else:
+            skipped[reason] = skipped.get(reason, 0) + n
+    held = skipped.pop(SkipReason.HOLDOUT, 0)
+    return FirstMessage(
+        step_id=node.id,
+        reached=sum(r.n for r in rows),
+        gets=sum(languages.values()),
+        held=held,
+        skipped=dict(sorted(skipped.items())),
+        languages=dict(sorted(languages.items())),
+        countries=dict(sorted(countries.items(), key=lambda item: -item[1])),
+        cost=_cost(ground, node, countries, contents),
+        lacking=_lacking(connection, ground, node, decided, contents),
+    )
+
+
+def _cost(ground: Ground, node: MessageNode, countries: Mapping[str, int], contents: CampaignContents) -> float | None:
+    prices = ground.rules.costs.get(str(node.channel))
+    if prices is None:
+        return None
+    parts = 1
+    if node.channel is Channel.SMS:
+        texts = [c.text for (step, _, _), c in contents.compiled.items() if step == node.id]
+        parts = max((segments(text).count for text in texts), default=1)
+    return sum(n * parts * prices.get(country, prices[""]) for country, n in countries.items())
+
+
+def _lacking(
+    connection: Connection, ground: Ground, node: MessageNode, decided: sa.Subquery, contents: CampaignContents
+) -> dict[str, int]:
+    """Fields that a message of this step needs and does not default, and how many who get it lack them."""
+    required = {
+        path.removeprefix("contact.")
+        for (step, _, _), content in contents.compiled.items()
+        if step == node.id
+        for path in content.required_paths
+        if path.startswith("contact.") and "[" not in path
+    }
+    if not required:
+        return {}
+    lacks = {
+        name: where(ContactIs((FieldTest(name, "word", "exists", False),)), of_contact(), ground.moment)
+        for name in sorted(required)
+    }
+    counts = connection.execute(
+        sa.select(
+            *(sa.func.coalesce(sa.func.sum(sa.case((lack, 1), else_=0)), 0).label(n) for n, lack in lacks.items())
+        )
+        .join_from(decided, t.contact, t.contact.c.id == decided.c.contact_id)
+        .where(decided.c.reason.is_(None))
+    ).one()
+    return {f"contact.{name}": int(n) for name, n in zip(lacks, counts, strict=True) if n}
+
+
+def _examples(
+    connection: Connection, ground: Ground, plan: Plan, people: sa.Subquery, contents: CampaignContents
+) -> tuple[str | None, tuple[str, str] | None]:
+    """Two real contacts: one who gets the first message, one who does not, with the reason."""
+    node = next(first_messages(plan), None)
+    if node is None:
+        return None, None
+    question = _question(ground, plan, node, contents)
+    decided = decisions(question, _as_enrolled(ground, plan, people)).subquery("decided")
+    who = (
+        sa.select(t.contact.c.shop_id, decided.c.reason)
+        .join_from(decided, t.contact, t.contact.c.id == decided.c.contact_id)
+        .order_by(decided.c.contact_id)
+        .limit(1)
+    )
+    gets = connection.execute(who.where(decided.c.reason.is_(None))).one_or_none()
+    not_ = connection.execute(who.where(decided.c.reason.is_not(None))).one_or_none()
+    return (gets.shop_id if gets else None), ((not_.shop_id, not_.reason) if not_ else None)
