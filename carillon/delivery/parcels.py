@@ -9,7 +9,7 @@ from typing import Protocol
 from carillon.delivery.model import Built, Needs, ReadyBatch
 from carillon.delivery.protocol import Connector, Parcel, People, SharedEmail, SharedSms
 
-RENDER_FAILED = "render_failed"
+TEMPLATE_SKIP, RENDER_FAILED = "template_skip", "render_failed"
 ERRORS_KEPT = 200
 
 
@@ -50,7 +50,7 @@ def make_parcel(connector: Connector, batch: ReadyBatch, letter: Letter, needs: 
     skips = {e: f"skipped:{reason}" for e, reason in letter.skips.items()}
     skips |= {letter.enrolments[row]: f"skipped:{RENDER_FAILED}" for row in refused}
     whole = connector.capabilities.whole
-    if not kept:
+    if kept is None:
         return Built(batch, (), (), (), needs, whole, skips)
     parcel, rows = kept
     enrolments = [letter.enrolments[row] for row in rows]
@@ -65,7 +65,7 @@ def _takable(
     if not rows:
         return None
     try:
-        return connector.build(letter.message, _some(letter.people, rows), letter.valid_for_s), rows
+        return connector.build(letter.message, some_people(letter.people, rows), letter.valid_for_s), rows
     except ValueError as error:
         if len(rows) == 1:
             refused[rows[0]] = str(error)
@@ -75,10 +75,11 @@ def _takable(
     good = [row for half in found if half is not None for row in half[1]]
     if not good:
         return None
-    return connector.build(letter.message, _some(letter.people, good), letter.valid_for_s), good
+    return connector.build(letter.message, some_people(letter.people, good), letter.valid_for_s), good
 
 
-def _some(people: People, rows: Sequence[int]) -> People:
+def some_people(people: People, rows: Sequence[int]) -> People:
+    """The columns of these rows, in ascending order."""
     if len(rows) == len(people):
         return people
     return People(

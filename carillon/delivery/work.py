@@ -15,6 +15,7 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.delivery.bodies import Bodies
 from carillon.delivery.effects import apply_effects
 from carillon.delivery.holds import held_connectors
 from carillon.delivery.lanes import Desk, lanes_of, run_lane
@@ -25,6 +26,7 @@ from carillon.delivery.reclaim import reclaim
 from carillon.delivery.take import Wanted, postpone, put_back, take
 from carillon.delivery.writer import LedgerWriter
 from carillon.kernel.clock import SECOND, Clock
+from carillon.kernel.tokens import Keyring
 from carillon.plan.rules import Rules
 from carillon.store.engine import Store
 from carillon.store.tables import batch
@@ -40,8 +42,8 @@ async def work(
     store: Store,
     *,
     connectors: Mapping[str, Connector],
-    bodies: BodyBuilder,
     rules: Rules,
+    keyring: Keyring,
     campaign_clock: Clock,
     machine_clock: Clock,
     worker: str,
@@ -52,13 +54,35 @@ async def work(
 ) -> WorkResult:
     """Hand over what is due (of one campaign, or of all) and say what became of it, in people.
 
-    `refresh` folds new intakes and applies exits: it is called, in a thread, before each round of claims is taken in
-    hand. `stop` ends the work between two batches; nothing that has begun is left behind.
+    `worker` is `kernel.worker.worker_id()`. `refresh` folds new intakes and applies exits: it is called, in a thread,
+    before each round of batches is taken in hand. `stop` ends the work between two batches; what has begun is settled.
     """
-    stopping = stop or asyncio.Event()
-    await asyncio.to_thread(partial(reclaim, store, now=campaign_clock.now(), machine_now=machine_clock.now()))
+    bodies = Bodies(store, connectors, rules, keyring, campaign_clock)
+    return await work_on(
+        store, bodies, connectors=connectors, rules=rules, campaign_clock=campaign_clock, machine_clock=machine_clock,
+        worker=worker, campaign_id=campaign_id, refresh=refresh, progress=progress, stop=stop,
+    )  # fmt: skip
+
+
+async def work_on(
+    store: Store,
+    bodies: BodyBuilder,
+    *,
+    connectors: Mapping[str, Connector],
+    rules: Rules,
+    campaign_clock: Clock,
+    machine_clock: Clock,
+    worker: str,
+    campaign_id: int | None = None,
+    refresh: Callable[[], None] | None = None,
+    progress: Progress | None = None,
+    stop: asyncio.Event | None = None,
+) -> WorkResult:
+    """`work` with bodies from elsewhere: proofs and tests bring their own."""
+    desk_of = partial(Desk, worker=worker, campaign_clock=campaign_clock, machine_clock=machine_clock, held={})
+    await asyncio.to_thread(reclaim, store, now=campaign_clock.now(), machine_now=machine_clock.now())
     async with LedgerWriter(store) as writer:
-        desk = Desk(writer, worker, campaign_clock, machine_clock, stopping, {})
+        desk = desk_of(writer=writer, stop=stop or asyncio.Event())
         return await _Work(store, desk, bodies, connectors, rules, campaign_id, refresh, progress).run()
 
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from carillon.delivery.model import Built, Needs, ReadyBatch, WorkResult
 from carillon.delivery.parcels import Letter, Unbuilt, make_parcel
 from carillon.delivery.protocol import Connector, People, Sender, SharedEmail, SharedSms
-from carillon.delivery.work import work
+from carillon.delivery.work import work_on
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import HOUR, SystemClock, VirtualClock
 from carillon.kernel.worker import worker_id
@@ -185,8 +185,8 @@ def hand_over(
     async def go() -> tuple[WorkResult, Provider]:
         async with provider(answer) as it:
             connectors = connect(it)
-            result = await work(
-                store, connectors=connectors, bodies=PlainBodies(store, connectors, skips), rules=RULES,
+            result = await work_on(
+                store, PlainBodies(store, connectors, skips), connectors=connectors, rules=RULES,
                 campaign_clock=now.campaign, machine_clock=now.machine, worker=worker or worker_id(), stop=stop,
             )  # fmt: skip
             for connector in connectors.values():

@@ -157,7 +157,7 @@ def test_stop_ends_the_work_between_two_batches(store):
 def test_two_workers_share_the_batches_and_nobody_is_written_to_twice(store):
     """Two works at once on one store: all people once, whoever took them."""
     seed(store, 3000, size=50)
-    from tests.delivery.ground import RULES, PlainBodies, connect, faults, provider, work
+    from tests.delivery.ground import RULES, PlainBodies, connect, faults, provider, work_on
 
     async def go():
         async with provider() as it:
@@ -165,8 +165,8 @@ def test_two_workers_share_the_batches_and_nobody_is_written_to_twice(store):
             async def one(name):
                 connectors = connect(it)
                 clocks = Clocks()
-                result = await work(
-                    store, connectors=connectors, bodies=PlainBodies(store, connectors), rules=RULES,
+                result = await work_on(
+                    store, PlainBodies(store, connectors), connectors=connectors, rules=RULES,
                     campaign_clock=clocks.campaign, machine_clock=clocks.machine, worker=name,
                 )  # fmt: skip
                 for connector in connectors.values():

@@ -1,0 +1,159 @@
+"""Bodies: the newest content of each batch, rendered by columns and made into a connector's parcel. Nothing is written.
+
+Batches of one content share a query and a pass over its template's values; contents are parsed once a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.delivery.columns import Columns, fetch_columns
+from carillon.delivery.model import Built, Needs, ReadyBatch
+from carillon.delivery.parcels import RENDER_FAILED, TEMPLATE_SKIP, Letter, Unbuilt, make_parcel, some_people
+from carillon.delivery.protocol import Connector, People, Sender, SharedEmail, SharedSms
+from carillon.kernel.channels import Channel
+from carillon.kernel.clock import MINUTE, SECOND, Clock, Micros, from_micros
+from carillon.kernel.time.zones import zone
+from carillon.kernel.tokens import Keyring
+from carillon.messages.columns import Columns as PeopleColumns
+from carillon.messages.content import Content, content_from_json
+from carillon.messages.rendering import Occasion, Rendered, render
+from carillon.plan.compile import plan_from_json
+from carillon.plan.permissions import HousePermissions
+from carillon.plan.rules import Rules
+from carillon.store.engine import Store
+from carillon.store.tables import campaign, content, node, node_content, version
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a batch comes from, as far as its bodies say so."""
+
+    campaign: str
+    step: str
+    topic: str
+
+
+class Bodies:
+    """Builds bodies for one `work`; remembers contents and places, which an apply replaces by new ids."""
+
+    def __init__(
+        self, store: Store, connectors: Mapping[str, Connector], rules: Rules, keyring: Keyring, clock: Clock
+    ) -> None:
+        self._store, self._connectors, self._rules, self._keyring = store, connectors, rules, keyring
+        self._clock = clock
+        self._contents: dict[int, Content] = {}
+        self._topics: dict[int, str] = {}
+
+    def build(self, batches: Sequence[ReadyBatch]) -> list[Built | Unbuilt]:
+        """One answer a batch, in their order."""
+        with self._store.read() as connection:
+            contents = self._newest_contents(connection, batches)
+            places = self._places(connection, {b.node_id for b in batches})
+            columns = self._columns(connection, batches, contents)
+        return [self._one(b, contents.get(_key(b)), places.get(b.node_id), columns.get(b.id)) for b in batches]
+
+    def _newest_contents(
+        self, connection: Connection, batches: Sequence[ReadyBatch]
+    ) -> dict[tuple[int, str, str, str], Content]:
+        c = node_content.c
+        nodes = sorted({b.node_id for b in batches})
+        rows = connection.execute(
+            sa.select(c.node_id, c.arm, c.channel, c.language, c.content_id).where(c.node_id.in_(nodes))
+        ).all()
+        wanted = {_key(b) for b in batches}
+        ids = {tuple(key): content_id for *key, content_id in rows if tuple(key) in wanted}
+        missing = set(ids.values()) - self._contents.keys()
+        stored = sa.select(content.c.id, content.c.compiled).where(content.c.id.in_(missing))
+        for content_id, compiled in connection.execute(stored) if missing else ():
+            self._contents[content_id] = content_from_json(compiled)
+        return {key: self._contents[content_id] for key, content_id in ids.items()}
+
+    def _places(self, connection: Connection, nodes: set[int]) -> dict[int, Place]:
+        rows = connection.execute(
+            sa.select(node.c.id, node.c.step_id, campaign.c.name, campaign.c.live_version)
+            .join_from(node, campaign, campaign.c.id == node.c.campaign_id)
+            .where(node.c.id.in_(nodes), campaign.c.live_version.is_not(None))
+        )
+        return {row.id: Place(row.name, row.step_id, self._topic(connection, row.live_version)) for row in rows.all()}
+
+    def _topic(self, connection: Connection, version_id: int) -> str:
+        if version_id not in self._topics:
+            plan_json = connection.execute(
+                sa.select(version.c.plan_json).where(version.c.id == version_id)
+            ).scalar_one()
+            self._topics[version_id] = plan_from_json(plan_json).topic
+        return self._topics[version_id]
+
+    def _columns(
+        self,
+        connection: Connection,
+        batches: Sequence[ReadyBatch],
+        contents: Mapping[tuple[int, str, str, str], Content],
+    ) -> dict[int, Columns]:
+        alike: dict[tuple[Channel, tuple[str, ...]], list[ReadyBatch]] = {}
+        for b in batches:
+            if _key(b) in contents:
+                alike.setdefault((b.channel, contents[_key(b)].paths), []).append(b)
+        found: dict[int, Columns] = {}
+        for (channel, paths), same in alike.items():
+            found |= fetch_columns(connection, channel, [b.id for b in same], paths)
+        return found
+
+    def _one(
+        self, batch: ReadyBatch, found: Content | None, place: Place | None, columns: Columns | None
+    ) -> Built | Unbuilt:
+        if found is None or place is None:
+            return Unbuilt(batch.id, f"nothing is applied for this message in {batch.language or 'any language'}")
+        sender = self._sender(batch)
+        if sender is None:
+            return Unbuilt(batch.id, f'no sender "{batch.sender}" for {batch.channel}')
+        needs = Needs(place.topic, HousePermissions(self._rules).kind(place.topic, batch.channel.value))
+        connector = self._connectors[batch.connector]
+        if columns is None:
+            return Built(batch, (), (), (), needs, connector.capabilities.whole)
+        now = self._clock.now()
+        people = PeopleColumns(len(columns.enrolments), columns.values)
+        occasion = Occasion(self._keyring, batch.node_id, columns.enrolments, self._local(now))
+        rendered = render(found, people, occasion)
+        return make_parcel(connector, batch, self._letter(batch, place, sender, columns, rendered, now), needs)
+
+    def _local(self, now: Micros) -> datetime:
+        # To the minute: what is rendered once for equal values may be kept as long as `now` is the same.
+        return from_micros(now // MINUTE * MINUTE).astimezone(zone(self._rules.timezone))
+
+    def _sender(self, batch: ReadyBatch) -> Sender | None:
+        for s in self._rules.senders:
+            if s.channel == batch.channel.value and s.name == batch.sender:
+                return Sender(s.address, s.display_name, s.reply_to, s.messaging_service)
+        return None
+
+    def _letter(
+        self, batch: ReadyBatch, place: Place, sender: Sender, columns: Columns, rendered: Rendered, now: Micros
+    ) -> Letter:
+        message: SharedEmail | SharedSms
+        if batch.channel is Channel.EMAIL:
+            categories = (place.campaign, f"{place.campaign}/{place.step}")
+            message = SharedEmail(
+                sender, rendered.subject, rendered.html, rendered.text, rendered.shared_headers, categories
+            )
+        else:
+            message = SharedSms(sender, rendered.text, f"{self._rules.public_url}/webhooks/{batch.connector}")
+        words = dict.fromkeys(rendered.skipped, TEMPLATE_SKIP) | dict.fromkeys(rendered.failed, RENDER_FAILED)
+        nobody = [row for row, address in enumerate(columns.addresses) if address is None]
+        kept = [row for row in range(len(columns.enrolments)) if row not in words and row not in set(nobody)]
+        people = People(
+            [address or "" for address in columns.addresses], rendered.cids, rendered.values, rendered.headers
+        )
+        left_s = None if batch.not_after is None else max(1, (batch.not_after - now) // SECOND)
+        skips = {columns.enrolments[row]: word for row, word in words.items()}
+        return Letter(message, some_people(people, kept), [columns.enrolments[row] for row in kept], skips, left_s)
+
+
+def _key(batch: ReadyBatch) -> tuple[int, str, str, str]:
+    return batch.node_id, batch.arm, batch.channel.value, batch.language
