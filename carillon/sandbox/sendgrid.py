@@ -15,7 +15,8 @@ from carillon.sandbox.store import Arrival, Store
 
 MAX_BODY = 30_000_000
 MAX_PEOPLE = 1_000
-MAX_TEXT_BYTES = 10_000
+LIMITS = (("custom_args", 10_000), ("substitutions", 10_000), ("headers", 1_000_000))
+"""Most bytes of texts for one person."""
 REFUSED_HEADERS = frozenset(
     [
         "x-sg-id",
@@ -71,7 +72,8 @@ def _of_people(people: Any) -> list[Complaint]:
             )
             continue
         recipients += len(to) + len(person.get("cc", ())) + len(person.get("bcc", ()))
-        found += _of_person(person, to, f"personalizations.{n}")
+        if faults := _of_person(person, to, f"personalizations.{n}"):
+            found += faults
     if recipients > MAX_PEOPLE:
         found.append(complaint("The total number of recipients must not exceed 1000.", field))
     return found
@@ -83,18 +85,17 @@ def _of_person(person: dict[str, Any], to: list[Any], field: str) -> list[Compla
         address = box.get("email") if isinstance(box, dict) else None
         if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
             found.append(complaint("Does not contain a valid address.", f"{field}.to.{i}.email"))
-        elif set(",;") & set(box.get("name") or ""):
+        elif "name" in box and set(",;") & set(box["name"]):
             found.append(complaint("The name must not contain , or ;.", f"{field}.to.{i}.name"))
-    for name, limit in (("custom_args", MAX_TEXT_BYTES), ("substitutions", MAX_TEXT_BYTES), ("headers", None)):
-        texts = person.get(name)
-        if texts is None:
+    for name, limit in LIMITS:
+        if (texts := person.get(name)) is None:
             continue
         # A number here is answered with two words and no field; nobody has found out why.
-        if not isinstance(texts, dict) or not all(type(value) is str for value in texts.values()):
+        if type(texts) is not dict or not set(map(type, texts.values())) <= {str}:
             found.append(complaint("Bad Request"))
-        elif limit and sum(map(len, texts)) + sum(map(len, texts.values())) > limit:
+        elif sum(map(len, texts.values())) > limit:
             found.append(complaint(f"The {name} must be less than {limit} bytes.", f"{field}.{name}"))
-    if REFUSED_HEADERS & {header.lower() for header in person.get("headers") or ()}:
+    if "headers" in person and not REFUSED_HEADERS.isdisjoint(map(str.lower, person["headers"])):
         found.append(complaint("A reserved header was used.", f"{field}.headers"))
     return found
 

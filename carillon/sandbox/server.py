@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -89,6 +89,17 @@ def start_sandbox(world: World, port: int = 0) -> Iterator[Running]:
     finally:
         server.should_exit = True
         thread.join(10)
+        listener.close()
+        world.store.close()
+
+
+def serve(world: World, listener: socket.socket, announce: Callable[[str, str], None]) -> None:
+    """Serve this world in the foreground until SIGINT or SIGTERM; `announce` is told its URL and the webhooks'."""
+    announce(url_of(listener), world.webhooks)
+    try:
+        with suppress(KeyboardInterrupt):
+            server_of(world).run([listener])
+    finally:
         listener.close()
         world.store.close()
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from carillon.feedback.model import Bounce, Feedback, FeedbackKind
+from carillon.feedback.model import Bounce, Feedback, FeedbackKind, WebhookSource
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import SECOND, Micros
 
@@ -68,6 +68,15 @@ def parse(raw: bytes, received_at: Micros) -> list[Feedback]:
         raise ValueError("the event webhook posts a JSON array of objects")
     reports = (_feedback(event, received_at) for event in events)
     return list({report.natural_key: report for report in reports}.values())
+
+
+def source(public_key: str, path: str = "sendgrid") -> WebhookSource:
+    """The event webhook as the web serves it below `/webhooks/`; without a key it verifies nothing."""
+    return WebhookSource(
+        path=path,
+        verify=lambda request: verify(request.body, request.headers, public_key),
+        parse=lambda request, received_at: parse(request.body, received_at),
+    )
 
 
 def _feedback(event: dict[str, Any], received_at: Micros) -> Feedback:

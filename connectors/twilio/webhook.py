@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
-from carillon.feedback.model import Feedback, FeedbackKind
+from carillon.feedback.model import Feedback, FeedbackKind, WebhookSource
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from connectors.twilio.codes import BOUNCE
@@ -64,6 +64,18 @@ def parse(raw: bytes, query: str, received_at: Micros) -> list[Feedback]:
     if "MessageStatus" in form:
         return [_status(form, ref, dict(parse_qsl(query)).get("cid"), received_at)]
     return [_answer(form, ref, received_at)]
+
+
+def source(auth_token: str, path: str = "twilio") -> WebhookSource:
+    """Status callbacks and inbound answers as the web serves them below `/webhooks/`."""
+    return WebhookSource(
+        path=path,
+        verify=lambda request: verify(request.body, request.headers, auth_token, request.url),
+        parse=lambda request, received_at: parse(request.body, urlsplit(request.url).query, received_at),
+        # Anything but an empty reply would be sent to the contact as an SMS.
+        answer="<Response/>",
+        answer_type="text/xml; charset=utf-8",
+    )
 
 
 def _status(form: dict[str, str], ref: str, cid: str | None, received_at: Micros) -> Feedback:
