@@ -1,0 +1,44 @@
+"""`carillon`: a group whose commands are imported only when they are called, so that `check` and `--help` stay light."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "init": ("init", "init", "Make a new workspace."),
+    "new": ("init", "new", "Make a new campaign."),
+    "check": ("check", "check", "Check all YAML and name every problem."),
+    "schema": ("schema", "schema", "Write JSON Schemas with this workspace's names, for editors."),
+    "sandbox": ("sandbox", "sandbox", "Run SendGrid's and Twilio's doubles with an inbox."),
+}
+"""Command → its module below `carillon.cli`, its name there, and its line of help."""
+
+
+class LazyGroup(click.Group):
+    """Commands by name; the module of a command is imported when it is called, never for the list."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command = getattr(import_module(f"carillon.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Marketing automation as code: campaigns in YAML, planned, tested and sent."""
+
+
+if __name__ == "__main__":
+    main()
