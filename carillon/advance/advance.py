@@ -14,10 +14,10 @@ import sqlalchemy as sa
 
 from carillon.advance.brakes import hold_if_twice_the_plan
 from carillon.advance.engine import Engine
-from carillon.advance.lease import lease, this_process
+from carillon.advance.lead import lead
+from carillon.advance.lease import lease
 from carillon.advance.next_due import next_due
 from carillon.advance.stages import Perform, Stage, perform_plainly
-from carillon.delivery.bodies import Bodies
 from carillon.delivery.model import WorkResult
 from carillon.delivery.reserve import Reserved, reserve
 from carillon.delivery.work import Progress, work
@@ -26,10 +26,10 @@ from carillon.feedback.fold import fold
 from carillon.journey.enter import enter
 from carillon.journey.exits import exits
 from carillon.journey.ground import Ground, load_ground
-from carillon.advance.lead import lead
 from carillon.journey.leave import leave
 from carillon.journey.move import move
 from carillon.kernel.clock import Micros
+from carillon.kernel.worker import worker_id
 from carillon.plan.applied import applied_names
 from carillon.store import tables as t
 
@@ -149,13 +149,11 @@ class _Run:
             return await work(
                 self._engine.store,
                 connectors=connectors,
-                bodies=Bodies(
-                    self._engine.store, connectors, ground.rules, self._engine.keyring, self._engine.campaign_clock
-                ),
                 rules=ground.rules,
+                keyring=self._engine.keyring,
                 campaign_clock=self._engine.campaign_clock,
                 machine_clock=self._engine.machine_clock,
-                worker=this_process(),
+                worker=worker_id(),
                 campaign_id=ground.applied.id,
                 refresh=lambda: self._refresh(ground),
                 progress=self._progress,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from carillon.advance.lead import next_decision
 from carillon.definition.model import At, Every
 from carillon.journey.ground import Ground
-from carillon.advance.lead import next_decision
 from carillon.journey.occasions import next_occasion
 from carillon.kernel.clock import Micros
 from carillon.store import tables as t

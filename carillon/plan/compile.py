@@ -32,6 +32,7 @@ from carillon.definition.model import (
     Workspace,
     walk,
 )
+from carillon.kernel.channels import Channel
 from carillon.plan.model import (
     ChooseNode,
     ExitNode,
@@ -106,7 +107,15 @@ def compile_rules(workspace: Workspace, segments: Mapping[str, Segment]) -> Rule
             for t in workspace.topics.values()
         },
         senders=tuple(
-            SenderRule(s.name, str(s.channel), s.connector, s.address, s.display_name, s.reply_to, s.messaging_service)
+            SenderRule(
+                s.name,
+                str(s.channel),
+                connector_id(s.connector, s.channel),
+                s.address,
+                s.display_name,
+                s.reply_to,
+                s.messaging_service,
+            )
             for named in workspace.senders.values()
             for s in named.values()
         ),
@@ -120,6 +129,11 @@ def compile_rules(workspace: Workspace, segments: Mapping[str, Segment]) -> Rule
         if_unsure_marketing=unsure("marketing"),
         if_unsure_transactional=unsure("transactional"),
     )
+
+
+def connector_id(word: str, channel: Channel) -> str:
+    """The connector's name in the store. `sandbox` is one word for a double of each provider: its channel tells which."""
+    return f"{word}.{channel}" if word == "sandbox" else word
 
 
 def inline_segments(condition: Condition, segments: Mapping[str, Segment], _path: tuple[str, ...] = ()) -> Condition:
