@@ -17,7 +17,9 @@ from sqlalchemy.engine import Connection
 from carillon.consent.record import Said, record_consents
 from carillon.consent.standing import StandingRules
 from carillon.consent.suppression import Suppressed, holders, lift, suppress
+from carillon.feedback.adopt import adopt_orphans
 from carillon.kernel.channels import Channel
+from carillon.kernel.clock import Micros
 from carillon.plan.rules import Rules
 from carillon.store import tables as t
 from carillon.store.bulk import many
@@ -33,24 +35,25 @@ _LOCK = 0x6361_6666
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What was taken over: addresses newly suppressed, consent rows newly written."""
+    """What was taken over: addresses newly suppressed, consent rows newly written, orphaned events that found their contact."""
 
     suppressed: int = 0
     consents: int = 0
+    adopted: int = 0
 
     def __add__(self, other: Effects) -> Effects:
-        return Effects(self.suppressed + other.suppressed, self.consents + other.consents)
+        return Effects(self.suppressed + other.suppressed, self.consents + other.consents, self.adopted + other.adopted)
 
 
-def apply_effects(store: Store, rules: Rules) -> Effects:
-    """Suppress, withdraw and restore what the folded signals ask for."""
-    total = Effects()
+def apply_effects(store: Store, now: Micros, rules: Rules) -> Effects:
+    """Suppress, withdraw and restore what the folded signals ask for; give orphaned events to contacts who came since."""
+    total = Effects(adopted=adopt_orphans(store, now))
     while True:
         with store.read() as connection:
             low, high = _cursor(connection), connection.scalar(sa.select(sa.func.max(t.signal.c.id))) or 0
         if high <= low:
             return total
-        total += _apply_slice(store, standing_rules(rules), rules)
+        total += _apply_slice(store, now, standing_rules(rules), rules)
 
 
 def standing_rules(rules: Rules) -> StandingRules:
@@ -68,7 +71,7 @@ def standing_rules(rules: Rules) -> StandingRules:
     return StandingRules(countries, frozenset(double))
 
 
-def _apply_slice(store: Store, standing: StandingRules, rules: Rules) -> Effects:
+def _apply_slice(store: Store, now: Micros, standing: StandingRules, rules: Rules) -> Effects:
     with store.write("core") as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))

@@ -18,7 +18,7 @@ from carillon.store.engine import Store
 
 KEYS = Keyring((b"a key of the tests, 32 bytes it is",))
 NOON = 1_790_000_000 * SECOND
-LINKS = '["https://shop.example/a", "https://shop.example/b", "https://shop.example/c"]'
+LINKS = '[{"url":"https://shop.example/a","carried":false},{"url":"https://shop.example/b"},{"url":"https://shop.example/c"}]'
 EMAIL_NODE, SMS_NODE = 1, 2
 CAMPAIGN = 1
 PERSON = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import sqlalchemy as sa
 
+from carillon.feedback.adopt import adopt_aliases
 from carillon.feedback.effects import Effects, apply_effects
 from carillon.feedback.fold import fold
 from carillon.feedback.ingest import ingest_feedback
@@ -17,7 +19,7 @@ from tests.feedback.ground import KEYS, NOON, RULES, Ground, report
 def take(ground: Ground, *reports: Feedback) -> Effects:
     ingest_feedback(ground.store, reports, KEYS, NOON)
     fold(ground.store, NOON)
-    return apply_effects(ground.store, RULES)
+    return apply_effects(ground.store, NOON, RULES)
 
 
 def stop(second: int, kind: str = "unsubscribed") -> Feedback:
@@ -34,7 +36,7 @@ def test_a_hard_bounce_closes_the_address_once(ground: Ground) -> None:
     """The address is suppressed, standing says so at once, and repeating the effects changes nothing."""
     ada = ground.contact("ada")
     assert take(ground, report("bounced", ground.sent("ada"), bounce="hard")) == Effects(suppressed=1)
-    assert apply_effects(ground.store, RULES) == Effects()
+    assert apply_effects(ground.store, NOON, RULES) == Effects()
     (standing,) = ground.rows(sa.select(t.standing).where(t.standing.c.contact_id == ada))
     assert standing["closed_bits"] & closed_bit(SUPPRESSED, Channel.EMAIL)
     (row,) = ground.rows(sa.select(t.suppression))
@@ -74,3 +76,46 @@ def test_start_takes_back_what_stop_said_and_nothing_else(ground: Ground) -> Non
     assert words(ground)[-1] == (ada, "service", "sms", "yes")
     (row,) = ground.rows(sa.select(t.suppression))
     assert row["lifted_at"] == NOON + 3 * SECOND
+
+
+def orphan(ground: Ground, key: str, value: int | None = 1000) -> None:
+    """A shop's event that came before its contact."""
+    with ground.store.write("events") as connection:
+        intake = connection.execute(
+            t.intake.insert().values(received_at=NOON, source="track", n=1).returning(t.intake.c.id)
+        ).scalar_one()
+        connection.execute(
+            t.event.insert().values(
+                occurred_at=NOON, hash64=len(key), kind="order_completed", orphan_key=key, intake_id=intake,
+                value_cents=value, props={},
+            )
+        )  # fmt: skip
+        connection.execute(t.arrival.insert().values(intake_id=intake, occurred_at=NOON, hash64=len(key)))
+
+
+@pytest.mark.parametrize("is_folded_before", [True, False])
+def test_an_orphaned_event_is_folded_when_its_contact_comes(ground: Ground, is_folded_before: bool) -> None:
+    """Before the contact it counts for nobody; afterwards it is a purchase and a signal, once."""
+    orphan(ground, "ada")
+    if is_folded_before:
+        fold(ground.store, NOON)
+    assert ground.signals("event") == []
+    ada = ground.contact("ada")
+    assert apply_effects(ground.store, NOON, RULES).adopted == 1
+    assert apply_effects(ground.store, NOON, RULES).adopted == 0
+    fold(ground.store, NOON)
+    assert ground.signals("event") == [("event", "order_completed", "")]
+    (stat,) = ground.rows(sa.select(t.contact_stat))
+    assert (stat["contact_id"], stat["n"], stat["value_cents"]) == (ada, 1, 1000)
+    assert len(ground.rows(sa.select(t.purchase))) == 1
+
+
+def test_what_an_anonymous_visitor_did_is_theirs_once_they_are_known(ground: Ground) -> None:
+    """An alias gives the events under the anonymous id to the contact."""
+    orphan(ground, "anonymous:x1", None)
+    fold(ground.store, NOON)
+    ada = ground.contact("ada")
+    assert adopt_aliases(ground.store, NOON, {"anonymous:x1": ada}) == 1
+    fold(ground.store, NOON)
+    (stat,) = ground.rows(sa.select(t.contact_stat))
+    assert stat["contact_id"] == ada
