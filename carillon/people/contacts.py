@@ -163,7 +163,10 @@ def _known_contacts(connection: Connection, shop_ids: list[str]) -> dict[str, _K
     c = t.contact.c
     columns = [sa.type_coerce(c.attrs, sa.String) if name == "attrs" else c[name] for name in _STORED]
     rows = connection.execute(sa.select(c.shop_id, c.id, *columns).where(c.shop_id.in_(many(shop_ids, str))))
-    return {row[0]: _Known(*row[1:-1], orjson.loads(row[-1]) if isinstance(row[-1], str) else row[-1]) for row in rows}
+    return {
+        row[0]: _Known._make((*row[1:-1], orjson.loads(row[-1]) if isinstance(row[-1], str) else row[-1]))
+        for row in rows
+    }
 
 
 def _new_row(contact_id: int, row: ContactRow, workspace_zone: str, at: Micros) -> tuple[Any, ...]:

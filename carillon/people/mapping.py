@@ -112,6 +112,17 @@ def bind(header: Iterable[str], known: Iterable[str], aliases: Mapping[str, str]
     return Bound(found)
 
 
+def require(bound: Bound, names: Mapping[str, str]) -> None:
+    """Raise MappingError where a field that every row needs has no column; `names` says what each is for."""
+    missing = [
+        f"no column for {name} ({what}): --map {name}=COLUMN"
+        for name, what in names.items()
+        if name not in bound.fields
+    ]
+    if missing:
+        raise MappingError("\n".join(missing))
+
+
 def _strange(column: str, name: str, fields: list[str]) -> str:
     near = nearest(name, fields)
     is_it = f"is it {near}? then --map {near}={column}; " if near else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any, Generic, TypeVar
@@ -105,16 +105,3 @@ def _product(left: Any, right: Any) -> Any:
         return amount.quantize(Decimal("0.01"), rounding=ROUND_HALF_EVEN)
     except InvalidOperation:
         return f"{left} * {right}"
-
-
-def needed(bound: Bound, names: Mapping[str, str]) -> None:
-    """Raise MappingError where a field that every row needs has no column; `names` says what each is for."""
-    from carillon.people.mapping import MappingError
-
-    missing = [
-        f"no column for {name} ({what}): --map {name}=COLUMN"
-        for name, what in names.items()
-        if name not in bound.fields
-    ]
-    if missing:
-        raise MappingError("\n".join(missing))

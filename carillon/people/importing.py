@@ -1,0 +1,209 @@
+"""An import from end to end: chunks are read (large files by a second process), written, and refused rows put beside.
+
+Every chunk commits as a whole, so an interrupted import leaves whole chunks; running it again finds them there.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from carillon.consent.record import Said, record_consents
+from carillon.consent.standing import StandingRules
+from carillon.consent.suppression import suppress
+from carillon.definition.model import Data
+from carillon.kernel.clock import Micros
+from carillon.people.contacts import upsert_contacts
+from carillon.people.files import CHUNK, RowFile, open_rows
+from carillon.people.ingest import contact_ids, ingest_events
+from carillon.people.mapping import Source
+from carillon.people.reading import Read, Refusal
+from carillon.people.shapes import ImportShape, Kind, read_chunk, shape_of
+from carillon.store.engine import Store
+
+SMALL = 3 * CHUNK
+"""Rows up to which a second process costs more than it saves."""
+WRITTEN_TOGETHER = 100_000
+"""Events of one commit: larger sets go faster into an index, smaller ones let others write in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """What to import and how; nothing is written yet."""
+
+    kind: Kind
+    file: RowFile
+    shape: ImportShape
+    rules: StandingRules
+    workspace_zone: str
+    at: Micros
+
+
+@dataclass(slots=True)
+class ImportResult:
+    """What an import did, in numbers."""
+
+    rows: int = 0
+    refused: int = 0
+    left_out: int = 0
+    """Values that could not be read, of rows that were imported."""
+    seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Reason, without the value → how many rows."""
+    refused_file: str | None = None
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        for name, n in counts.items():
+            self.counts[name] = self.counts.get(name, 0) + n
+
+
+def plan_import(
+    kind: Kind, path: Path, source: Source, *, data: Data, topics: tuple[str, ...], rules: StandingRules,
+    workspace_zone: str, at: Micros,
+) -> ImportPlan:  # fmt: skip
+    """Open the file and bind its columns; raises UnreadableFileError or MappingError before anything is written."""
+    file = open_rows(path, source)
+    shape = shape_of(kind, file.header, source, data, topics, workspace_zone, path.name, at)
+    return ImportPlan(kind, file, shape, rules, workspace_zone, at)
+
+
+def run_import(
+    store: Store | None, plan: ImportPlan, *, progress: Callable[[float, int], None] = lambda done, rows: None
+) -> ImportResult:
+    """Import the file; without a store only read it (`--dry-run`). `progress` gets the share done and the rows so far."""
+    began = time.perf_counter()
+    result = ImportResult()
+    beside = plan.file.path.with_name(plan.file.path.name + ".refused.csv")
+    with _refused(beside, plan.file.header, result) as refuse:
+        for read in _gathered(_read_chunks(plan), WRITTEN_TOGETHER if plan.kind == "events" else CHUNK):
+            late = _write(store, plan, read, result) if store is not None else []
+            refuse(read, late)
+            result.rows += read.n
+            progress(read.done, result.rows)
+    result.seconds = time.perf_counter() - began
+    return result
+
+
+def _read_chunks(plan: ImportPlan) -> Iterator[Read[Any]]:
+    """Chunks as rows, in order; behind the first few by another process, so that reading and writing overlap."""
+    chunks = plan.file.chunks()
+    n = 0
+    for chunk in chunks:
+        yield read_chunk(plan.shape, chunk)
+        n += chunk.n
+        if n >= SMALL:
+            break
+    else:
+        return
+    import multiprocessing
+
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        waiting = deque(pool.submit(read_chunk, plan.shape, chunk) for _, chunk in zip(range(3), chunks, strict=False))
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(
+                pool.submit(read_chunk, plan.shape, chunk) for _, chunk in zip(range(1), chunks, strict=False)
+            )
+            yield done
+
+
+def _gathered(reads: Iterator[Read[Any]], size: int) -> Iterator[Read[Any]]:
+    """Chunks put together until they hold `size` rows."""
+    held: Read[Any] | None = None
+    for read in reads:
+        if held is None:
+            held = read
+        else:
+            held = Read(
+                held.n + read.n,
+                held.rows + read.rows,
+                held.refusals + read.refusals,
+                held.cells | read.cells,
+                read.done,
+            )
+        if held.n >= size:
+            yield held
+            held = None
+    if held is not None:
+        yield held
+
+
+def _write(store: Store, plan: ImportPlan, read: Read[Any], result: ImportResult) -> list[Refusal]:
+    """Write the rows in one transaction; returns rows that only the store could refuse."""
+    source = f"import {plan.file.path.name}"
+    match plan.kind:
+        case "events":
+            events = ingest_events(store, read.rows, source=source, history=True, received_at=plan.at)
+            result.add({"new": events.inserted, "known": events.duplicates, "of unknown contacts": events.orphans})
+        case "contacts":
+            with store.write("core") as connection:
+                done = upsert_contacts(
+                    connection, plan.rules, read.rows, workspace_zone=plan.workspace_zone, source=source, at=plan.at
+                )
+            counts = {"new": done.created, "changed": done.changed, "as they were": done.unchanged}
+            result.add(counts | ({"consents": done.consents} if done.consents else {}))
+        case "consents":
+            return _write_consents(store, plan, read, result)
+        case "suppressions":
+            with store.write("core") as connection:
+                n = suppress(connection, plan.rules, read.rows)
+            result.add({"new": n, "known": len(read.rows) - n})
+    return []
+
+
+def _write_consents(store: Store, plan: ImportPlan, read: Read[Any], result: ImportResult) -> list[Refusal]:
+    with store.write("core") as connection:
+        ids = contact_ids(connection, {row.shop_id for row in read.rows})
+        said = [
+            Said(ids[row.shop_id], row.topic, row.channel, row.state, row.source, row.evidence, row.at)
+            for row in read.rows
+            if row.shop_id in ids
+        ]
+        n = record_consents(connection, plan.rules, said)
+    result.add({"new": n, "known": len(said) - n})
+    return [
+        Refusal(row.row, f"contact: {row.shop_id!r} is not known, import contacts first")
+        for row in read.rows
+        if row.shop_id not in ids
+    ]
+
+
+@contextmanager
+def _refused(
+    path: Path, header: list[str], result: ImportResult
+) -> Iterator[Callable[[Read[Any], list[Refusal]], None]]:
+    """Collects refusals into the file beside, which is made with the first one and replaced by the next import."""
+    path.unlink(missing_ok=True)
+    writer: Any = None
+    stream: Any = None
+
+    def refuse(read: Read[Any], late: list[Refusal]) -> None:
+        nonlocal writer, stream
+        for refusal in sorted([*read.refusals, *late], key=lambda r: r.row):
+            if writer is None:
+                stream = path.open("w", encoding="utf-8", newline="")
+                writer = csv.writer(stream)
+                writer.writerow(["row", "reason", *header])
+                result.refused_file = str(path)
+            whole = "" if refusal.is_whole else "left out: "
+            writer.writerow([refusal.row, whole + refusal.reason, *read.cells.get(refusal.row, [])])
+            if refusal.is_whole:
+                result.refused += 1
+                short = refusal.reason.partition(":")[0]
+                result.reasons[short] = result.reasons.get(short, 0) + 1
+            else:
+                result.left_out += 1
+
+    try:
+        yield refuse
+    finally:
+        if stream is not None:
+            stream.close()
