@@ -1,0 +1,57 @@
+"""A campaign as its files say it, compiled and ready to be counted or applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from carillon.definition.load import Loaded
+from carillon.definition.model import OnEvent
+from carillon.kernel.problems import Problem
+from carillon.messages.for_campaign import CampaignContents, contents_of
+from carillon.plan.compile import compile_plan, compile_rules
+from carillon.plan.model import Plan
+from carillon.plan.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Plan, house rules and contents of one campaign, from the files of a workspace."""
+
+    plan: Plan
+    rules: Rules
+    contents: CampaignContents
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """What its messages say that forbids applying it."""
+        return tuple(p for p in self.contents.problems if p.severity == "error")
+
+
+def draft_of(loaded: Loaded, campaign: str) -> Draft:
+    """Compile one campaign of a workspace that `check` has passed; raises KeyError for a campaign that is not there."""
+    definition = loaded.campaigns[campaign]
+    plan = compile_plan(definition, loaded.segments, loaded.workspace)
+    rules = compile_rules(loaded.workspace, loaded.segments)
+    contents = contents_of(
+        definition,
+        plan,
+        loaded.messages[campaign],
+        rules,
+        values=loaded.values,
+        shared=loaded.shared,
+        known=_known(loaded, plan),
+    )
+    return Draft(plan, rules, contents)
+
+
+def _known(loaded: Loaded, plan: Plan) -> Mapping[str, Iterable[str] | None]:
+    """The names that its messages may use: root → fields, None for any."""
+    triggers = [loaded.data.events[e.event] for e in plan.entries if isinstance(e, OnEvent)]
+    shared = set.intersection(*(set(fields) for fields in triggers)) if triggers else set[str]()
+    return {
+        "contact": tuple(loaded.data.contact),
+        "trigger": tuple(sorted(shared)),
+        "answer": None,
+        "coupon": ("code", "valid_until"),
+    }

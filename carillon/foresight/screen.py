@@ -1,0 +1,243 @@
+"""The plan screen in a terminal: one screen, in the order in which a careful person asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from carillon.definition.model import At, ByApi, Every, OnEvent
+from carillon.evaluation.sizes import detectable_text
+from carillon.foresight.draft import Draft
+from carillon.foresight.outlook import FirstMessage, Outlook
+from carillon.kernel.clock import Micros, from_micros
+from carillon.plan.model import Plan, PlanEntry, arms_of
+
+USUAL_CLICK_RATE = 0.025
+"""What the test's power is reckoned with where the workspace has no history: said beside the number."""
+
+
+def show(console: Console, draft: Draft, outlook: Outlook) -> None:
+    """Print the plan screen."""
+    zone = ZoneInfo(draft.rules.timezone)
+    console.print(Text(f"Plan of {outlook.title}", style="bold"), Text(f"({outlook.campaign})", style="dim"))
+    newest = _clock(outlook.newest_event, zone) if outlook.newest_event else "no event yet"
+    console.print(Text(f"as of {_clock(outlook.at, zone)} · newest event {newest}", style="dim"))
+    for title, lines in sections(draft, outlook):
+        console.print()
+        console.print(Text(title, style="bold cyan"))
+        console.print(Padding(Group(*lines), (0, 0, 0, 2)))
+
+
+def sections(draft: Draft, outlook: Outlook) -> Iterator[tuple[str, list[Text | Table]]]:
+    """Title and lines of each part of the screen."""
+    yield "Who", _who(draft.plan, outlook)
+    for first in outlook.first_messages:
+        yield f"Who gets {first.step_id}", _left_out(first)
+    yield "When", _when(draft, outlook)
+    yield "What", _what(draft)
+    if any(n.test for n in draft.plan.messages):
+        yield "What the test can prove", _power(draft, outlook)
+    yield "Cost", _cost(draft, outlook)
+    if outlook.under_way:
+        yield "People under way", _under_way(outlook)
+    yield "For example", _examples(outlook)
+    warnings = list(_warnings(draft, outlook))
+    if warnings:
+        yield "Look at this", [Text(f"! {w}", style="yellow") for w in warnings]
+    if blockers := list(blocking(draft, outlook)):
+        yield "Not yet", [Text(f"✗ {b}", style="red") for b in blockers]
+    else:
+        yield "Next", [Text(f"carillon apply {outlook.campaign}")]
+
+
+def blocking(draft: Draft, outlook: Outlook) -> Iterator[str]:
+    """What forbids applying this campaign, with the number of people concerned."""
+    for problem in draft.errors:
+        yield f"{problem.position.file}:{problem.position.line}  {problem.message}"
+    for first in outlook.first_messages:
+        for path, n in first.lacking.items():
+            yield f"{first.step_id} names {path} without a default, and {n:,} people have none"
+        missing = {language for message, _, language in draft.contents.missing if first.step_id.endswith(message)}
+        n = first.skipped.get("no_translation", 0)
+        if n:
+            yield f"{first.step_id} is not written in {', '.join(sorted(missing))}: {n:,} people would get nothing"
+
+
+def _who(plan: Plan, outlook: Outlook) -> list[Text | Table]:
+    when = " by their events of the last 30 days" if outlook.is_by_event else ""
+    table = _numbers()
+    table.add_row(f"{outlook.contacts:,}", "contacts")
+    table.add_row(f"{outlook.matches:,}", f"match the audience{when}")
+    for reason, n in outlook.not_entered.items():
+        table.add_row(f"− {n:,}", {"under_way": "are under way in it already", "again": "had it before"}[reason])
+    table.add_row(f"{outlook.enters:,}", "enter", style="bold")
+    return [table]
+
+
+def _left_out(first: FirstMessage) -> list[Text | Table]:
+    table = _numbers()
+    table.add_row(f"{first.reached:,}", "reach it")
+    for reason, n in first.skipped.items():
+        table.add_row(f"− {n:,}", reason)
+    if first.held:
+        table.add_row(f"− {first.held:,}", "holdout (watched, not written to)")
+    table.add_row(f"{first.gets:,}", "get it", style="bold")
+    lines: list[Text | Table] = [table]
+    for what, counts in (("languages", first.languages), ("countries", first.countries)):
+        if counts:
+            lines.append(Text(f"{what}: " + ", ".join(f"{k} {n:,}" for k, n in list(counts.items())[:8]), style="dim"))
+    return lines
+
+
+def _when(draft: Draft, outlook: Outlook) -> list[Text | Table]:
+    zone = ZoneInfo(draft.rules.timezone)
+    lines: list[Text | Table] = [Text(entry_sentence(e)) for e in draft.plan.entries]
+    if outlook.first_due is not None and outlook.last_due is not None and not outlook.is_by_event:
+        span = f"first {_clock(outlook.first_due, zone)}, last {_clock(outlook.last_due, zone)}"
+        lines.append(Text(f"{span}, {outlook.zones} time zone{'s' if outlook.zones != 1 else ''}"))
+    for node in draft.plan.messages:
+        if node.test and node.test.send_leader:
+            leader = node.test.send_leader
+            rest = f"at {leader.rest:%H:%M} on each contact's clock" if leader.rest else "as soon as it is decided"
+            share = f"{leader.sample / 100:g} %" if leader.sample else "a sample of fitting size"
+            lines.append(
+                Text(
+                    f"{node.id}: {share} first; after {leader.after} the leader by {leader.by} goes to the rest {rest}"
+                )
+            )
+    return lines
+
+
+def entry_sentence(entry: PlanEntry) -> str:
+    """An entry as a sentence."""
+    match entry:
+        case At(at=at, zone=zone):
+            return f"once, {at:%a %d %b %Y %H:%M} " + (
+                "on each contact's clock" if zone == "contact" else "(workspace)"
+            )
+        case Every(on=on, at=at, zone=zone):
+            days = "month, on the first," if on == "month" else "day" if len(on) == 7 else " and ".join(on)
+            return f"every {days} at {at:%H:%M} " + ("on each contact's clock" if zone == "contact" else "(workspace)")
+        case OnEvent(event=event, again=again):
+            return f"when {event} happens" + ("; each contact at most once, ever" if again == "never" else "")
+        case ByApi():
+            return "when the shop calls (carillon enter, POST /v1/enter)"
+
+
+def _what(draft: Draft) -> list[Text | Table]:
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
+    for column in ("step", "variants", *draft.rules.languages):
+        table.add_column(column)
+    for node in draft.plan.messages:
+        arms = arms_of(node)
+        marks = [
+            "✓" if all((node.id, arm, language) in draft.contents.compiled for arm in arms) else "–"
+            for language in draft.rules.languages
+        ]
+        table.add_row(node.id, ", ".join(a for a in arms if a) or "–", *marks)
+    return [table]
+
+
+def _power(draft: Draft, outlook: Outlook) -> list[Text | Table]:
+    lines: list[Text | Table] = []
+    for first in outlook.first_messages:
+        node = next(n for n in draft.plan.messages if n.id == first.step_id)
+        if node.test is None:
+            continue
+        arms = len(node.test.variants)
+        leader = node.test.send_leader
+        tested = first.gets if leader is None else first.gets * (leader.sample or 2000) // 10_000
+        per_arm = tested // arms
+        text = detectable_text(USUAL_CLICK_RATE, per_arm, per_arm, "clicks") if per_arm > 1 else "too few to tell"
+        lines.append(Text(f"{first.step_id}: about {per_arm:,} people a variant; {text} (forecast, at 2.5 % clicks)"))
+    return lines
+
+
+def _cost(draft: Draft, outlook: Outlook) -> list[Text | Table]:
+    lines: list[Text | Table] = []
+    for first in outlook.first_messages:
+        cost = "no price in workspace.yaml" if first.cost is None else f"{first.cost:,.2f} {draft.rules.currency}"
+        lines.append(Text(f"{first.step_id}: {cost}"))
+    if len(draft.plan.messages) > len(outlook.first_messages):
+        lines.append(Text("later messages depend on what people do", style="dim"))
+    return lines
+
+
+def _under_way(outlook: Outlook) -> list[Text | Table]:
+    table = _numbers()
+    for step, n in outlook.under_way.items():
+        table.add_row(f"{n:,}", f"stand at {step}: they finish on the version that they entered")
+    return [table]
+
+
+def _examples(outlook: Outlook) -> list[Text | Table]:
+    lines: list[Text | Table] = []
+    if outlook.gets_it:
+        lines.append(Text(f"{outlook.gets_it} gets it"))
+    if outlook.gets_nothing:
+        lines.append(Text(f"{outlook.gets_nothing[0]} gets nothing: {outlook.gets_nothing[1]}"))
+    return lines or [Text("nobody would enter now", style="dim")]
+
+
+def _warnings(draft: Draft, outlook: Outlook) -> Iterator[str]:
+    if outlook.contacts == 0:
+        yield "there are no contacts yet: carillon import contacts FILE"
+    elif outlook.matches == 0 and not outlook.is_by_event:
+        yield "nobody matches the audience"
+    for problem in draft.contents.problems:
+        if problem.severity == "warning":
+            yield f"{problem.position.file}:{problem.position.line}  {problem.message}"
+
+
+def as_json(draft: Draft, outlook: Outlook) -> dict[str, object]:
+    """The screen's numbers for machines."""
+    return {
+        "campaign": outlook.campaign,
+        "at": from_micros(outlook.at).isoformat(),
+        "contacts": outlook.contacts,
+        "matches": outlook.matches,
+        "not_entered": dict(outlook.not_entered),
+        "enters": outlook.enters,
+        "first_due": _iso(outlook.first_due),
+        "last_due": _iso(outlook.last_due),
+        "messages": [_message_json(f) for f in outlook.first_messages],
+        "under_way": dict(outlook.under_way),
+        "blocking": list(blocking(draft, outlook)),
+        "warnings": list(_warnings(draft, outlook)),
+    }
+
+
+def _message_json(first: FirstMessage) -> Mapping[str, object]:
+    return {
+        "step": first.step_id,
+        "reached": first.reached,
+        "gets": first.gets,
+        "holdout": first.held,
+        "skipped": dict(first.skipped),
+        "languages": dict(first.languages),
+        "countries": dict(first.countries),
+        "cost": first.cost,
+        "lacking": dict(first.lacking),
+    }
+
+
+def _numbers() -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(justify="right")
+    table.add_column()
+    return table
+
+
+def _clock(at: Micros, zone: ZoneInfo) -> str:
+    local: datetime = from_micros(at).astimezone(zone)
+    return f"{local:%a %d %b %Y %H:%M %Z}"
+
+
+def _iso(at: Micros | None) -> str | None:
+    return None if at is None else from_micros(at).isoformat()
