@@ -48,16 +48,19 @@ def _asked(condition: Responded, subject: Subject, at: Moment, *, yes: bool) -> 
     found = _messages(condition, at)
     keys = found.keys.c
     where = (*found.where, *_scope(condition, keys.node_id, keys.enrolment_id, subject, at))
-    counts = found.counts if found.hidden is None else sa.or_(found.counts, found.hidden)
+    surely = found.counts
+    possibly = surely if found.hidden is None else sa.or_(surely, found.hidden)
     rows = Rows(
         found.source,
         keys.contact_id,
-        (*where, counts),
+        (*where, possibly),
         inner=found.inner,
         correlated=condition.of in ("step", "message"),
     )
-    if found.hidden is None and bounds.is_any(condition.count):
-        return among(rows, subject, at) if yes else sa.not_(among(rows, subject, at))
+    if bounds.is_any(condition.count) or bounds.is_none(condition.count):
+        if bounds.is_any(condition.count) is yes:  # at least one that surely counts
+            return among(rows.only(*where, surely), subject, at)
+        return sa.not_(among(rows, subject, at))  # none that even possibly counts
     group = _group(condition, found, yes=yes)
     if bounds.holds(condition.count, 0) is yes:  # who has no such message at all is in the wanted set, too
         return sa.not_(among(rows.having(sa.not_(group)), subject, at))

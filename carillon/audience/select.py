@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -99,7 +99,7 @@ class Dependencies:
         )
 
 
-def depends_on(condition: Condition, segments: dict[str, Condition] | None = None) -> Dependencies:
+def depends_on(condition: Condition, segments: Mapping[str, Condition] | None = None) -> Dependencies:
     """What can change the answer; an applied plan has its segments inlined and needs none given."""
     found = Dependencies()
     for leaf in _leaves(condition, segments or {}, ()):
@@ -107,7 +107,7 @@ def depends_on(condition: Condition, segments: dict[str, Condition] | None = Non
     return found
 
 
-def _leaves(condition: Condition, segments: dict[str, Condition], path: tuple[str, ...]) -> Iterator[Condition]:
+def _leaves(condition: Condition, segments: Mapping[str, Condition], path: tuple[str, ...]) -> Iterator[Condition]:
     match condition:
         case All(parts) | AnyOf(parts):
             for part in parts:
@@ -155,3 +155,26 @@ def _moves(tests: Where) -> bool:
     return any(
         _moves(test.tests) if isinstance(test, ThingsTest) else isinstance(test.value, Span | Ago) for test in tests
     )
+
+
+def segments_in(name: str, segments: Mapping[str, Condition]) -> frozenset[str]:
+    """The segments that a segment names, at any depth."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        inner = _named(segments[following]) - found if (following := waiting.pop()) in segments else set()
+        found |= inner
+        waiting += inner
+    return frozenset(found)
+
+
+def _named(condition: Condition) -> set[str]:
+    match condition:
+        case All(parts) | AnyOf(parts):
+            return {name for part in parts for name in _named(part)}
+        case Not(part):
+            return _named(part)
+        case InSegment(name):
+            return {name}
+        case _:
+            return set()

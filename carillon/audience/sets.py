@@ -26,6 +26,10 @@ class Rows:
     correlated: bool = False
     """`where` reads the caller's row (its enrolment, its trigger), so it can only be asked row by row."""
 
+    def only(self, *where: Predicate) -> Rows:
+        """Rows of the same source that fulfil other demands."""
+        return Rows(self.source, self.contact_id, where, self.group, self.inner, self.correlated)
+
     def having(self, group: Predicate | None) -> Rows:
         """The same rows with another demand on the group."""
         return Rows(self.source, self.contact_id, self.where, group, self.inner, self.correlated)

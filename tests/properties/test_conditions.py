@@ -1,0 +1,356 @@
+"""SQLite, PostgreSQL and the plain reference agree on who fulfils a condition, whatever the data and the condition."""
+
+from __future__ import annotations
+
+import os
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from carillon.audience.evaluate import where
+from carillon.audience.facts import EnrolmentFact, EventFact, Facts, Journey, SendFact
+from carillon.audience.moment import Moment, Subject, of_contact, of_enrolment
+from carillon.audience.reference import holds
+from carillon.audience.words import say
+from carillon.definition.conditions import (
+    Ago,
+    All,
+    AnswerIs,
+    AnyOf,
+    Compare,
+    Condition,
+    Consented,
+    ContactIs,
+    EnrolledIn,
+    FieldTest,
+    HasEvent,
+    InList,
+    InSegment,
+    Not,
+    Reachable,
+    Responded,
+    Same,
+    Span,
+    ThingsTest,
+    TriggerIs,
+)
+from carillon.kernel.clock import DAY, HOUR, to_micros
+from carillon.kernel.time.calendar import utc_to_local
+from carillon.store import tables as t
+from carillon.store.engine import Store
+from tests.audience.facts_in_store import PAIRS, Bits, write_facts
+
+ZONES = ("Europe/Berlin", "America/New_York", "Pacific/Kiritimati", "Pacific/Pago_Pago")
+KINDS = ("order", "view")
+WORDS = ("shoes", "Schuhe", "ÜBER", "über", "sho*s")
+SPANS = (Span(seconds=86_400), Span(seconds=30 * 86_400), Span(seconds=90), Span(months=1), Span(months=12))
+
+
+NOWS = tuple(
+    to_micros(datetime.fromisoformat(text))
+    for text in ("2026-02-28T11:30:00+00:00", "2024-02-29T00:00:00+00:00", "2026-12-31T23:59:59+00:00")
+)
+
+# ---------------------------------------------------------------- people
+
+
+def instants(now: int) -> st.SearchStrategy[int]:
+    """Instants about the edges of every span that conditions use."""
+    edges = [0, 90_000_000, DAY, 30 * DAY, 28 * DAY, 31 * DAY, 365 * DAY, 366 * DAY, -DAY]
+    return st.builds(
+        lambda edge, off: now - edge + off, st.sampled_from(edges), st.sampled_from([-HOUR, -1, 0, 1, HOUR])
+    )
+
+
+def days(now: int) -> st.SearchStrategy[str]:
+    today = utc_to_local("UTC", now).date()
+    near = st.builds(
+        lambda n: (today + timedelta(days=n)).isoformat(), st.sampled_from([-31, -30, -29, -1, 0, 1, 2, 30, 31])
+    )
+    old = st.sampled_from(["1992-02-29", "1990-02-28", "1990-03-01", "1988-12-31", "2001-01-01"])
+    return st.one_of(near, old)
+
+
+def documents(now: int) -> st.SearchStrategy[dict[str, Any]]:
+    """Properties or attributes; any may be missing, null or of a wrong type."""
+    fields: dict[str, st.SearchStrategy[Any]] = {
+        "cart": st.sampled_from(["c1", "c2"]),
+        "word": st.sampled_from(WORDS),
+        "number": st.sampled_from([0, 1, 1.5, 17, -2]),
+        "total": st.sampled_from([0, 999, 1000, 1001, -500]),
+        "flag": st.booleans(),
+        "day": days(now),
+        "seen": instants(now),
+        "tags": st.lists(st.sampled_from(WORDS), max_size=2),
+        "lines": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={"cart": st.sampled_from(["c1", "c2"]), "price": st.sampled_from([1, 1000]), "day": days(now)},
+            ),
+            max_size=3,
+        ),
+    }
+    broken = st.sampled_from([None, "x", 5, True])
+    optional = {
+        name: st.one_of(good, good, good, broken if name not in ("day", "word", "cart") else st.none())
+        for name, good in fields.items()
+    }
+    return st.fixed_dictionaries({}, optional=optional)
+
+
+@st.composite
+def person(draw: st.DrawFn, number: int, now: int) -> Facts:
+    at = instants(now)
+    fields = draw(documents(now)) | draw(
+        st.fixed_dictionaries(
+            {"timezone": st.sampled_from(ZONES), "created_at": at},
+            optional={
+                "country": st.sampled_from(["DE", "NO"]),
+                "email": st.sampled_from(["a@x.example", "b@y.example"]),
+            },
+        )
+    )
+    fields["id"] = f"p{number}"
+    events = tuple(draw(st.lists(st.builds(EventFact, st.sampled_from(KINDS), at, documents(now)), max_size=5)))
+    maybe = st.one_of(st.none(), st.none(), at)
+    sends = draw(
+        st.lists(
+            st.builds(
+                SendFact, campaign=st.sampled_from(["mine", "other"]), step=st.sampled_from(["email.a", "email.b"]),
+                channel=st.sampled_from(["email", "sms"]), at=at,
+                state=st.sampled_from(["accepted", "unsure", "closed", "ready", "rejected", "skipped:capped"]),
+                enrolment=st.sampled_from([0, 1]), ghost=st.booleans(), bounced_at=maybe, opened_at=maybe,
+                machine_opened_at=maybe, clicked_at=maybe,
+            ),
+            max_size=4, unique_by=lambda s: (s.campaign, s.step) if s.enrolment else id(s),
+        )
+    )  # fmt: skip
+    sends = [s if s.campaign == "mine" else SendFact(**{**_fields(s), "enrolment": 0}) for s in sends]
+    others = draw(st.lists(st.builds(EnrolmentFact, st.sampled_from(["mine", "other"]), at, st.booleans()), max_size=2))
+    entered = draw(at)
+    props = st.sampled_from([None, *(event.props for event in events)])
+    reached = draw(st.dictionaries(st.just("fork"), at))
+    return Facts(
+        fields, events, tuple(sends), (EnrolmentFact("mine", entered, True), *others),
+        draw(st.frozensets(st.sampled_from(["vip", "staff"]))), draw(st.frozensets(st.sampled_from(PAIRS))),
+        draw(st.frozensets(st.sampled_from(["email", "sms"]))), {},
+        Journey(1, entered, reached, draw(props), draw(props)),
+    )  # fmt: skip
+
+
+def _fields(fact: SendFact) -> dict[str, Any]:
+    return {name: getattr(fact, name) for name in SendFact.__dataclass_fields__}
+
+
+# ---------------------------------------------------------------- conditions
+
+
+def bounds() -> st.SearchStrategy[Compare]:
+    ops = st.sampled_from(["is", "over", "at_least", "under", "at_most"])
+    pairs = st.sampled_from([(0, 0), (0, 1), (1, 2), (2, 3)])
+    one = st.builds(Compare, ops, st.integers(0, 3))  # type: ignore[arg-type]
+    return st.one_of(one, st.builds(lambda pair: Compare("between", pair), pairs))
+
+
+def field_tests(now: int, *, contact: bool) -> st.SearchStrategy[FieldTest]:
+    def test(field: str, type_: str, ops: list[str], values: st.SearchStrategy[Any]) -> st.SearchStrategy[FieldTest]:
+        return st.builds(FieldTest, st.just(field), st.just(type_), st.sampled_from(ops), values)  # type: ignore[arg-type]
+
+    order, words = ["is", "is_not", "over", "at_least", "under", "at_most"], st.sampled_from(WORDS)
+    spans, days_, at = st.sampled_from(SPANS), days(now), instants(now)
+    texts = ["contains", "not_contains", "starts_with", "ends_with", "is", "is_not"]
+    moving = ["in_last", "in_next"]
+    parts = [
+        test("word", "word", texts, st.sampled_from([*WORDS, "Ho", "B"])),
+        test("word", "word", ["in", "not_in"], st.lists(words, min_size=1, max_size=2).map(tuple)),
+        test("number", "number", order, st.sampled_from([0, 1, 1.5])),
+        test("number", "number", ["between"], st.sampled_from([(0, 1), (1, 17)])),
+        test("total", "money", order, st.sampled_from([0, 1000])),
+        test("flag", "flag", ["is", "is_not"], st.booleans()),
+        test("day", "date", ["before", "after"], st.one_of(days_, at, st.builds(Ago, spans))),
+        test("day", "date", [*moving, "anniversary"], spans),
+        test("day", "date", ["is", "is_not", "at_least"], days_),
+        test("seen", "instant", ["before", "after"], st.one_of(days_, at, st.builds(Ago, spans))),
+        test("seen", "instant", moving, spans),
+        test("tags", "list", ["contains", "not_contains", "is", "is_not"], words),
+        test("tags", "list", ["in", "not_in"], st.lists(words, min_size=1, max_size=2).map(tuple)),
+        *(
+            test(field, type_, ["exists"], st.booleans())
+            for field, type_ in (("word", "word"), ("number", "number"), ("flag", "flag"), ("tags", "list"))
+        ),
+    ]
+    if contact:
+        parts += [
+            test("country", "country", ["is", "is_not"], st.sampled_from(["DE", "FR"])),
+            test("email", "email", ["is", "ends_with"], st.sampled_from(["A@x.example", "@y.example"])),
+            test("created_at", "instant", ["before", "after"], st.one_of(days_, st.builds(Ago, spans))),
+            test("country", "country", ["exists"], st.booleans()),
+        ]
+    return st.one_of(parts)
+
+
+def things_tests(now: int) -> st.SearchStrategy[ThingsTest]:
+    of_a_line = st.sampled_from(
+        [
+            (FieldTest("cart", "word", "is", "c1"),),
+            (FieldTest("cart", "word", "is_not", "c1"),),
+            (FieldTest("cart", "word", "is", "c1"), FieldTest("price", "money", "over", 10)),
+            (FieldTest("day", "date", "in_last", Span(seconds=86_400)),),
+        ]
+    )
+    return st.builds(ThingsTest, st.just("lines"), of_a_line)
+
+
+def wheres(now: int, *, contact: bool = False) -> st.SearchStrategy[tuple[FieldTest | ThingsTest, ...]]:
+    one = st.one_of(field_tests(now, contact=contact), things_tests(now))
+    return st.lists(one, min_size=1, max_size=2).map(tuple)
+
+
+def event_conditions(now: int, *, journey: bool) -> st.SearchStrategy[HasEvent]:
+    sums = st.one_of(
+        st.just((None, None)), st.tuples(st.just("total"), st.builds(Compare, st.sampled_from(["over", "under"]), st.sampled_from([0, 1000])))  # type: ignore[arg-type]
+    )  # fmt: skip
+    same = [(), (Same("cart", "cart"),), (Same("lines.cart", "cart"),), (Same("lines.cart", "lines.cart"),)]
+    return st.builds(
+        lambda event, within, since, count, of, where_, same: HasEvent(event, within, since, count, *of, where_, same),
+        st.sampled_from(KINDS),
+        st.one_of(st.none(), st.sampled_from(SPANS)),
+        st.sampled_from([None, None, "entry", "fork"]) if journey else st.none(),
+        st.one_of(st.just(Compare("at_least", 1)), bounds()),
+        sums,
+        st.one_of(st.just(()), wheres(now)),
+        st.sampled_from(same) if journey else st.just(()),
+    )
+
+
+def response_conditions(*, journey: bool) -> st.SearchStrategy[Responded]:
+    anywhere = [("any", ""), ("campaign", "other"), ("channel", "email"), ("topic", "offers")]
+    here = [("step", "email.a"), ("message", "a")]
+    return st.builds(
+        lambda what, of, within, count: Responded(what, *of, within, count),
+        st.sampled_from(["received", "opened", "opened", "clicked"]),
+        st.sampled_from(anywhere + here if journey else anywhere),
+        st.one_of(st.none(), st.sampled_from(SPANS)),
+        st.one_of(st.just(Compare("at_least", 1)), bounds()),
+    )
+
+
+def conditions(now: int, *, journey: bool) -> st.SearchStrategy[Condition]:
+    leaves: list[st.SearchStrategy[Condition]] = [
+        st.builds(ContactIs, wheres(now, contact=True)),
+        event_conditions(now, journey=journey),
+        event_conditions(now, journey=journey),
+        response_conditions(journey=journey),
+        st.sampled_from(
+            [
+                Reachable("sms"), Consented("email"), Consented("email", "news"), InList("vip"), InSegment("nested"),
+                EnrolledIn(("other",)), EnrolledIn(("mine", "other"), Span(seconds=86_400)),
+            ]
+        ),
+    ]  # fmt: skip
+    if journey:
+        leaves += [st.builds(TriggerIs, wheres(now)), st.builds(AnswerIs, wheres(now))]
+    return st.recursive(
+        st.one_of(leaves),
+        lambda inner: st.one_of(
+            st.builds(Not, inner),
+            st.builds(All, st.lists(inner, max_size=3).map(tuple)),
+            st.builds(AnyOf, st.lists(inner, max_size=3).map(tuple)),
+        ),
+        max_leaves=4,
+    )
+
+
+SEGMENTS: dict[str, Condition] = {
+    "nested": AnyOf((Not(Responded("opened", "any")), HasEvent("order", Span(seconds=30 * 86_400)))),
+}
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[int, dict[int, Facts], list[tuple[bool, Condition]]]:
+    now = draw(st.sampled_from(NOWS))
+    people = {number: draw(person(number, now)) for number in range(1, 5)}
+    asked = [
+        (journey, draw(conditions(now, journey=journey)))
+        for journey in draw(st.lists(st.booleans(), min_size=3, max_size=3))
+    ]
+    return now, people, asked
+
+
+# ---------------------------------------------------------------- the property
+
+
+def answers(store: Store, condition: Condition, journey: bool, few: bool, at: Moment) -> set[int]:
+    if journey:
+        enrolment, campaign = t.enrolment, t.campaign
+        query = (
+            sa.select(enrolment.c.contact_id)
+            .join_from(enrolment, t.contact, t.contact.c.id == enrolment.c.contact_id)
+            .where(enrolment.c.campaign_id.in_(sa.select(campaign.c.id).where(campaign.c.name == "mine")))
+            .where(enrolment.c.id.in_(sa.select(sa.func.min(enrolment.c.id)).group_by(enrolment.c.contact_id)))
+            .where(where(condition, of_enrolment(contact=t.contact if few else None), at))
+        )
+    else:
+        subject = of_contact(few=few) if few else Subject(t.contact.c.id, contact=t.contact)
+        query = sa.select(t.contact.c.id).where(where(condition, subject, at))
+    with store.read() as connection:
+        return set(connection.scalars(query))
+
+
+def check(stores: list[Store], case: tuple[int, dict[int, Facts], list[tuple[bool, Condition]]], folded: bool) -> None:
+    now, people, asked = case
+    for store in stores:
+        write_facts(store, people)
+    for journey, condition in asked:
+        for store in stores:
+            at = Moment(
+                now, store.dialect, "Europe/Berlin", "mine", "offers", SEGMENTS, {"a": ("email.a", "email.b")},
+                {"offers": ("other",)}, Bits(), folded,
+            )  # fmt: skip
+            wanted = {number for number, facts in people.items() if holds(condition, facts, at)}
+            for few in (False, True):
+                found = answers(store, condition, journey, few, at)
+                assert found == wanted, f"{store.dialect}, few={few}: {say(condition)}"
+
+
+QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@pytest.mark.postgres
+@given(case=cases(), folded=st.booleans())
+@settings(max_examples=50, deadline=None, suppress_health_check=QUIET)
+def test_both_stores_answer_as_the_reference_does(new_store: Any, case: Any, folded: bool) -> None:
+    """Random people, random conditions, as a set and one by one: SQLite = PostgreSQL = plain Python."""
+    check(_both(new_store), case, folded)
+
+
+@pytest.mark.soak
+@pytest.mark.postgres
+@pytest.mark.timeout(3600)
+@given(case=cases(), folded=st.booleans())
+@settings(
+    max_examples=int(os.environ.get("CARILLON_SOAK_EXAMPLES", "3000")), deadline=None, suppress_health_check=QUIET
+)
+def test_both_stores_answer_as_the_reference_does_for_long(new_store: Any, case: Any, folded: bool) -> None:
+    """The same for thousands of examples."""
+    check(_both(new_store), case, folded)
+
+
+_made: dict[int, list[Store]] = {}
+
+
+def _both(new_store: Any) -> list[Store]:
+    """One pair of stores for all examples of a test."""
+    return _made.setdefault(id(new_store), [new_store("sqlite"), new_store("postgresql")])
+
+
+def test_the_reference_knows_a_leap_day() -> None:
+    """29 February is celebrated on the 28th in 2026, and on its own day in 2024."""
+    test = FieldTest("birthday", "date", "anniversary", Span(seconds=86_400))
+    people = Facts({"birthday": "1992-02-29", "timezone": "UTC"})
+    assert [holds(ContactIs((test,)), people, Moment(now, "sqlite")) for now in NOWS] == [True, True, False]
+    assert date(2024, 2, 29) == utc_to_local("UTC", NOWS[1]).date()
