@@ -14,7 +14,15 @@ from sqlalchemy.engine import Connection
 
 from carillon.delivery.columns import Columns, fetch_columns
 from carillon.delivery.model import Built, Needs, ReadyBatch
-from carillon.delivery.parcels import RENDER_FAILED, TEMPLATE_SKIP, Letter, Unbuilt, make_parcel, some_people
+from carillon.delivery.parcels import (
+    ERRORS_KEPT,
+    RENDER_FAILED,
+    TEMPLATE_SKIP,
+    Letter,
+    Unbuilt,
+    make_parcel,
+    some_people,
+)
 from carillon.delivery.protocol import Connector, People, Sender, SharedEmail, SharedSms
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import MINUTE, SECOND, Clock, Micros, from_micros
@@ -47,7 +55,7 @@ class Bodies:
     ) -> None:
         self._store, self._connectors, self._rules, self._keyring = store, connectors, rules, keyring
         self._clock = clock
-        self._contents: dict[int, Content] = {}
+        self._contents: dict[int, Content | str] = {}
         self._topics: dict[int, str] = {}
 
     def build(self, batches: Sequence[ReadyBatch]) -> list[Built | Unbuilt]:
@@ -56,11 +64,21 @@ class Bodies:
             contents = self._newest_contents(connection, batches)
             places = self._places(connection, {b.node_id for b in batches})
             columns = self._columns(connection, batches, contents)
-        return [self._one(b, contents.get(_key(b)), places.get(b.node_id), columns.get(b.id)) for b in batches]
+        return [self._safely(b, contents.get(_key(b)), places.get(b.node_id), columns.get(b.id)) for b in batches]
+
+    def _safely(
+        self, batch: ReadyBatch, found: Content | str | None, place: Place | None, columns: Columns | None
+    ) -> Built | Unbuilt:
+        if isinstance(found, str):
+            return Unbuilt(batch.id, found)
+        try:
+            return self._one(batch, found, place, columns)
+        except Exception as error:  # one message must not keep the others from going out
+            return Unbuilt(batch.id, f"{type(error).__name__}: {error}"[:ERRORS_KEPT])
 
     def _newest_contents(
         self, connection: Connection, batches: Sequence[ReadyBatch]
-    ) -> dict[tuple[int, str, str, str], Content]:
+    ) -> dict[tuple[int, str, str, str], Content | str]:
         c = node_content.c
         nodes = sorted({b.node_id for b in batches})
         rows = connection.execute(
@@ -71,7 +89,7 @@ class Bodies:
         missing = set(ids.values()) - self._contents.keys()
         stored = sa.select(content.c.id, content.c.compiled).where(content.c.id.in_(missing))
         for content_id, compiled in connection.execute(stored) if missing else ():
-            self._contents[content_id] = content_from_json(compiled)
+            self._contents[content_id] = _read(compiled)
         return {key: self._contents[content_id] for key, content_id in ids.items()}
 
     def _places(self, connection: Connection, nodes: set[int]) -> dict[int, Place]:
@@ -94,12 +112,12 @@ class Bodies:
         self,
         connection: Connection,
         batches: Sequence[ReadyBatch],
-        contents: Mapping[tuple[int, str, str, str], Content],
+        contents: Mapping[tuple[int, str, str, str], Content | str],
     ) -> dict[int, Columns]:
         alike: dict[tuple[Channel, tuple[str, ...]], list[ReadyBatch]] = {}
         for b in batches:
-            if _key(b) in contents:
-                alike.setdefault((b.channel, contents[_key(b)].paths), []).append(b)
+            if isinstance(its := contents.get(_key(b)), Content):
+                alike.setdefault((b.channel, its.paths), []).append(b)
         found: dict[int, Columns] = {}
         for (channel, paths), same in alike.items():
             found |= fetch_columns(connection, channel, [b.id for b in same], paths)
@@ -153,6 +171,14 @@ class Bodies:
         left_s = None if batch.not_after is None else max(1, (batch.not_after - now) // SECOND)
         skips = {columns.enrolments[row]: word for row, word in words.items()}
         return Letter(message, some_people(people, kept), [columns.enrolments[row] for row in kept], skips, left_s)
+
+
+def _read(compiled: str) -> Content | str:
+    """The stored content, or why it cannot be read."""
+    try:
+        return content_from_json(compiled)
+    except ValueError as error:
+        return str(error)
 
 
 def _key(batch: ReadyBatch) -> tuple[int, str, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from carillon.delivery.claim import Offer, claim
 from carillon.delivery.model import LEAST_LEASE, WINDOW, Built, Claimed, Released, Settled, Settlement
@@ -29,6 +29,12 @@ class Desk:
     stop: asyncio.Event
     held: dict[str, str]
     """Connectors that were put on hold during this work."""
+    faults: list[Exception] = field(default_factory=list)
+    """What broke this work (a full disk, a lost database); nothing more is begun after it."""
+
+    @property
+    def is_closing(self) -> bool:
+        return self.stop.is_set() or bool(self.faults)
 
 
 def lanes_of(connector: Connector) -> int:
@@ -38,7 +44,7 @@ def lanes_of(connector: Connector) -> int:
 
 async def hand_over_one(desk: Desk, connector: Connector, built: Built) -> tuple[Claimed | None, list[Settled]]:
     """Claim, hand over and settle one batch; None where the claim was lost or nothing was left to claim it for."""
-    if desk.stop.is_set() or connector.name in desk.held:
+    if desk.is_closing or connector.name in desk.held:
         return None, []
     crash_point("before_claim")
     claimed = await desk.writer.run(claim, Offer(built, desk.worker, desk.campaign_clock, desk.machine_clock))
@@ -68,7 +74,7 @@ async def _by_windows(desk: Desk, connector: Connector, claimed: Claimed) -> lis
         outcomes = await _hand_over(connector, claimed, this)
         crash_point("after_hand_over_before_settle")
         people = {enrolments[row]: outcome for row, outcome in zip(this, outcomes, strict=True)}
-        goes_on = following is not None and not desk.stop.is_set() and not _must_stop(outcomes)
+        goes_on = following is not None and not desk.is_closing and not _must_stop(outcomes)
         window = enrolments[following[-1]] if goes_on and following else None
         written.append(await _settle(desk, Settlement(claimed, people=people, window=window)))
         crash_point("mid_hand_over" if window else "after_settle")
@@ -106,7 +112,11 @@ Done = Callable[[Built, Claimed | None, list[Settled]], Awaitable[None]]
 
 
 async def run_lane(desk: Desk, connector: Connector, queue: asyncio.Queue[Built | None], done: Done) -> None:
-    """Work on what the queue brings until it brings None."""
+    """Work on what the queue brings until it brings None; after a fault only let go of it."""
     while (built := await queue.get()) is not None:
-        claimed, written = await hand_over_one(desk, connector, built)
+        claimed, written = None, list[Settled]()
+        try:
+            claimed, written = await hand_over_one(desk, connector, built)
+        except Exception as error:  # the other lanes must settle what they have begun, then the work raises this
+            desk.faults.append(error)
         await done(built, claimed, written)

@@ -115,27 +115,38 @@ class _Work:
 
     async def run(self) -> WorkResult:
         async with self._lanes():
-            while batches := await self._next():
-                for chunk in _chunks(batches, PEOPLE_AT_ONCE):
-                    await self._build(chunk)
-            await self._until_nothing_is_in_hand()
+            try:
+                await self._feed()
+            except Exception as error:  # lanes settle what they have begun before it is raised
+                self._desk.faults.append(error)
+        for batch_id in self._in_hand:
+            await self._put_back(batch_id)
         await self._suppress()
+        if self._desk.faults:
+            raise self._desk.faults[0]
         return await asyncio.to_thread(self._final)
+
+    async def _feed(self) -> None:
+        while batches := await self._next():
+            for chunk in _chunks(batches, PEOPLE_AT_ONCE):
+                await self._build(chunk)
 
     @asynccontextmanager
     async def _lanes(self) -> AsyncIterator[None]:
-        async with asyncio.TaskGroup() as group:
-            for name, connector in self._connectors.items():
-                for _ in range(lanes_of(connector)):
-                    group.create_task(run_lane(self._desk, connector, self._queues[name], self._done))
-            yield
-            for name, connector in self._connectors.items():
-                for _ in range(lanes_of(connector)):
-                    await self._queues[name].put(None)
+        lanes = [
+            asyncio.create_task(run_lane(self._desk, connector, self._queues[name], self._done))
+            for name, connector in self._connectors.items()
+            for _ in range(lanes_of(connector))
+        ]
+        yield
+        for name, connector in self._connectors.items():
+            for _ in range(lanes_of(connector)):
+                await self._queues[name].put(None)
+        await asyncio.gather(*lanes)
 
     async def _next(self) -> list[ReadyBatch]:
         """The next batches; waits while those in hand may still divide into new ones. Nothing more: an empty list."""
-        while not self._desk.stop.is_set():
+        while not self._desk.is_closing:
             if self._refresh is not None:
                 await asyncio.to_thread(self._refresh)
             self._settled.clear()
@@ -167,7 +178,7 @@ class _Work:
 
     async def _done(self, built: Built, claimed: Claimed | None, written: list[Settled]) -> None:
         if claimed is None:
-            await self._desk.writer.run(put_back, (built.batch.id, self._desk.worker))
+            await self._put_back(built.batch.id)
         else:
             self._batches += 1
             self._people.update(claimed.dropped)
@@ -180,14 +191,15 @@ class _Work:
         if self._progress is not None:
             self._progress(self._result())
 
+    async def _put_back(self, batch_id: int) -> None:
+        try:
+            await self._desk.writer.run(put_back, (batch_id, self._desk.worker))
+        except Exception as error:  # what stays in hand is free when the hold is over
+            self._desk.faults.append(error)
+
     def _let_go(self, batch_id: int) -> None:
         self._in_hand.discard(batch_id)
         self._settled.set()
-
-    async def _until_nothing_is_in_hand(self) -> None:
-        while self._in_hand:
-            self._settled.clear()
-            await self._settled.wait()
 
     async def _suppress(self) -> None:
         await asyncio.to_thread(apply_effects, self._store, self._rules, self._effects, self._desk.campaign_clock.now())

@@ -132,6 +132,8 @@ class Provider:
     requests: int = 0
     got: Counter[str] = field(default_factory=Counter)
     """cid → how often it reached the provider."""
+    bodies: list[dict[str, object]] = field(default_factory=list)
+    """The requests themselves, as the provider read them."""
 
     async def take(self, request: web.Request) -> web.Response:
         self.requests += 1
@@ -139,8 +141,10 @@ class Provider:
         if request.content_type == "application/json":
             body = json.loads(await request.read())
             cids = [p["custom_args"]["cid"] for p in body["personalizations"]]
+            self.bodies.append(body)
         else:
             form = await request.post()
+            self.bodies.append(dict(form))
             cids = [str(form["StatusCallback"]).partition("cid=")[2].partition("#")[0]]
         self.got.update(cids)
         return self.answer(number, cids)
