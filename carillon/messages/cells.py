@@ -20,7 +20,7 @@ from liquid.builtin.expressions import FilteredExpression, Path
 from liquid.builtin.output import OutputNode
 from liquid.builtin.tags.for_tag import ForNode
 from liquid.builtin.tags.if_tag import IfNode
-from liquid.exceptions import LiquidError
+from liquid.exceptions import LiquidError, LiquidInterrupt
 from liquid.stringify import to_liquid_string
 
 from carillon.messages.columns import Columns, Items, items_of
@@ -146,10 +146,13 @@ def _looked_up(
     memory: dict[Hashable, Text], keys: Sequence[Hashable], values: Sequence[Any], make: Callable[[Any], Text]
 ) -> list[Text]:
     """The text of each key; what is not remembered is made, once."""
-    examples = dict(zip(keys, values, strict=True))
-    for key in examples.keys() - memory.keys():
-        memory[key] = make(examples[key])
-    found = list(map(memory.__getitem__, keys))
+    found: list[Any] = list(map(memory.get, keys))
+    if None in found:
+        for at, (key, value) in enumerate(zip(keys, values, strict=True)):
+            if found[at] is None:
+                if key not in memory:
+                    memory[key] = make(value)
+                found[at] = memory[key]
     if len(memory) > MOST_REMEMBERED:
         memory.clear()
     return found
@@ -376,6 +379,8 @@ def rendered(nodes: Sequence[Node], context: RenderContext, first_shown: int) ->
         return Refusal(str(skip), is_skip=True)
     except LiquidError as error:
         return Refusal(reason_of(error))
+    except LiquidInterrupt as word:
+        return Refusal(f"{word} outside a loop")
     return shown.getvalue()
 
 
