@@ -32,9 +32,13 @@ from carillon.kernel.clock import Micros
 from carillon.kernel.worker import worker_id
 from carillon.plan.applied import applied_names
 from carillon.store import tables as t
+from carillon.store.zones import ready_for_zones
 
 MOST_ROUNDS = 200
 """More rounds than a journey has steps: an advance that still finds work then has a fault, and says so."""
+
+
+NOTHING = WorkResult()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Advanced:
     stages: Sequence[Stage]
     next_due: Micros | None
     hold_reason: str | None = None
-    work: WorkResult = WorkResult()
+    work: WorkResult = NOTHING
 
 
 def advance(
@@ -63,6 +67,7 @@ def advance(
     pass, so that the better priority goes first.
     """
     now = engine.campaign_clock.now()
+    ready_for_zones(engine.store)
     with lease(engine.store, f"advance:{campaign}", engine.machine_clock):
         run = _Run(engine, campaign, now, alone, perform, progress)
         for _ in range(MOST_ROUNDS):
@@ -83,7 +88,7 @@ class _Run:
         self._engine, self._campaign, self._now, self._alone = engine, campaign, now, alone
         self._perform, self._progress = perform, progress
         self.stages: list[Stage] = []
-        self.worked = WorkResult()
+        self.worked = NOTHING
 
     def round(self) -> bool:
         """All stages once; says whether anything happened that may have made more due."""

@@ -10,6 +10,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("init", "init", "Make a new workspace."),
     "new": ("init", "new", "Make a new campaign."),
     "check": ("check", "check", "Check all YAML and name every problem."),
+    "plan": ("plan", "plan", "Show who gets what, when and at what cost; write nothing."),
+    "apply": ("plan", "apply", "Make campaigns as written the live ones."),
+    "run": ("run", "run", "Advance campaigns to now, in the foreground."),
+    "import": ("import_", "import_group", "Bring contacts, events, consents, suppressions in."),
+    "data": ("import_", "data", "Suggest data.yaml from what has been imported."),
+    "segment": ("segment", "segment", "Count a segment, or show who is in it."),
+    "consent": ("consent", "consent", "Show a contact's consents, or withdraw one."),
     "schema": ("schema", "schema", "Write JSON Schemas with this workspace's names, for editors."),
     "sandbox": ("sandbox", "sandbox", "Run SendGrid's and Twilio's doubles with an inbox."),
 }

@@ -83,7 +83,7 @@ def load_campaign(connection: Connection, name: str) -> Applied:
         )
     ).all()
     live = next(v for v in versions if v.id == row.live_version)
-    nodes = connection.execute(sa.select(t.node.c.step_id, t.node.c.id).where(t.node.c.campaign_id == row.id)).all()
+    nodes = connection.execute(sa.select(t.node.c.step_id, t.node.c.id).where(t.node.c.campaign_id == row.id)).tuples()
     return Applied(
         id=row.id,
         name=row.name,
@@ -96,7 +96,7 @@ def load_campaign(connection: Connection, name: str) -> Applied:
         planned_audience=live.planned_audience,
         applied_at=live.applied_at,
         versions={v.id: plan_from_json(v.plan_json) for v in versions},
-        nodes=dict((step, node) for step, node in nodes),
+        nodes=dict(nodes),
     )
 
 

@@ -1,0 +1,150 @@
+"""`carillon plan` and `carillon apply`: what would happen, and making it the live one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from carillon.cli.check import workspace_option
+from carillon.cli.opened import Opened, json_option, me, now_option, opened, refuse, tell_json
+
+if TYPE_CHECKING:
+    from carillon.foresight.draft import Draft
+    from carillon.foresight.outlook import Outlook
+
+
+@click.command("plan", epilog="Example: carillon plan spring_sale")
+@click.argument("campaigns", nargs=-1)
+@workspace_option
+@now_option
+@json_option
+def plan(campaigns: tuple[str, ...], folder: Path, now: str | None, as_json: bool) -> None:
+    """Show who, when, how many, who is left out and why, and what it costs. Writes nothing.
+
+    Without a name all campaigns are planned. Exit 1 where something forbids applying one.
+    """
+    from rich.console import Console
+
+    from carillon.foresight.screen import as_json as screen_json
+    from carillon.foresight.screen import blocking, show
+
+    console, answers, is_blocked = Console(highlight=False), [], False
+    with opened(folder) as house:
+        for name in house.campaigns(campaigns):
+            draft, outlook = _foresee(house, name, now)
+            is_blocked = is_blocked or any(blocking(draft, outlook))
+            if as_json:
+                answers.append(screen_json(draft, outlook))
+            else:
+                show(console, draft, outlook)
+                console.print()
+    if as_json:
+        tell_json(answers)
+    sys.exit(1 if is_blocked else 0)
+
+
+@click.command("apply", epilog="Example: carillon apply --all")
+@click.argument("campaigns", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every campaign of the workspace.")
+@click.option(
+    "--no-deploy", is_flag=True, help="Write the store only; the deployments follow at the next `carillon up`."
+)
+@workspace_option
+@now_option
+@json_option
+def apply(
+    campaigns: tuple[str, ...], everything: bool, no_deploy: bool, folder: Path, now: str | None, as_json: bool
+) -> None:
+    """Make the campaigns as written the live ones: version, texts, and a Prefect deployment each.
+
+    People under way finish on the version that they entered; the newest texts go to everybody.
+    """
+    if not campaigns and not everything:
+        raise click.UsageError("name a campaign, or say --all")
+    if campaigns and everything:
+        raise click.UsageError("either names or --all")
+    with opened(folder) as house:
+        names = [n for n in house.campaigns(campaigns) if house.loaded.campaigns[n].state != "draft" or campaigns]
+        done = apply_all(house, names, now)
+        vanished = _vanished(house)
+        if as_json:
+            tell_json([{"campaign": c, "outcome": outcome} for c, outcome in done])
+        else:
+            for campaign, outcome in done:
+                click.echo(f"{campaign}: {outcome}")
+        if not no_deploy:
+            _deploy(house, quiet=as_json)
+    for name in vanished:
+        click.echo(
+            f"{name} has no folder any more and runs as applied: bring it back with `state: ended`, name it in another "
+            f"campaign's `was:`, or `carillon stop {name}`",
+            err=True,
+        )
+    sys.exit(1 if vanished else 0)
+
+
+def apply_all(house: Opened, names: list[str], now: str | None) -> list[tuple[str, str]]:
+    """Apply these campaigns, all or none: every one is planned before the first is written."""
+    from carillon.foresight.screen import blocking
+    from carillon.plan.apply import apply_plan
+
+    foreseen = [(name, *_foresee(house, name, now)) for name in names]
+    for name, draft, outlook in foreseen:
+        if draft.plan.state == "draft":
+            refuse(f"{name} is a draft: set `state: live` to apply it")
+        if reasons := list(blocking(draft, outlook)):
+            for reason in reasons:
+                click.echo(f"{name}: {reason}", err=True)
+            refuse("Nothing was applied.")
+    done = []
+    for name, draft, outlook in foreseen:
+        planned = None if outlook.is_by_event else outlook.enters
+        change = apply_plan(
+            house.store, draft.plan, draft.rules, draft.contents.contents, planned_audience=planned, by=me(),
+            at=house.instant(now),
+        )  # fmt: skip
+        done.append((name, change.outcome))
+    return done
+
+
+def _foresee(house: Opened, name: str, now: str | None) -> tuple[Draft, Outlook]:
+    from carillon.foresight.draft import draft_of
+    from carillon.foresight.hypothetical import hypothetical
+    from carillon.foresight.outlook import outlook
+    from carillon.store.zones import ready_for_zones
+
+    draft = draft_of(house.loaded, name)
+    ready_for_zones(house.store)
+    with house.store.read() as connection:
+        ground = hypothetical(house.store, connection, draft.plan, draft.rules, house.instant(now))
+        return draft, outlook(connection, ground, draft.contents)
+
+
+def _vanished(house: Opened) -> list[str]:
+    """Applied campaigns whose folder is gone and that nobody has ended, stopped or renamed."""
+    import sqlalchemy as sa
+
+    from carillon.store import tables as t
+
+    c = t.campaign.c
+    known = sorted(house.loaded.messages)
+    with house.store.read() as connection:
+        return list(
+            connection.scalars(
+                sa.select(c.name)
+                .where(c.name.not_in(known), c.wanted_state != "ended", c.operator_state != "stopped")
+                .where(c.live_version.is_not(None))
+            )
+        )
+
+
+def _deploy(house: Opened, *, quiet: bool) -> None:
+    """Bring Prefect in line where a server is reachable; without one, say when it will happen."""
+    from carillon.cli.prefect_side import deploy_where_reachable
+
+    told = deploy_where_reachable(house.settings)
+    if not quiet:
+        click.echo(told)

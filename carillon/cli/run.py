@@ -1,0 +1,107 @@
+"""`carillon run`: one advance of a campaign in the foreground, without any server."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from carillon.cli.opened import json_option, now_option, opened, refuse, tell_json
+
+if TYPE_CHECKING:
+    from carillon.advance.advance import Advanced
+
+
+@click.command("run", epilog="Example: carillon run spring_sale --now 2026-12-01T09:00")
+@click.argument("campaigns", nargs=-1, required=True)
+@now_option
+@json_option
+def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
+    """Advance applied campaigns to now: take people in, decide, hand over what is due.
+
+    With --now only this campaign is decided, at that instant; what it hands over to the sandbox arrives there at once.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from carillon.advance.advance import advance
+    from carillon.advance.lease import AlreadyRunning
+    from carillon.advance.stages import Stage
+    from carillon.assembly import engine_of, sandbox_at_hand
+    from carillon.kernel.clock import SystemClock, VirtualClock
+    from carillon.plan.applied import load_rules
+
+    console = Console(stderr=True, highlight=False)
+    with opened() as house:
+        clock = VirtualClock(house.instant(now)) if now else SystemClock()
+        try:
+            with house.store.read() as connection:
+                rules = load_rules(connection)
+        except LookupError as error:
+            refuse(str(error.args[0]))
+        done = []
+        bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=console, transient=True, disable=as_json,
+        )  # fmt: skip
+        with sandbox_at_hand(house.settings, rules) as sandbox, bar:
+            engine = engine_of(house.settings, house.store, campaign_clock=clock, sandbox=sandbox)
+            for name in campaigns:
+                task = bar.add_task(name, total=None)
+
+                def perform(title: str, do: object, task: object = task) -> Stage:
+                    bar.update(task, description=title)  # type: ignore[arg-type]
+                    return do()  # type: ignore[operator, no-any-return]
+
+                try:
+                    done.append(
+                        advance(
+                            engine,
+                            name,
+                            alone=now is not None,
+                            perform=perform,
+                            progress=lambda result, task=task: bar.update(task, completed=sum(result.people.values())),
+                        )  # fmt: skip
+                    )
+                except LookupError as error:
+                    refuse(str(error.args[0]))
+                except AlreadyRunning:
+                    refuse(f"{name} is already running")
+    if as_json:
+        tell_json([_json(a) for a in done])
+    else:
+        for advanced in done:
+            _show(advanced)
+    sys.exit(1 if any(a.hold_reason or a.work.held for a in done) else 0)
+
+
+def _show(advanced: Advanced) -> None:
+    from carillon.kernel.clock import from_micros
+
+    click.echo(f"{advanced.campaign} at {from_micros(advanced.at):%Y-%m-%d %H:%M %Z}")
+    for stage in advanced.stages:
+        click.echo(f"  {stage.line}")
+    if not advanced.stages:
+        click.echo("  nothing is due")
+    for connector, reason in advanced.work.held.items():
+        click.echo(f"  {connector} takes nothing until a person looks: {reason}")
+    for reason in sorted(set(advanced.work.unbuilt.values())):
+        click.echo(f"  could not be built, tried again later: {reason}")
+    if advanced.hold_reason:
+        click.echo(f"  held: {advanced.hold_reason} (carillon approve {advanced.campaign})")
+    if advanced.next_due is not None:
+        click.echo(f"  next: {from_micros(advanced.next_due):%Y-%m-%d %H:%M:%S %Z}")
+
+
+def _json(advanced: Advanced) -> dict[str, object]:
+    from carillon.kernel.clock import from_micros
+
+    return {
+        "campaign": advanced.campaign,
+        "at": from_micros(advanced.at).isoformat(),
+        "stages": [{"title": s.title, "step": s.step, "counts": dict(s.counts)} for s in advanced.stages],
+        "held": dict(advanced.work.held),
+        "hold_reason": advanced.hold_reason,
+        "next_due": None if advanced.next_due is None else from_micros(advanced.next_due).isoformat(),
+    }
