@@ -15,6 +15,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.visitors import InternalTraversal
 
 Document = sa.ColumnElement[Any]
 Path = tuple[str, ...]
@@ -25,8 +26,11 @@ _names = count()
 class _At(FunctionElement[Any]):
     """A value of one kind at a path of a document; `path` is spelt into the SQL, because indexes and planners see it."""
 
-    inherit_cache = False
-    kind = ""
+    inherit_cache = True
+    _traverse_internals = [  # noqa: RUF012 (SQLAlchemy's own way to say what distinguishes two statements)
+        *FunctionElement._traverse_internals,
+        ("path", InternalTraversal.dp_plain_obj),
+    ]
 
     def __init__(self, document: Document, path: Path, type_: Any) -> None:
         super().__init__(document)
@@ -40,22 +44,27 @@ class _At(FunctionElement[Any]):
 
 class _TextAt(_At):
     name = "text_at"
+    inherit_cache = True
 
 
 class _NumberAt(_At):
     name = "number_at"
+    inherit_cache = True
 
 
 class _FlagAt(_At):
     name = "flag_at"
+    inherit_cache = True
 
 
 class _HasAt(_At):
     name = "has_at"
+    inherit_cache = True
 
 
 class _Things(_At):
     name = "things"
+    inherit_cache = True
 
 
 def text_at(document: Document, path: Path) -> sa.ColumnElement[Any]:
