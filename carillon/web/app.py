@@ -19,11 +19,11 @@ from carillon.kernel.clock import SECOND, Clock, SystemClock
 from carillon.kernel.tokens import Keyring, Token, TokenKind
 from carillon.plan.rules import Rules
 from carillon.store.engine import Store
-from carillon.web import persons
 from carillon.web.api import Api
 from carillon.web.committer import BusyError, Committer
 from carillon.web.links import LinkTable
-from carillon.web.render import notice, render, words_for
+from carillon.web.pages import PROVIDER, Pages
+from carillon.web.render import notice
 from carillon.web.wire import (
     Answer,
     GoneError,
@@ -31,17 +31,17 @@ from carillon.web.wire import (
     Scope,
     Send,
     TooLargeError,
-    form_of,
+    caller,
     headers_of,
     page,
     read_body,
     redirect,
+    spoken,
     text,
 )
 
 logger = logging.getLogger(__name__)
 
-PROVIDER = "carillon"
 PATIENCE_S = 2.0
 """A reader who clicked is sent on after this, stored or not: a lost click is a number, a lost reader is a customer."""
 
@@ -49,7 +49,6 @@ PIXEL = (
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,"
     b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 )
-_LONGEST_FORM = 64 * 1024
 
 
 class WebApp:
@@ -64,6 +63,7 @@ class WebApp:
         self._api = api
         self._links = LinkTable(store, keyring)
         self._reports: Committer[Feedback] = Committer(self._keep, "carillon-feedback")
+        self._pages = Pages(store, keyring, rules, clock, self._reports)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -109,11 +109,11 @@ class WebApp:
             case ["", "c" | "s" as kind, token, n], "GET":
                 return await self._click(kind, token, n, scope)
             case ["", "u", token], "GET":
-                return await self._unsubscribe_page(token, scope)
+                return await self._pages.unsubscribe_page(token, scope) or self._not_found(scope)
             case ["", "u", token], "POST":
-                return await self._unsubscribe(token, scope, receive)
+                return await self._pages.unsubscribe(token, scope, receive) or self._not_found(scope)
             case ["", "p", token], "GET" | "POST":
-                return await self._preferences(token, method, scope, receive)
+                return await self._pages.preferences(token, scope, receive) or self._not_found(scope)
             case ["", "o" | "u" | "p", _] | ["", "c" | "s", _, _], _:
                 return _only("GET, HEAD, POST")
             case ["", "health"], "GET":
@@ -128,7 +128,7 @@ class WebApp:
         return path.removeprefix(prefix) if prefix and path.startswith(f"{prefix}/") else path
 
     def _not_found(self, scope: Scope) -> Answer:
-        return page(404, notice(self.rules(), _spoken(scope), "not_found"))
+        return page(404, notice(self.rules(), spoken(scope), "not_found"))
 
     def _health(self) -> Answer:
         with self.store.read() as connection:
@@ -164,7 +164,7 @@ class WebApp:
         agent = headers_of(scope).get("user-agent", "")
         return Feedback(
             kind, at, channel, PROVIDER, "\n".join((raw, kind, str(at), url, agent)), cid=raw,
-            machine=not agent, url=url, link=link, user_agent=agent, ip=_caller(scope),
+            machine=not agent, url=url, link=link, user_agent=agent, ip=caller(scope),
         )  # fmt: skip
 
     async def _patiently(self, reports: Sequence[Feedback]) -> None:
@@ -172,88 +172,6 @@ class WebApp:
             await asyncio.wait_for(self._reports.submit(reports), PATIENCE_S)
         except Exception as error:  # the reader is sent on all the same
             logger.warning("an open or click was not stored: %r", error)
-
-    # ------------------------------------------------------------------------------------- unsubscribe and preferences
-
-    async def _unsubscribe_page(self, raw: str, scope: Scope) -> Answer:
-        # RFC 8058 §3: scanners fetch this address, so a GET changes nothing.
-        token = self._token(raw, TokenKind.UNSUBSCRIBE)
-        who = token and await asyncio.to_thread(persons.addressee, self.store, token)
-        if not token or not who:
-            return self._not_found(scope)
-        return page(200, self._unsubscribe_html(token, who, scope, done=False))
-
-    async def _unsubscribe(self, raw: str, scope: Scope, receive: Receive) -> Answer:
-        token = self._token(raw, TokenKind.UNSUBSCRIBE)
-        await read_body(scope, receive, _LONGEST_FORM)
-        who = token and await asyncio.to_thread(persons.addressee, self.store, token)
-        if not token or not who:
-            return self._not_found(scope)
-        at = self.clock.now() // SECOND * SECOND
-        channel = Channel(who.channel)
-        agent = headers_of(scope).get("user-agent", "")
-        key = "\n".join((raw, "unsubscribed", str(at)))
-        said = Feedback(
-            FeedbackKind.UNSUBSCRIBED, at, channel, PROVIDER, key, cid=raw, user_agent=agent, ip=_caller(scope)
-        )
-        await self._reports.submit([said])
-        return page(200, self._unsubscribe_html(token, who, scope, done=True))
-
-    def _unsubscribe_html(self, token: Token, who: persons.Addressee, scope: Scope, *, done: bool) -> str:
-        rules = self.rules()
-        tag, words = words_for(who.language or _spoken(scope))
-        topic = rules.topics[who.topic].titles if who.topic in rules.topics else {}
-        named = {"topic": topic.get(tag) or topic.get("", who.topic), "channel": words[who.channel]}
-        key = "unsubscribed" if done else "unsubscribe"
-        preferences = self.keyring.make(TokenKind.PREFERENCES, token.node, token.enrolment)
-        return render(
-            "unsubscribe.html", rules, tag, title=words[key].format(**named), text=words[f"{key}_text"].format(**named),
-            action=None if done else scope["path"], preferences=f"{rules.public_url.rstrip('/')}/p/{preferences}",
-        )  # fmt: skip
-
-    async def _preferences(self, raw: str, method: str, scope: Scope, receive: Receive) -> Answer:
-        token = self._token(raw, TokenKind.PREFERENCES)
-        body = await read_body(scope, receive, _LONGEST_FORM) if method == "POST" else b""
-        who = token and await asyncio.to_thread(persons.addressee, self.store, token)
-        if not token or not who:
-            return self._not_found(scope)
-        if method == "POST":
-            try:
-                form = form_of(body)
-            except ValueError:
-                return text(400, "this is no form: nothing was changed")
-            evidence = f"preferences page, send {token.node}/{token.enrolment}, from {_caller(scope) or 'unknown'}"
-            await asyncio.to_thread(self._choose, who.contact_id, form, evidence)
-        return page(200, await asyncio.to_thread(self._preferences_html, who, scope, saved=method == "POST"))
-
-    def _choose(self, contact_id: int, form: dict[str, str], evidence: str) -> None:
-        rules = self.rules()
-        nothing = form.get("do") == "none"
-        wanted = {
-            (topic, channel): not nothing and form.get(f"{topic}.{channel}") == "yes"
-            for topic, rule in rules.topics.items()
-            for channel in rule.consent
-            if nothing or form.get(f"{topic}.{channel}") in ("yes", "no")
-        }
-        persons.choose(self.store, rules, contact_id, wanted, evidence=evidence, at=self.clock.now())
-
-    def _preferences_html(self, who: persons.Addressee, scope: Scope, *, saved: bool) -> str:
-        rules = self.rules()
-        tag, words = words_for(who.language or _spoken(scope))
-        topics: dict[str, dict[str, object]] = {}
-        for choice in persons.choices(self.store, rules, who.contact_id):
-            titles = rules.topics[choice.topic].titles
-            topic = topics.setdefault(
-                choice.topic, {"title": titles.get(tag) or titles.get("", choice.topic), "choices": []}
-            )
-            lines = topic["choices"]
-            assert isinstance(lines, list)
-            field = f"{choice.topic}.{choice.channel}"
-            lines.append({"field": field, "channel_title": words[choice.channel], "allowed": choice.allowed})
-        return render(
-            "preferences.html", rules, tag, title=words["preferences"], topics=list(topics.values()), saved=saved,
-            action=scope["path"],
-        )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------------- webhooks
 
@@ -315,13 +233,3 @@ def make_app(
 
 def _only(methods: str) -> Answer:
     return Answer(405, b"not this way", headers=((b"allow", methods.encode()),))
-
-
-def _caller(scope: Scope) -> str:
-    client = scope.get("client")
-    return str(client[0]) if client else ""
-
-
-def _spoken(scope: Scope) -> str:
-    """The language that the reader's browser asks for first."""
-    return headers_of(scope).get("accept-language", "")[:2]

@@ -69,7 +69,8 @@ class Committer(Generic[Thing]):
     def _next_group(self) -> list[tuple[Sequence[Thing], asyncio.Future[None]]]:
         with self._change:
             self._change.wait_for(lambda: bool(self._waiting) or self._closed)
-            group, size = [], 0
+            group: list[tuple[Sequence[Thing], asyncio.Future[None]]] = []
+            size = 0
             while self._waiting and (not group or size + len(self._waiting[0][0]) <= MOST_TOGETHER):
                 group.append(self._waiting.popleft())
                 size += len(group[-1][0])

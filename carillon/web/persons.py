@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from carillon.consent.record import Said, newest, record_consents
+from carillon.consent.record import Said, State, newest, record_consents
 from carillon.feedback.effects import standing_rules
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
@@ -86,7 +86,7 @@ def choose(
         return record_consents(connection, standing_rules(rules), rows)
 
 
-def _state(rules: Rules, topic: str, channel: str, yes: bool) -> str:
+def _state(rules: Rules, topic: str, channel: str, yes: bool) -> State:
     if not yes:
         return "no"
     # Who follows a link that only this mailbox or telephone got has confirmed it; on another channel it is a yes.

@@ -88,7 +88,7 @@ def _templates() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
-        loader=PackageLoader("carillon.web", "pages"),
+        loader=PackageLoader("carillon.web", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -77,6 +77,17 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
+def caller(scope: Scope) -> str:
+    """The address at the other end of the connection, as uvicorn knows it."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def spoken(scope: Scope) -> str:
+    """The language that the reader's browser asks for first."""
+    return headers_of(scope).get("accept-language", "")[:2]
+
+
 def form_of(body: bytes) -> dict[str, str]:
     """A form's fields; raises ValueError for what is none."""
     return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=200))

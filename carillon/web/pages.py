@@ -1,0 +1,116 @@
+"""Unsubscribe and preferences: what a reader may change with a link from a message, and only with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from carillon.feedback.model import Feedback, FeedbackKind
+from carillon.kernel.channels import Channel
+from carillon.kernel.clock import SECOND, Clock
+from carillon.kernel.tokens import Keyring, Token, TokenKind
+from carillon.plan.rules import Rules
+from carillon.store.engine import Store
+from carillon.web import persons
+from carillon.web.committer import Committer
+from carillon.web.persons import Addressee
+from carillon.web.render import render, words_for
+from carillon.web.wire import Answer, Receive, Scope, caller, form_of, headers_of, page, read_body, spoken, text
+
+PROVIDER = "carillon"
+"""`Feedback.provider` of what our own pages saw."""
+
+_LONGEST_FORM = 64 * 1024
+
+
+class Pages:
+    """Each answer is None where the token is not ours, of another kind, or of no send: then nothing has changed."""
+
+    def __init__(
+        self, store: Store, keyring: Keyring, rules: Callable[[], Rules], clock: Clock, reports: Committer[Feedback]
+    ) -> None:
+        self._store, self._keyring, self._rules, self._clock, self._reports = store, keyring, rules, clock, reports
+
+    async def unsubscribe_page(self, raw: str, scope: Scope) -> Answer | None:
+        """A page with a button. RFC 8058 §3: scanners fetch this address, so a GET changes nothing."""
+        found = await self._found(raw, TokenKind.UNSUBSCRIBE)
+        return page(200, self._unsubscribe_html(*found, scope, done=False)) if found else None
+
+    async def unsubscribe(self, raw: str, scope: Scope, receive: Receive) -> Answer | None:
+        """One click, by a person or a mail program; answered once it is stored."""
+        await read_body(scope, receive, _LONGEST_FORM)
+        found = await self._found(raw, TokenKind.UNSUBSCRIBE)
+        if not found:
+            return None
+        at = self._clock.now() // SECOND * SECOND
+        said = Feedback(
+            FeedbackKind.UNSUBSCRIBED, at, Channel(found[1].channel), PROVIDER, "\n".join((raw, "unsubscribed", str(at))),
+            cid=raw, user_agent=headers_of(scope).get("user-agent", ""), ip=caller(scope),
+        )  # fmt: skip
+        await self._reports.submit([said])
+        return page(200, self._unsubscribe_html(*found, scope, done=True))
+
+    async def preferences(self, raw: str, scope: Scope, receive: Receive) -> Answer | None:
+        """Every marketing topic on every channel, yes or no; a POST saves them, with this link as the evidence."""
+        is_saving = scope["method"] == "POST"
+        body = await read_body(scope, receive, _LONGEST_FORM) if is_saving else b""
+        found = await self._found(raw, TokenKind.PREFERENCES)
+        if not found:
+            return None
+        token, who = found
+        if is_saving:
+            try:
+                form = form_of(body)
+            except ValueError:
+                return text(400, "this is no form: nothing was changed")
+            evidence = f"preferences page, send {token.node}/{token.enrolment}, from {caller(scope) or 'unknown'}"
+            await asyncio.to_thread(self._choose, who.contact_id, form, evidence)
+        return page(200, await asyncio.to_thread(self._preferences_html, who, scope, saved=is_saving))
+
+    async def _found(self, raw: str, kind: TokenKind) -> tuple[Token, Addressee] | None:
+        token = self._keyring.read(raw)
+        if token is None or token.kind is not kind:
+            return None
+        who = await asyncio.to_thread(persons.addressee, self._store, token)
+        return (token, who) if who else None
+
+    def _choose(self, contact_id: int, form: dict[str, str], evidence: str) -> None:
+        rules = self._rules()
+        nothing = form.get("do") == "none"
+        wanted = {
+            (topic, channel): not nothing and form.get(f"{topic}.{channel}") == "yes"
+            for topic, rule in rules.topics.items()
+            for channel in rule.consent
+            if nothing or form.get(f"{topic}.{channel}") in ("yes", "no")
+        }
+        persons.choose(self._store, rules, contact_id, wanted, evidence=evidence, at=self._clock.now())
+
+    def _unsubscribe_html(self, token: Token, who: Addressee, scope: Scope, *, done: bool) -> str:
+        rules = self._rules()
+        tag, words = words_for(who.language or spoken(scope))
+        named = {"topic": _title(rules, who.topic, tag), "channel": words[who.channel]}
+        key = "unsubscribed" if done else "unsubscribe"
+        preferences = self._keyring.make(TokenKind.PREFERENCES, token.node, token.enrolment)
+        return render(
+            "unsubscribe.html", rules, tag, title=words[key].format(**named), text=words[f"{key}_text"].format(**named),
+            action=None if done else scope["path"], preferences=f"{rules.public_url.rstrip('/')}/p/{preferences}",
+        )  # fmt: skip
+
+    def _preferences_html(self, who: Addressee, scope: Scope, *, saved: bool) -> str:
+        rules = self._rules()
+        tag, words = words_for(who.language or spoken(scope))
+        lines: dict[str, list[dict[str, object]]] = {}
+        for choice in persons.choices(self._store, rules, who.contact_id):
+            field = f"{choice.topic}.{choice.channel}"
+            line = {"field": field, "channel_title": words[choice.channel], "allowed": choice.allowed}
+            lines.setdefault(choice.topic, []).append(line)
+        topics = [{"title": _title(rules, topic, tag), "choices": choices} for topic, choices in lines.items()]
+        return render(
+            "preferences.html", rules, tag, title=words["preferences"], topics=topics, saved=saved, action=scope["path"]
+        )
+
+
+def _title(rules: Rules, topic: str, language: str) -> str:
+    """The topic's public name in the reader's language; its own name where the workspace has dropped it."""
+    titles = rules.topics[topic].titles if topic in rules.topics else {}
+    return titles.get(language) or titles.get("") or topic
