@@ -103,6 +103,7 @@ class Verdict:
     state: Literal["not_yet", "proven", "not_proven", "no_material_difference", "invalid"]
     arm: str | None = None
     """The variant that is proven better, or worse, than the control."""
+    is_better: bool = False
     look: int = 0
     """How many of the planned looks are over."""
     next_look_at: Micros | None = None

@@ -75,11 +75,13 @@ def _judge(arms: Sequence[ArmFigures], plan: LookPlan, look: int, is_last: bool)
     proven = [comparison for comparison in found if _crosses(comparison, level)]
     if proven:
         best = max(proven, key=lambda comparison: comparison.difference)
-        return Verdict("proven", best.arm, look, reason=f"p = {best.p:.2g}, allowed at this look {level:.2g}")
+        allowed = f"p = {best.p:.2g}, allowed at this look {level:.2g}"
+        return Verdict("proven", best.arm, best.difference > 0, look, reason=allowed)
     if not is_last:
         return _not_yet(plan, look)
-    state = "no_material_difference" if all(_is_small(c.lift_interval) for c in found) else "not_proven"
-    return Verdict(state, look=look)  # type: ignore[arg-type]
+    if all(_is_small(comparison.lift_interval) for comparison in found):
+        return Verdict("no_material_difference", look=look)
+    return Verdict("not_proven", look=look)
 
 
 def _crosses(comparison: Comparison, level: float) -> bool:

@@ -25,8 +25,8 @@ class Held(Protocol):
 
 
 def campaign_holdout(campaign: str) -> str:
-    """The experiment by which a campaign's own control group is drawn."""
-    return f"{campaign}/holdout"
+    """The experiment by which a campaign's own control group is drawn; no step can have this id."""
+    return f"{campaign}/@holdout"
 
 
 def role_for(campaign: str, plan: Held, global_share: int, h31: int) -> Role:

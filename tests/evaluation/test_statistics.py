@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from carillon.evaluation.choosing import choose_leader, expected_loss, p_best
 from carillon.evaluation.compare import compare, sample_ratio
+from carillon.evaluation.evaluate import evaluate
 from carillon.evaluation.looks import bounds, planned_information
 from carillon.evaluation.model import ArmFigures, Leader, Mismatch, Verdict
 from carillon.evaluation.moments import Moments
@@ -183,6 +184,33 @@ def test_money_is_proven_only_if_the_lift_agrees() -> None:
     plan = LookPlan(PLAN.looks_at, 0, "revenue")
     assert verdict(by_money, plan, 4, 336 * HOUR, FITS).state == "not_proven"
     assert verdict(by_clicks, PLAN, 4, 336 * HOUR, FITS).state == "proven"
+
+
+def test_a_result_says_all_four_things_apart() -> None:
+    """Figures, five comparisons a variant, the leader without a gate and the verdict that waits."""
+    arms = [figures("a", 500), figures("b", 530)]
+    result = evaluate("sale/email.sale", arms, [1, 1], PLAN, taken=0, now=5 * HOUR, leader_by="clicks")
+    assert [c.metric for c in result.comparisons] == ["delivered", "opens", "clicks", "conversions", "revenue"]
+    assert result.leader is not None
+    assert (result.leader.arm, result.verdict.state, result.verdict.next_look_at) == ("b", "not_yet", 8 * HOUR)
+    assert (result.mismatch.blocks, result.comparisons[2].lift) == (False, pytest.approx(0.06))
+    broken = evaluate(
+        "x", [figures("a", 500), figures("b", 530, 18_000)], [1, 1], PLAN, taken=0, now=5 * HOUR, leader_by="clicks"
+    )
+    assert broken.leader == Leader(None, "clicks", "mismatch")
+    assert broken.verdict.state == "invalid"
+
+
+def test_a_control_stays_until_a_variant_is_proven() -> None:
+    """`control_unless_proven` sends the variant only on the verdict's word, and never one proven to be worse."""
+    better, worse = [figures("a", 500), figures("b", 900)], [figures("a", 900), figures("b", 500)]
+
+    def sent(arms: list[ArmFigures], hours: int) -> str | None:
+        options = {"taken": 0, "now": hours * HOUR, "leader_by": "clicks", "policy": "control_unless_proven"}
+        leader = evaluate("x", arms, [1, 1], PLAN, **options).leader  # type: ignore[arg-type]
+        return leader.arm if leader else None
+
+    assert [sent(better, 3), sent(better, 4), sent(worse, 4)] == ["a", "b", "a"]
 
 
 def replay(runs: int, seed: int) -> float:
