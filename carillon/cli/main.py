@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "segment": ("segment", "segment", "Count a segment, or show who is in it."),
     "consent": ("consent", "consent", "Show a contact's consents, or withdraw one."),
     "schema": ("schema", "schema", "Write JSON Schemas with this workspace's names, for editors."),
+    "web": ("web", "web", "Serve public pages, webhooks and the events API."),
     "sandbox": ("sandbox", "sandbox", "Run SendGrid's and Twilio's doubles with an inbox."),
 }
 """Command → its module below `carillon.cli`, its name there, and its line of help."""

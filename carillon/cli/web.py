@@ -1,0 +1,60 @@
+"""`carillon web`: pixel, clicks, unsubscribe, preferences, webhooks and the events API, alone in a process."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import click
+
+
+@click.command("web")
+@click.option("--port", default=4280, show_default=True, help="Port; 0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Interface; loopback unless a proxy is elsewhere.")
+def web(port: int, host: str) -> None:
+    """Serve the public pages, the providers' webhooks and the events API."""
+    import socket
+
+    from carillon.cli.opened import opened, refuse
+
+    # uvicorn raises SIGTERM again once it has cleaned up: without this the process would die before the store is closed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with opened() as here:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as fault:
+            refuse(f"{host}:{port} cannot be served: {fault.strerror}", "choose another with --port", code=3)
+        try:
+            app = _app(here)
+        except LookupError as fault:
+            refuse(str(fault))
+        click.echo(f"Serving http://{host}:{listener.getsockname()[1]}/  (health: /health). Ctrl-C ends it.")
+        sys.stdout.flush()
+        _serve(app, listener)
+
+
+def _app(here):  # type: ignore[no-untyped-def]
+    from carillon.assembly import keyring_of, running_sandbox, uses_sandbox, webhook_sources
+    from carillon.web.app import make_app
+    from carillon.web.rules_at_hand import RulesAtHand
+
+    rules, settings = RulesAtHand(here.store), here.settings
+    sandbox = running_sandbox(settings) if uses_sandbox(rules()) else None
+    write_keys = [key.strip() for key in settings.get("CARILLON_WRITE_KEY").split(",") if key.strip()]
+    if not write_keys:
+        click.echo("The events API is closed: CARILLON_WRITE_KEY is not set.", err=True)
+    return make_app(
+        here.store, keyring_of(settings, rules()), webhook_sources(settings, sandbox), rules=rules,
+        data=lambda: here.loaded.data, write_keys=write_keys,
+    )  # fmt: skip
+
+
+def _serve(app, listener) -> None:  # type: ignore[no-untyped-def]
+    import uvicorn
+
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=10
+    )
+    uvicorn.Server(config).run(sockets=[listener])
