@@ -44,6 +44,7 @@ class ImportPlan:
     rules: StandingRules
     workspace_zone: str
     at: Micros
+    commit_rows: int = WRITTEN_TOGETHER
 
 
 @dataclass(slots=True)
@@ -83,7 +84,7 @@ def run_import(
     result = ImportResult()
     beside = plan.file.path.with_name(plan.file.path.name + ".refused.csv")
     with _refused(beside, plan.file.header, result) as refuse:
-        for read in _gathered(_read_chunks(plan), WRITTEN_TOGETHER if plan.kind == "events" else CHUNK):
+        for read in _gathered(_read_chunks(plan), plan.commit_rows if plan.kind == "events" else CHUNK):
             late = _write(store, plan, read, result) if store is not None else []
             refuse(read, late)
             result.rows += read.n

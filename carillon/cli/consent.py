@@ -1,0 +1,97 @@
+"""`carillon consent show CONTACT` and `carillon consent withdraw CONTACT`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+
+@click.group("consent")
+def consent_group() -> None:
+    """What a contact said about being written to."""
+
+
+@consent_group.command("show")
+@click.argument("contact")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def show(contact: str, as_json: bool) -> None:
+    """Everything CONTACT (the shop's id) said, with evidence, and whether the addresses are suppressed."""
+    from carillon.consent.record import history
+    from carillon.kernel.clock import from_micros
+
+    with _store().read() as connection:
+        contact_id = _contact_id(connection, contact)
+        said = history(connection, contact_id)
+        suppressed = _suppressions(connection, contact_id)
+    if as_json:
+        import json
+
+        rows = [row._asdict() | {"at": from_micros(row.at).isoformat()} for row in said]
+        click.echo(json.dumps({"contact": contact, "said": rows, "suppressed": suppressed}))
+        return
+    for row in said:
+        click.echo(f"{from_micros(row.at):%Y-%m-%d %H:%M} UTC  {row.state:<9} {row.topic} by {row.channel}")
+        click.echo(f"{'':21}from {row.source}: {row.evidence or 'no evidence was given'}")
+    if not said:
+        click.echo(f"{contact} never said anything about consent.")
+    for address in suppressed:
+        click.echo(f"Suppressed: {address['address']} ({address['reason']})")
+
+
+@consent_group.command("withdraw")
+@click.argument("contact")
+@click.option("--topic", help="Only this topic; default: all marketing topics.")
+@click.option("--channel", type=click.Choice(["email", "sms", "push", "whatsapp"]), help="Only this channel.")
+@click.option("--evidence", required=True, help="How we know, such as: letter of 3 May, case 4711.")
+def withdraw_command(contact: str, topic: str | None, channel: str | None, evidence: str) -> None:
+    """Record that CONTACT (the shop's id) wants no more messages."""
+    from carillon.cli.import_ import workspace_of
+    from carillon.consent.record import withdraw
+    from carillon.consent.standing import rules_of
+    from carillon.kernel.channels import Channel
+    from carillon.kernel.clock import SystemClock
+    from carillon.kernel.problems import did_you_mean
+    from carillon.settings import read_settings
+
+    settings = read_settings()
+    workspace, _ = workspace_of(settings.workspace, settings.env)
+    if topic is not None and topic not in workspace.topics:
+        raise click.UsageError(f"no topic {topic!r}; {did_you_mean(topic, workspace.topics)}")
+    with _store().write("core") as connection:
+        contact_id = _contact_id(connection, contact)
+        n = withdraw(
+            connection, workspace, rules_of(workspace), [contact_id], topic=topic,
+            channel=Channel(channel) if channel else None, source="operator", evidence=evidence, at=SystemClock().now(),
+        )  # fmt: skip
+    click.echo(f"Recorded {n} times no for {contact}. It holds for every message that is not yet handed over.")
+
+
+def _store() -> Any:
+    from carillon.settings import read_settings
+    from carillon.store.migrate import open_store
+
+    return open_store(read_settings().database_url)
+
+
+def _contact_id(connection: Any, shop_id: str) -> int:
+    from carillon.people.ingest import contact_ids
+
+    found = contact_ids(connection, [shop_id])
+    if shop_id not in found:
+        click.echo(f"There is no contact {shop_id!r}.", err=True)
+        sys.exit(1)
+    return found[shop_id]
+
+
+def _suppressions(connection: Any, contact_id: int) -> list[dict[str, str]]:
+    import sqlalchemy as sa
+
+    from carillon.store import tables as t
+
+    addresses = sa.select(t.contact.c.email_key, t.contact.c.phone_key).where(t.contact.c.id == contact_id)
+    keys = [key for key in connection.execute(addresses).one() if key]
+    s = t.suppression.c
+    rows = connection.execute(sa.select(s.address_key, s.reason).where(s.address_key.in_(keys), s.lifted_at.is_(None)))
+    return [{"address": key, "reason": reason} for key, reason in rows]
