@@ -70,7 +70,9 @@ def _open_tests(connection: Connection, ground: Ground) -> Iterator[_Open]:
                     .join_from(t.send, t.enrolment, e.id == s.enrolment_id)
                     .where(s.node_id == node_id, e.wave_id == wave_id)
                 )
-                ahead = connection.scalar(sa.select(sa.func.max(e.due_at)).where(here, e.wave_id == wave_id))
+                # A ghost stands here too, with the end of its goal's window as its instant: it is not awaited.
+                undecided = sa.not_(sa.exists().where(s.node_id == node_id, s.enrolment_id == e.id))
+                ahead = connection.scalar(sa.select(sa.func.max(e.due_at)).where(here, e.wave_id == wave_id, undecided))
                 last = max((at for at in (sampled, ahead) if at is not None), default=None)
                 # A sample of nobody: there is nothing to wait for.
                 decide_at = ground.now if last is None else _after(ground, last, rule)

@@ -99,7 +99,7 @@ def apply_all(house: Opened, names: list[str], now: str | None) -> list[tuple[st
             for reason in reasons:
                 click.echo(f"{name}: {reason}", err=True)
             refuse("Nothing was applied.")
-    done = []
+    done: list[tuple[str, str]] = []
     for name, draft, outlook in foreseen:
         planned = None if outlook.is_by_event else outlook.enters
         change = apply_plan(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +12,11 @@ import click
 from carillon.cli.opened import json_option, now_option, opened, refuse, tell_json
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from carillon.advance.advance import Advanced
+    from carillon.advance.stages import Stage
+    from carillon.delivery.model import WorkResult
 
 
 @click.command("run", epilog="Example: carillon run spring_sale --now 2026-12-01T09:00")
@@ -27,7 +33,6 @@ def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
 
     from carillon.advance.advance import advance
     from carillon.advance.lease import AlreadyRunning
-    from carillon.advance.stages import Stage
     from carillon.assembly import engine_of, sandbox_at_hand
     from carillon.kernel.clock import SystemClock, VirtualClock
     from carillon.plan.applied import load_rules
@@ -48,21 +53,10 @@ def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
         with sandbox_at_hand(house.settings, rules) as sandbox, bar:
             engine = engine_of(house.settings, house.store, campaign_clock=clock, sandbox=sandbox)
             for name in campaigns:
-                task = bar.add_task(name, total=None)
-
-                def perform(title: str, do: object, task: object = task) -> Stage:
-                    bar.update(task, description=title)  # type: ignore[arg-type]
-                    return do()  # type: ignore[operator, no-any-return]
-
+                watch = _Watch(bar, bar.add_task(name, total=None))
                 try:
                     done.append(
-                        advance(
-                            engine,
-                            name,
-                            alone=now is not None,
-                            perform=perform,
-                            progress=lambda result, task=task: bar.update(task, completed=sum(result.people.values())),
-                        )  # fmt: skip
+                        advance(engine, name, alone=now is not None, perform=watch.perform, progress=watch.progress)
                     )
                 except LookupError as error:
                     refuse(str(error.args[0]))
@@ -74,6 +68,21 @@ def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
         for advanced in done:
             _show(advanced)
     sys.exit(1 if any(a.hold_reason or a.work.held for a in done) else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Shows on a progress bar what an advance is doing."""
+
+    bar: Progress
+    task: TaskID
+
+    def perform(self, title: str, run: Callable[[], Stage], /) -> Stage:
+        self.bar.update(self.task, description=title)
+        return run()
+
+    def progress(self, result: WorkResult) -> None:
+        self.bar.update(self.task, completed=sum(result.people.values()))
 
 
 def _show(advanced: Advanced) -> None:

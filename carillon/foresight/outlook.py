@@ -136,7 +136,7 @@ def _people(connection: Connection, ground: Ground) -> tuple[sa.Subquery, int, d
     everybody = matched.subquery("candidate")
     reason = not_entered(ground, entry.again, everybody)
     counts: dict[str | None, int] = dict(
-        connection.execute(sa.select(reason, sa.func.count()).select_from(everybody).group_by(reason)).tuples()
+        connection.execute(sa.select(reason, sa.func.count()).select_from(everybody).group_by(reason)).tuples().all()
     )
     entering = sa.select(everybody).where(reason.is_(None)).subquery("entering")
     left_out = {why: n for why, n in counts.items() if why is not None}

@@ -252,7 +252,7 @@ def _left_out(
     rows = connection.execute(
         sa.select(reason, sa.func.count()).select_from(people).where(reason.is_not(None)).group_by(reason)
     )
-    return {why: n for why, n in rows}
+    return {why: int(n) for why, n in rows}
 
 
 def not_entered(ground: Ground, again: Again, people: sa.Subquery) -> sa.ColumnElement[Any]:

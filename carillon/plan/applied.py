@@ -83,7 +83,11 @@ def load_campaign(connection: Connection, name: str) -> Applied:
         )
     ).all()
     live = next(v for v in versions if v.id == row.live_version)
-    nodes = connection.execute(sa.select(t.node.c.step_id, t.node.c.id).where(t.node.c.campaign_id == row.id)).tuples()
+    nodes = (
+        connection.execute(sa.select(t.node.c.step_id, t.node.c.id).where(t.node.c.campaign_id == row.id))
+        .tuples()
+        .all()
+    )
     return Applied(
         id=row.id,
         name=row.name,
