@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -198,7 +199,7 @@ class _Work:
                     piece.position(), "MSG408", f"{piece.text} is lost where it stands: the design drops it there"
                 )
         tags = list(dict.fromkeys(n for n in found if not hidden.pieces[n].is_output))
-        for before, after in zip(tags, tags[1:], strict=False):
+        for before, after in itertools.pairwise(tags):
             if after < before:
                 self._wrong(
                     hidden.pieces[after].position(),
@@ -376,6 +377,10 @@ class _Work:
             self._wrong(
                 composed.position(offset), "MSG404", "a range needs two numbers, at most 1,000 apart", "(1..10)"
             )
+        for name, spans in template.analyze(include_partials=False).filters.items():
+            if name not in dialect.filters:
+                at = composed.position(spans[0].index, len(name))
+                self._wrong(at, "MSG402", f'Liquid: no filter "{name}"', suggestion=did_you_mean(name, dialect.filters))
         known = {
             **self.setting.known,
             **{name: tuple(v) if isinstance(v, dict) else None for name, v in self._constants().items()},

@@ -8,10 +8,11 @@ comments, where a comment would be text, a word stands in.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from carillon.messages.pieces import Composed, Origin, Piece
+from carillon.messages.pieces import BLOCKS, Composed, Origin, Piece
 
 _RAW_TEXT = frozenset({"title", "style", "textarea", "script", "mj-title", "mj-preview", "mj-style"})
 _OPEN = re.compile(r"<!--|<(/?[A-Za-z][\w:-]*)")
@@ -126,11 +127,15 @@ def hide_in_html(composed: Composed, salt: str, *, is_mjml: bool) -> Hidden:
     """Hidden for MJML, the HTML parser and the CSS inliner."""
     state, shown, liquid = State(), list[Piece](), list[Piece]()
     misplaced = list[tuple[Piece, str]]()
-    for piece in composed.pieces:
+    rest = deque(composed.pieces)
+    while rest:
+        piece = rest.popleft()
         if not piece.is_liquid:
             state = state.after(piece.text)
             shown.append(piece)
             continue
+        if state.kind == "tag" and piece.tag in BLOCKS:
+            piece = _with_its_end(piece, rest)
         if reason := _misplaced(state, piece, is_mjml):
             misplaced.append((piece, reason))
         word = _word(salt, len(liquid), piece)
@@ -139,6 +144,16 @@ def hide_in_html(composed: Composed, salt: str, *, is_mjml: bool) -> Hidden:
         form = {"text": f"<!--{word}-->", "tag": f" {word} "}.get(state.kind, word)
         shown.append(_shown(piece, form))
     return Hidden(Composed(shown), liquid, salt, misplaced)
+
+
+def _with_its_end(opening: Piece, rest: deque[Piece]) -> Piece:
+    """A condition round attributes, hidden as one: an HTML parser reorders the attributes of a tag."""
+    text, depth = opening.text, 1
+    while rest and depth:
+        piece = rest.popleft()
+        depth += (piece.tag in BLOCKS) - (piece.tag.startswith("end") and piece.tag[3:] in BLOCKS)
+        text += piece.text
+    return Piece(text, opening.origin, is_liquid=True)
 
 
 def _shown(piece: Piece, text: str) -> Piece:

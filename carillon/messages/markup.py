@@ -83,8 +83,9 @@ def plain_from_html(html: str, salt: str) -> str:
     _flatten_tables(tree)
     text = Inscriptis(tree, ParserConfig(css=CSS_PROFILES["strict"].copy(), display_links=True)).get_text()
     lines = [re.sub(r"[ \t\xa0]+", " ", line).strip() for line in text.split("\n")]
-    # A tag alone on its line must not leave an empty line for every round of its loop.
-    text = re.sub(rf"(?m)^((?:lq{salt}\d+cz)+)\n", r"\1", "\n".join(lines))
+    # A tag alone on its line must not leave an empty line, let alone one for every round of its loop.
+    text = re.sub(rf"(?m)^((?:lq{salt}\d+cz)+)\n+", r"\1", "\n".join(lines))
+    text = re.sub(rf"\n{{2,}}((?:lq{salt}\d+cz)+)", r"\n\1", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
@@ -110,7 +111,7 @@ def _comment() -> Any:
     return Comment
 
 
-_BLOCKS = frozenset("div p table tr td ul ol h1 h2 h3 h4 h5 h6 blockquote".split())
+_BLOCKS = frozenset(["div", "p", "table", "tr", "td", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote"])
 
 
 def _flatten_tables(tree: Any) -> None:

@@ -42,8 +42,22 @@ _TAGS: dict[str, str] = {
     "mj-navbar": f"align base-url hamburger {_BOX} container-background-color "
     + " ".join(
         f"ico-{x}"
-        for x in "align close color font-family font-size line-height open padding padding-top padding-right "
-        "padding-bottom padding-left text-decoration text-transform".split()
+        for x in [
+            "align",
+            "close",
+            "color",
+            "font-family",
+            "font-size",
+            "line-height",
+            "open",
+            "padding",
+            "padding-top",
+            "padding-right",
+            "padding-bottom",
+            "padding-left",
+            "text-decoration",
+            "text-transform",
+        ]
     ),
     "mj-navbar-link": f"{_FONT} {_LINK} {_BOX}",
     "mj-social": f"{_FONT} {_BOX} {_ICON} align border-radius container-background-color inner-padding mode table-layout",

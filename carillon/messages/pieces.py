@@ -118,7 +118,7 @@ def _cut(source: SourceText, fixed: Position | None) -> Iterator[Piece]:
         yield Piece(source.text[at:], Origin(source, at, fixed))
 
 
-_BLOCKS = frozenset({"if", "unless", "case", "for", "tablerow", "capture", "ifchanged"})
+BLOCKS = frozenset({"if", "unless", "case", "for", "tablerow", "capture", "ifchanged"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,9 @@ def imbalances(pieces: Iterable[Piece]) -> list[Imbalance]:
     found, open_tags = [], list[Piece]()
     for piece in pieces:
         name = piece.tag
-        if name in _BLOCKS:
+        if name in BLOCKS:
             open_tags.append(piece)
-        elif name.startswith("end") and name[3:] in _BLOCKS:
+        elif name.startswith("end") and name[3:] in BLOCKS:
             if open_tags and open_tags[-1].tag == name[3:]:
                 open_tags.pop()
             elif any(p.tag == name[3:] for p in open_tags):
