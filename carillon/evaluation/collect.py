@@ -39,25 +39,18 @@ def collect(
     Responses are those to the sends of `node_ids`; conversions the goal's events after the exposure and within its time.
     """
     people = exposed.cte("exposed")
-    answered = _answered(people, node_ids)
-    source: sa.FromClause = people.outerjoin(answered, answered.c.enrolment_id == people.c.enrolment_id)
-    orders: Column = sa.literal(0)
-    cents: Column = sa.literal(0)
+    seen = [_everybody(people), _answers(people, node_ids)]
     if goal is not None:
-        earned = _earned(people, goal, moment)
-        source = source.outerjoin(earned, earned.c.enrolment_id == people.c.enrolment_id)
-        orders, cents = sa.func.coalesce(earned.c.orders, 0), sa.func.coalesce(earned.c.cents, 0)
-    money = sa.cast(cents, sa.Float)  # squares of cents leave 64 bits
+        seen.append(_earnings(people, goal, moment))
+    person = _by_person(sa.union_all(*seen).cte("seen")).c
+    hidden = sa.case((sa.and_(person.opens == 0, person.machine_opens == 1), 1), else_=0)
+    money = sa.cast(person.cents, sa.Float)  # squares of cents leave 64 bits
     select = sa.select(
-        people.c.arm,
-        sa.func.count(),
-        *(_total(answered.c[name]) for name in ("delivered", "opens", "hidden_opens", "clicks")),
-        _total(sa.case((orders > 0, 1), else_=0)),
-        _total(orders),
-        sa.func.sum(money),
+        person.arm, sa.func.count(), *map(sa.func.sum, (person.delivered, person.opens, hidden, person.clicks)),
+        sa.func.sum(sa.case((person.orders > 0, 1), else_=0)), sa.func.sum(person.orders), sa.func.sum(money),
         sa.func.sum(money * money),
-    ).select_from(source)
-    found = {row[0]: row[1:] for row in connection.execute(select.group_by(people.c.arm))}
+    )  # fmt: skip
+    found = {row[0]: row[1:] for row in connection.execute(select.group_by(person.arm))}
     return tuple(_figures(arm, found.get(arm, (0,) * 9)) for arm in arms)
 
 
@@ -69,45 +62,59 @@ def _figures(arm: str, row: Sequence[Any]) -> ArmFigures:
     )  # fmt: skip
 
 
-def _total(column: Column) -> Column:
-    return sa.func.coalesce(sa.func.sum(column), 0)
+_FACTS = ("delivered", "opens", "machine_opens", "clicks", "orders", "cents")
 
 
-def _answered(people: sa.CTE, node_ids: Sequence[int]) -> sa.CTE:
-    """What each exposed enrolment did with these sends: 1 or 0, people's responses and machines' apart."""
-    r = t.response.c
+def _seen(people: sa.CTE, **facts: Column) -> sa.Select[Any]:
+    """Rows of (arm, enrolment, facts), what is not said being 0.
 
-    def ever(condition: Column) -> Column:
-        return sa.func.max(sa.case((condition, 1), else_=0))
+    Rows are piled up and grouped, not joined: SQLite joins grouped CTEs without an index, which takes the square of
+    their people.
+    """
+    values = (facts.get(name, sa.literal_column("0", sa.BigInteger)).label(name) for name in _FACTS)
+    return sa.select(people.c.arm, people.c.enrolment_id, *values)
 
-    opened, by_machine = ever(r.first_open.is_not(None)), ever(r.machine_open.is_not(None))
+
+def _by_person(seen: sa.CTE) -> sa.CTE:
+    marks = (sa.func.max(seen.c[name]).label(name) for name in _FACTS[:4])
+    sums = (sa.cast(sa.func.sum(seen.c[name]), sa.BigInteger).label(name) for name in _FACTS[4:])
     return (
-        sa.select(
-            people.c.enrolment_id,
-            ever(r.delivered_at.is_not(None)).label("delivered"),
-            opened.label("opens"),
-            sa.case((sa.and_(opened == 0, by_machine == 1), 1), else_=0).label("hidden_opens"),
-            ever(r.first_click.is_not(None)).label("clicks"),
-        )
-        .select_from(people.join(t.response, r.enrolment_id == people.c.enrolment_id))
-        .where(r.node_id.in_(node_ids))
-        .group_by(people.c.enrolment_id)
-        .cte("answered")
+        sa.select(seen.c.arm, seen.c.enrolment_id, *marks, *sums)
+        .group_by(seen.c.arm, seen.c.enrolment_id)
+        .cte("person")
     )
 
 
-def _earned(people: sa.CTE, goal: Goal, moment: Moment) -> sa.CTE:
+def _everybody(people: sa.CTE) -> sa.Select[Any]:
+    return _seen(people).select_from(people)
+
+
+def _answers(people: sa.CTE, node_ids: Sequence[int]) -> sa.Select[Any]:
+    """What each exposed enrolment did with these sends; people's responses and machines' apart."""
+    r = t.response.c
+
+    def ever(at: Column) -> Column:
+        return sa.case((at.is_not(None), 1), else_=0)
+
+    return (
+        _seen(
+            people,
+            delivered=ever(r.delivered_at),
+            opens=ever(r.first_open),
+            machine_opens=ever(r.machine_open),
+            clicks=ever(r.first_click),
+        )
+        .select_from(people.join(t.response, r.enrolment_id == people.c.enrolment_id))
+        .where(r.node_id.in_(node_ids))
+    )
+
+
+def _earnings(people: sa.CTE, goal: Goal, moment: Moment) -> sa.Select[Any]:
     """Orders and cents of each exposed enrolment; what is refunded (a negative value) reduces the cents."""
     counted = _counted(people, goal, moment)
-    return (
-        sa.select(
-            counted.c.enrolment_id,
-            sa.func.sum(sa.case((counted.c.cents >= 0, 1), else_=0)).label("orders"),
-            sa.func.sum(counted.c.cents).label("cents"),
-        )
-        .where(sa.or_(counted.c.place == 1, counted.c.cents < 0))
-        .group_by(counted.c.enrolment_id)
-        .cte("earned")
+    cents = counted.c.cents
+    return _seen(counted, orders=sa.case((cents >= 0, 1), else_=0), cents=cents).where(
+        sa.or_(counted.c.place == 1, cents < 0)
     )
 
 
@@ -132,7 +139,7 @@ def _counted(people: sa.CTE, goal: Goal, moment: Moment) -> sa.CTE:
             sa.and_(trigger.c.occurred_at == own.c.trigger_at, trigger.c.hash64 == own.c.trigger_hash),
         )
         wanted += [_is_same(e.props, trigger.c.props, same) for same in goal.same]
-    columns = (x.enrolment_id, cents.label("cents"), place.label("place"))
+    columns = (x.arm, x.enrolment_id, cents.label("cents"), place.label("place"))
     return sa.select(*columns).select_from(source).where(*wanted).cte("counted")
 
 
