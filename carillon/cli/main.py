@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "data": ("import_", "data", "Suggest data.yaml from what has been imported."),
     "segment": ("segment", "segment", "Count a segment, or show who is in it."),
     "consent": ("consent", "consent", "Show a contact's consents, or withdraw one."),
+    "unsure": ("unsure", "unsure", "List hand-overs that may or may not have left, and settle them."),
     "schema": ("schema", "schema", "Write JSON Schemas with this workspace's names, for editors."),
     "web": ("web", "web", "Serve public pages, webhooks and the events API."),
     "sandbox": ("sandbox", "sandbox", "Run SendGrid's and Twilio's doubles with an inbox."),

@@ -75,10 +75,17 @@ def killed(store: Store, answer: Answer, crash_at: str = "", kill_at: int = 0) -
     return asyncio.run(go())
 
 
-def check(store: Store, answer: Answer, channel: str, kill: Callable[[], tuple[int, dict[str, int]]]) -> dict[str, int]:
+def check(
+    store: Store,
+    answer: Answer,
+    channel: str,
+    kill: Callable[[], tuple[int, dict[str, int]]],
+    *,
+    may_live: bool = False,
+) -> dict[str, int]:
     seed(store, PEOPLE[channel], size=SIZE[channel], channel=channel, connector=CONNECTOR[channel])
     code, first = kill()
-    assert code == -signal.SIGKILL
+    assert code == -signal.SIGKILL or (may_live and code == 0)
     _, it = hand_over(store, answer)
     reached = {int(cid): n + it.got[cid] for cid, n in first.items()}
     reached |= {int(cid): n for cid, n in it.got.items() if int(cid) not in reached}
@@ -141,7 +148,7 @@ def test_texts_of_a_killed_worker_are_unsure_by_windows(sqlite_store, point):
 @pytest.mark.parametrize("point", [*POINTS, "mid_hand_over"])
 @pytest.mark.parametrize("passage", [1, 2, 4])
 def test_every_point_on_both_stores(store, channel, answer, point, passage):
-    """The long form: each passage of each point, on SQLite and PostgreSQL."""
+    """The long form, on SQLite and PostgreSQL; commits shared by many batches may pass a point only once."""
     if point == "mid_hand_over" and channel == "email":
         pytest.skip("mails have no windows")
-    check(store, answer, channel, lambda: killed(store, answer, f"{point}:{passage}"))
+    check(store, answer, channel, lambda: killed(store, answer, f"{point}:{passage}"), may_live=passage > 1)
