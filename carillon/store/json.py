@@ -95,16 +95,43 @@ def has_at(document: Document, path: Path) -> sa.ColumnElement[bool]:
 def any_thing(
     document: Document, path: Path, holds: Callable[[Document], sa.ColumnElement[bool]]
 ) -> sa.ColumnElement[bool]:
-    """Does one line of the list at the path fulfil `holds`, which reads the line as a document of its own?"""
-    line = _Things(document, path, sa.String()).table_valued("value", name=f"thing_{next(_names) % 64}")
-    return sa.exists(sa.select(sa.literal(1)).select_from(line).where(holds(line.c.value)))
+    """Does one thing of the list at the path fulfil `holds`, which reads it as a document? Others than things never do."""
+    line = _lines(document, path)
+    thing = _Thing(line.c.value, line.c.type)
+    return sa.exists(sa.select(sa.literal(1)).select_from(line).where(thing.is_not(None), holds(thing)))
 
 
 def any_text(
     document: Document, path: Path, holds: Callable[[sa.ColumnElement[Any]], sa.ColumnElement[bool]]
 ) -> sa.ColumnElement[bool]:
     """Does one text of the list at the path fulfil `holds`?"""
-    return any_thing(document, path, lambda value: holds(_TextAt(value, (), sa.String())))
+    line = _lines(document, path)
+    return sa.exists(
+        sa.select(sa.literal(1)).select_from(line).where(holds(_TextAt(line.c.value, (), sa.String())))
+    )  # fmt: skip
+
+
+def _lines(document: Document, path: Path) -> Any:
+    return _Things(document, path, sa.String()).table_valued("value", "type", name=f"thing_{next(_names) % 64}")
+
+
+class _Thing(FunctionElement[Any]):
+    """A line of a list that is an object, else NULL: SQLite stops the whole statement at a text that is no JSON."""
+
+    inherit_cache = True
+    name = "thing"
+
+
+@compiles(_Thing, "sqlite")
+def _thing_on_sqlite(element: _Thing, compiler: Any, **kw: Any) -> str:
+    value, kind = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"CASE {kind} WHEN 'object' THEN {value} END"
+
+
+@compiles(_Thing, "postgresql")
+def _thing_on_postgresql(element: _Thing, compiler: Any, **kw: Any) -> str:
+    value = compiler.process(next(iter(element.clauses)), **kw)
+    return f"CASE jsonb_typeof({value}) WHEN 'object' THEN {value} END"
 
 
 def _sqlite_path(path: Path) -> str:
