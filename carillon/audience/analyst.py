@@ -63,7 +63,7 @@ def _depth(depth: int, sign: str, text: str) -> int:
 
 
 def _check_word(before: str, token: re.Match[str], text: str) -> None:
-    if token.lastgroup == "sign" and token.group() == "-" and before == "-":
+    if before + token.group() in ("--", "/*"):
         raise ConditionError(f"sql: comments are not allowed: {text!r}")
     if token.lastgroup == "column" and token.group().strip('"') not in COLUMNS:
         raise ConditionError(f"sql: contact has no column {token.group()}")

@@ -26,7 +26,7 @@ def test_holds(test: FieldTest | ThingsTest, document: Mapping[str, Any], zone: 
     if isinstance(test, ThingsTest):
         things = _at(document, test.field)
         return isinstance(things, list) and any(
-            tests_hold(test.tests, thing if isinstance(thing, dict) else {}, zone, at) for thing in things
+            isinstance(thing, dict) and tests_hold(test.tests, thing, zone, at) for thing in things
         )
     value = typed(_at(document, test.field), test)
     if test.op == "exists":
