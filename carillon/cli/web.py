@@ -28,7 +28,7 @@ def web(port: int, host: str) -> None:
             refuse(f"{host}:{port} cannot be served: {fault.strerror}", "choose another with --port", code=3)
         try:
             app = _app(here)
-        except LookupError as fault:
+        except (LookupError, ValueError) as fault:  # nothing applied yet, or a key that real senders must not use
             refuse(str(fault))
         click.echo(f"Serving http://{host}:{listener.getsockname()[1]}/  (health: /health). Ctrl-C ends it.")
         sys.stdout.flush()
