@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from carillon.advance.brakes import hold_if_twice_the_plan
 from carillon.advance.engine import Engine
+from carillon.advance.judge import judge
 from carillon.advance.lead import lead
 from carillon.advance.lease import lease
 from carillon.advance.next_due import next_due
@@ -76,6 +77,7 @@ def advance(
         else:
             raise RuntimeError(f"{campaign}: still moving after {MOST_ROUNDS} rounds")
         ground = load_ground(engine.store, campaign, now)
+        run.judge(ground)
         return Advanced(campaign, now, tuple(run.stages), next_due(ground), ground.applied.hold_reason, run.worked)
 
 
@@ -108,6 +110,10 @@ class _Run:
         for step_id, waiting in self._ready(ground):
             self._do(f"{step_id}: {waiting:,} to hand over", lambda s=step_id: self._work(s))  # type: ignore[misc]
         return len(self.stages) > before
+
+    def judge(self, ground: Ground) -> None:
+        """Take the planned looks that are due."""
+        self._do("judge", lambda: _counted("judge", judge(ground)))
 
     def _ground(self) -> Ground:
         return load_ground(self._engine.store, self._campaign, self._now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from carillon.advance.judge import next_look
 from carillon.advance.lead import next_decision
 from carillon.definition.model import At, Every
 from carillon.journey.ground import Ground
@@ -22,5 +23,5 @@ def next_due(ground: Ground) -> Micros | None:
             )
         )
     entries = (e for e in ground.applied.plan.entries if isinstance(e, At | Every))
-    instants = [person, next_decision(ground), *(next_occasion(ground, entry) for entry in entries)]
+    instants = [person, next_decision(ground), next_look(ground), *(next_occasion(ground, entry) for entry in entries)]
     return min((i for i in instants if i is not None), default=None)

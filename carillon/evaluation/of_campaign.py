@@ -1,0 +1,149 @@
+"""All questions of a campaign with their results: its tests, its splits, and the treated against the holdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.definition.model import At, Every
+from carillon.evaluation.collect import collect
+from carillon.evaluation.evaluate import evaluate
+from carillon.evaluation.exposed import HELD, TREATED, of_holdout, of_split, of_test
+from carillon.evaluation.model import Metric, TestResult, Verdict
+from carillon.evaluation.verdict import LookPlan
+from carillon.experiment.split import even_arms
+from carillon.journey.ground import Ground
+from carillon.kernel.clock import Micros
+from carillon.kernel.time.calendar import add_span
+from carillon.plan.model import MessageNode, Plan, SplitNode, experiment_name
+from carillon.store import tables as t
+
+HOLDOUT = "holdout"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question: who is compared by what, since when, and which looks were taken."""
+
+    name: str
+    step_id: str
+    result: TestResult
+    plan: LookPlan
+    taken: int
+
+
+def results(connection: Connection, ground: Ground) -> list[Asked]:
+    """The result of every question of the live plan that anybody has been exposed to."""
+    asked = [_asked(connection, ground, *question) for question in _questions(connection, ground)]
+    return [a for a in asked if a is not None]
+
+
+def holdout_result(connection: Connection, ground: Ground) -> TestResult | None:
+    """Treated against held people, by intention to treat; None where nobody is held."""
+    plan = ground.applied.plan
+    exposed = of_holdout(
+        ground.applied.id, from_entry=not isinstance(plan.nodes[0], MessageNode) if plan.nodes else True
+    )
+    node_ids = [ground.applied.nodes[n.id] for n in plan.messages]
+    held, treated = collect(connection, exposed, (HELD, TREATED), node_ids, plan.goal, ground.moment)
+    if held.exposed == 0 or treated.exposed == 0:
+        return None
+    looks = LookPlan((ground.now,), ground.now - 1, "conversions")
+    shares = _holdout_shares(ground, plan)
+    return evaluate(f"{plan.campaign}/{HOLDOUT}", (held, treated), shares, looks, taken=0, now=ground.now - 1)
+
+
+def _holdout_shares(ground: Ground, plan: Plan) -> tuple[float, float]:
+    free = (1 - (ground.rules.holdout if plan.global_holdout else 0) / 10_000) * (1 - plan.holdout / 10_000)
+    return 1 - free, free
+
+
+def _questions(
+    connection: Connection, ground: Ground
+) -> Iterator[tuple[str, MessageNode | SplitNode, sa.Select[Any], tuple[tuple[str, int], ...]]]:
+    """(name under which looks are kept, node, who was exposed, arms with their shares)."""
+    for node in ground.applied.plan.nodes:
+        name = experiment_name(ground.applied.name, node.id)
+        node_id = ground.applied.nodes[node.id]
+        match node:
+            case MessageNode(test=test) if test is not None:
+                arms = tuple(even_arms(test.variants))
+                if test.send_leader is None:
+                    yield name, node, of_test(node_id), arms
+                    continue
+                for wave_id in _waves(connection, node_id):
+                    exposed = of_test(node_id, wave_id=wave_id, experiment=name, sample=test.send_leader.sample)
+                    yield f"{name}/{wave_id}", node, exposed, arms
+            case SplitNode():
+                yield name, node, of_split(node_id), tuple((a.name, a.share) for a in node.arms)
+            case _:
+                pass
+
+
+def _waves(connection: Connection, node_id: int) -> list[int]:
+    e, s = t.enrolment.c, t.send.c
+    return list(
+        connection.scalars(
+            sa.select(e.wave_id)
+            .join_from(t.send, t.enrolment, e.id == s.enrolment_id)
+            .where(s.node_id == node_id)
+            .distinct()
+            .order_by(e.wave_id)
+        )
+    )
+
+
+def _asked(
+    connection: Connection,
+    ground: Ground,
+    name: str,
+    node: MessageNode | SplitNode,
+    exposed: sa.Select[Any],
+    arms: tuple[tuple[str, int], ...],
+) -> Asked | None:
+    began_at = connection.scalar(sa.select(sa.func.min(exposed.subquery().c.at)))
+    if began_at is None:
+        return None
+    plan = ground.applied.plan
+    node_ids = _sends_that_answer(ground, node)
+    figures = collect(connection, exposed, [arm for arm, _ in arms], node_ids, plan.goal, ground.moment)
+    looks = look_plan(ground, began_at)
+    taken, earlier = _looks_taken(connection, name)
+    leader = node.test.send_leader if isinstance(node, MessageNode) and node.test else None
+    result = evaluate(
+        name, figures, [share for _, share in arms], looks, taken=taken, now=ground.now, earlier=earlier,
+        leader_by=leader.by if leader else None, min_events=leader.min_events if leader else 25,
+        policy=leader.policy if leader else "leader",
+    )  # fmt: skip
+    return Asked(name, node.id, result, looks, taken)
+
+
+def _sends_that_answer(ground: Ground, node: MessageNode | SplitNode) -> list[int]:
+    """A test is answered by its own message; a split by every message of the journey."""
+    if isinstance(node, MessageNode):
+        return [ground.applied.nodes[node.id]]
+    return [ground.applied.nodes[n.id] for n in ground.applied.plan.messages]
+
+
+def look_plan(ground: Ground, began_at: Micros) -> LookPlan:
+    """The planned looks of a question whose first person was exposed at an instant."""
+    plan = ground.applied.plan
+    zone = ground.rules.timezone
+    looks = tuple(add_span(zone, began_at, seconds=s.seconds, months=s.months) for s in plan.verdict.looks)
+    by: Metric = "conversions" if plan.verdict.by == "goal" else plan.verdict.by
+    if by in ("conversions", "revenue") and plan.goal is None:
+        by = "clicks"
+    is_broadcast = any(isinstance(e, At | Every) for e in plan.entries)
+    return LookPlan(looks, began_at, by, plan.verdict.alpha / 10_000, is_broadcast)
+
+
+def _looks_taken(connection: Connection, name: str) -> tuple[int, Verdict | None]:
+    look = t.look.c
+    row = connection.execute(
+        sa.select(look.no, look.result).where(look.experiment == name).order_by(look.no.desc()).limit(1)
+    ).one_or_none()
+    return (0, None) if row is None else (row.no, Verdict(**row.result))
