@@ -7,6 +7,8 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
 from html import escape, unescape
 from typing import Any
 
@@ -20,10 +22,10 @@ from carillon.messages import markup
 from carillon.messages.composing import Composer
 from carillon.messages.content import TAGGED, Content, Link, token_tag
 from carillon.messages.hiding import Hidden, hide_in_html, hide_in_text
-from carillon.messages.links import ANCHOR, IN_TEXT, UNTRACKED, is_web, with_utm
 from carillon.messages.liquid import Dialect, html_dialect, parse, plain_dialect
 from carillon.messages.names import STATEFUL, misnomers, names_of, required_paths, unbounded_ranges
 from carillon.messages.pieces import Composed, Origin, Piece
+from carillon.messages.tracking import Tracker
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Setting:
         default_factory=lambda: {"contact": None, "trigger": None, "answer": None, "coupon": ("code", "valid_until")}
     )
     """Names that messages may use beside ours: root → fields, None for any field."""
+    links_before: tuple[Link, ...] = ()
+    """Links of the content that this one replaces: slots in mails that have left must go on leading where they led."""
     subject: str = ""
     """The step's short form, where the message has no words of its own."""
     place_of: Callable[[str, str], Position] = field(default=lambda file, key: Position(file))
@@ -83,10 +87,10 @@ class _Work:
         self.texts = texts
         self.composer = Composer(setting.shared, texts, setting.place_of)
         self.problems = self.composer.problems
-        self.links = dict[Link, int]()
         self.salt = self._salt()
         self.tags = {letter: token_tag(self.salt, letter) for letter in TAGGED}
-        self.templates = list[tuple[BoundTemplate, Composed]]()
+        before = {link: n for n, link in enumerate(setting.links_before)}
+        self.tracker = Tracker(setting.public_url, setting.utm, self.salt, self.problems, before)
 
     def _salt(self) -> str:
         seed = repr((self.source, self.language, self.arm, sorted(self.setting.shared.items())))
@@ -128,7 +132,7 @@ class _Work:
             )
             return None
         hidden = hide_in_text(self.composer.compose(file, for_html=False), self.salt)
-        text = self._track_text(hidden, hidden.composed.text.strip(), "s")
+        text = self.tracker.track_text(hidden, hidden.composed.text.strip(), "s")
         return self._content(subject=Composed([]), html=Composed([]), text=Composed(text))
 
     def _design(self) -> tuple[SourceText, bool] | None:
@@ -158,16 +162,16 @@ class _Work:
         if html is None:
             return [], []
         self._check_order(hidden, html)
-        marked, carried = self._track_html(hidden, html)
-        derived = self._reveal_links(hidden, markup.plain_from_html(marked, self.salt), carried, in_html=False)
+        marked, carried = self.tracker.track_html(hidden, html)
+        derived = self.tracker.reveal_links(hidden, markup.plain_from_html(marked, self.salt), carried, in_html=False)
         before, body, after = (
             re.split(r"(?s)(<body[^>]*>)", marked, maxsplit=1) if "<body" in marked else ("", "", marked)
         )
         rest, closing, end = after.rpartition("</body>") if "</body>" in after else (after, "", "")
         pieces = [
-            *self._reveal_links(hidden, before + body, carried, in_html=True),
+            *self.tracker.reveal_links(hidden, before + body, carried, in_html=True),
             *self._preheader(preheader, file),
-            *self._reveal_links(hidden, rest, carried, in_html=True),
+            *self.tracker.reveal_links(hidden, rest, carried, in_html=True),
             Piece(self._pixel() + closing + end, Origin(file)),
         ]
         return pieces, derived
@@ -221,93 +225,7 @@ class _Work:
 
     def _plain(self, file: SourceText) -> list[Piece]:
         hidden = hide_in_text(self.composer.compose(file, for_html=False), self.salt)
-        return self._track_text(hidden, hidden.composed.text, "c")
-
-    # ------------------------------------------------------------ links
-
-    def _track_html(self, hidden: Hidden, html: str) -> tuple[str, dict[str, str]]:
-        """The HTML with a word of ours for each tracked target, and word → target for the carried ones."""
-        carried = dict[str, str]()
-
-        def marked(found: re.Match[str]) -> str:
-            target = unescape(found.group(2)[1:-1])
-            slot = self._slot(hidden, target)
-            if slot is None:
-                return found.group()
-            n, is_carried = slot
-            word = f"lk{self.salt}{n}z"
-            if is_carried:
-                carried[word] = target
-            return f'{found.group(1)}"{word}"'
-
-        return ANCHOR.sub(marked, html), carried
-
-    def _slot(self, hidden: Hidden, target: str) -> tuple[int, bool] | None:
-        target = target.strip()
-        numbers = hidden.numbers(target)
-        if (
-            not target
-            or target.lower().startswith(UNTRACKED)
-            or any("links." in hidden.pieces[n].text for n in numbers)
-        ):
-            return None
-        shown = "".join(piece.text for piece in hidden.reveal(target))
-        if numbers:
-            if not (is_web(target) or hidden.pattern.match(target)):
-                self._wrong(hidden.pieces[numbers[0]].position(), "MSG409", f"{shown} is no full address", "https://…")
-            return self._number(Link(shown, carried=True)), True
-        if not is_web(target):
-            self._wrong(self._written(hidden, target), "MSG409", f'the link "{target}" is no full address', "https://…")
-            return None
-        return self._number(Link(with_utm(target, self.setting.utm))), False
-
-    def _number(self, link: Link) -> int:
-        return self.links.setdefault(link, len(self.links))
-
-    def _written(self, hidden: Hidden, target: str) -> Position:
-        return hidden.composed.position(max(0, hidden.composed.text.find(target)), len(target))
-
-    def _reveal_links(self, hidden: Hidden, text: str, carried: Mapping[str, str], *, in_html: bool) -> list[Piece]:
-        pieces, at = list[Piece](), 0
-        for found in re.finditer(rf"lk{self.salt}(\d+)z", text):
-            pieces += hidden.reveal(text[at : found.start()])
-            pieces += self._link(hidden, int(found.group(1)), carried.get(found.group()), in_html)
-            at = found.end()
-        return [*pieces, *hidden.reveal(text[at:])]
-
-    def _link(self, hidden: Hidden, n: int, carried: str | None, in_html: bool) -> list[Piece]:
-        origin = Origin(SourceText(self.words_path, ""))
-        if carried is None:
-            return [Piece(f"{self.setting.public_url}/c/{self.tags['c']}/{n}", origin)]
-        target = hidden.reveal(escape(carried) if in_html else carried)
-        return [Piece(f"{{% carried {n} %}}", origin, True), *target, Piece("{% endcarried %}", origin, True)]
-
-    def _track_text(self, hidden: Hidden, text: str, letter: str) -> list[Piece]:
-        pieces, at = list[Piece](), 0
-        for found in IN_TEXT.finditer(text):
-            slot = self._text_slot(hidden, found.group(), letter)
-            if slot is None:
-                continue
-            pieces += hidden.reveal(text[at : found.start()])
-            n, is_carried = slot
-            short = f"{self.setting.public_url}/{letter}/{self.tags[letter]}/{n}"
-            origin = Origin(SourceText(self.words_path, ""))
-            pieces += self._link(hidden, n, found.group(), in_html=False) if is_carried else [Piece(short, origin)]
-            at = found.end()
-        return [*pieces, *hidden.reveal(text[at:])]
-
-    def _text_slot(self, hidden: Hidden, target: str, letter: str) -> tuple[int, bool] | None:
-        numbers = hidden.numbers(target)
-        if numbers and letter == "s":
-            self._wrong(
-                hidden.pieces[numbers[0]].position(),
-                "MSG410",
-                "a link with personal parts in an SMS is sent as it is: not shortened, its clicks not counted",
-                suggestion="a link that is the same for all",
-                warning=True,
-            )
-            return None
-        return self._slot(hidden, target)
+        return self.tracker.track_text(hidden, hidden.composed.text, "c")
 
     # ------------------------------------------------------------ checks and result
 
@@ -342,7 +260,7 @@ class _Work:
         return Content(
             channel=self.channel, language=self.language, arm=self.arm,
             subject=subject.text, html=html.text, text=text.text,
-            links=tuple(self.links), constants=self._constants(), utm=dict(self.setting.utm),
+            links=tuple(self.tracker.links), constants=self._constants(), utm=dict(self.setting.utm),
             public_url=self.setting.public_url, salt=self.salt, is_marketing=self.setting.is_marketing,
             paths=tuple(dict.fromkeys(column for names in reads for column in names.columns)),
             required_paths=tuple(dict.fromkeys(path for part, _ in parsed for path in required_paths(part))),
@@ -354,7 +272,7 @@ class _Work:
         base = self.setting.public_url
         return {
             "t": {key: text.text for key, text in self.texts.items()},
-            "values": dict(self.setting.values),
+            "values": {name: _stored(value) for name, value in self.setting.values.items()},
             "brand": {"name": self.setting.brand_name, "address": self.setting.brand_address},
             "links": {
                 "unsubscribe": f"{base}/u/{self.tags['u']}",
@@ -409,3 +327,10 @@ class _Work:
         self, at: Position, code: str, message: str, expected: str = "", suggestion: str = "", warning: bool = False
     ) -> None:
         self.problems.append(Problem(at, code, message, expected, suggestion, "warning" if warning else "error"))
+
+
+def _stored(value: Any) -> Any:
+    """A value of values.yaml as it is kept in JSON; the `date` and `money` filters read it back."""
+    if isinstance(value, (date, Decimal)):
+        return value.isoformat() if isinstance(value, date) else str(value)
+    return value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,6 +14,7 @@ from carillon.kernel.channels import Channel
 from carillon.kernel.tokens import Token, TokenKind
 from carillon.messages.columns import Columns, lacking
 from carillon.messages.compiling import compile_content
+from carillon.messages.content import content_from_json
 from carillon.messages.rendering import Occasion, fill, render
 from carillon.messages.sms import Segments, segments
 from tests.messages.shop import FOOTER, PLAIN, RING, SETTING, batch, compiled, inner, people, source
@@ -136,3 +138,12 @@ def test_a_value_that_looks_like_a_tag_is_not_filled_again():
 def test_segments_are_counted_as_they_are_billed(text, expected):
     """An extension character counts twice; neither it nor a surrogate pair is cut in two."""
     assert segments(text) == expected
+
+
+def test_values_of_the_workspace_are_dates_and_amounts_again():
+    """values.yaml may hold a date: it is stored as text, and read by the filters."""
+    setting = replace(PLAIN, values={"ends": date(2026, 12, 24), "off": Decimal("19.90")})
+    content = compiled(
+        source("<html><body>{{ values.ends | date: '%d %B' }} {{ values.off | money }}</body></html>"), setting
+    )
+    assert inner(batch(content_from_json(content.to_json()), {})[1][0].html) == "24 December €19.90"

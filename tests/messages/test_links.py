@@ -96,3 +96,12 @@ def test_only_links_that_we_wrote_are_followed():
     assert resolve(links, 1, good, Keyring((b"z" * 32, b"k" * 32))) == "https://shop.x/b"
     sealed_script = f"amF2YXNjcmlwdDphbGVydCgxKQ.{RING.seal_url('javascript:alert(1)')}"
     assert resolve(links, 1, sealed_script, RING) is None
+
+
+def test_slots_of_mails_that_have_left_keep_their_targets():
+    """A link put in front of the others must not change where yesterday's mail leads."""
+    old = compiled(source('<html><body><a href="https://shop.x/a">a</a></body></html>'))
+    design = '<html><body><a href="https://shop.x/new">n</a><a href="https://shop.x/a">a</a></body></html>'
+    new = compiled(source(design), replace(PLAIN, links_before=old.links))
+    assert new.links == (Link("https://shop.x/a"), Link("https://shop.x/new"))
+    assert [part[28:30] for part in new.html.replace(f"-{new.salt}c-", "t" * 28).split("/c/")[1:]] == ["/1", "/0"]
