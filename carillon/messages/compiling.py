@@ -121,7 +121,7 @@ class _Work:
         html_pieces, derived = self._html(*design, preheader) if design else ([], [])
         text_pieces = self._plain(own_text) if own_text is not None else derived
         html, text = Composed(html_pieces), Composed(text_pieces)
-        self._check_footer(html if design else text, text)
+        self._check_footer(html if design else text, Composed(derived) if design else text)
         return self._content(subject=subject, html=html, text=text)
 
     def sms(self) -> Content | None:
@@ -229,11 +229,11 @@ class _Work:
 
     # ------------------------------------------------------------ checks and result
 
-    def _check_footer(self, html: Composed, text: Composed) -> None:
+    def _check_footer(self, html: Composed, visible: Composed) -> None:
         if not self.setting.is_marketing:
             return
         at = html.pieces[0].origin.source.path if html.pieces else self.source.name
-        if "links.unsubscribe" not in text.text and "links.preferences" not in text.text:
+        if "links.unsubscribe" not in visible.text and "links.preferences" not in visible.text:
             self._wrong(
                 Position(at),
                 "MSG420",

@@ -11,9 +11,10 @@ from typing import Any
 
 from carillon.kernel.channels import Channel
 from carillon.kernel.tokens import Keyring, TokenKind
-from carillon.messages.cells import Cell, Cutter, Refusal, Text, TupleCell, rendered
+from carillon.messages.cells import Cell, Refusal, Text, TupleCell
 from carillon.messages.columns import Columns
 from carillon.messages.content import TAGGED, Content, token_tag
+from carillon.messages.cutting import Cutter, rendered
 from carillon.messages.links import carrier
 from carillon.messages.liquid import CARRY, NOW, Dialect, html_dialect, parse, plain_dialect
 

@@ -286,6 +286,10 @@ def test_marketing_mail_needs_a_way_out_and_an_address():
     hidden = '<div style="display:none"><a href="{{ links.unsubscribe }}">x</a></div>'
     codes = [{p.code for p in problems(source(body(html)), SETTING)} for html in ("<p>x</p>", hidden, FOOTER)]
     assert codes == [{"MSG420", "MSG421"}, {"MSG420", "MSG421"}, set()]
+    text = {"en": SourceText("sale.txt", "{{ links.unsubscribe }} Acme, 1 Main St")}
+    only_in_text = replace(source(body("<p>{{ brand.address }}</p>")), txt=text)
+    assert {p.code for p in problems(only_in_text, SETTING)} == {"MSG420"}
+    assert said(replace(MessageSource("sale", source().words), txt=text), SETTING) == []
     assert said(source(body("<p>x</p>")), replace(SETTING, is_marketing=False)) == []
     assert said(source(body("<p>Acme,  1 Main\nSt <a href='{{ links.preferences }}'>x</a></p>")), SETTING) == []
 
