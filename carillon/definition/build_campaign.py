@@ -51,8 +51,8 @@ def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) 
     """The campaign; what is wrong or missing is noted."""
     reading = names.typing.reading
     for key, what in _REQUIRED.items():
-        if not words.has(key):
-            reading.note(Position(around.file), 2, f'the key "{key}" is missing', what)
+        if words.lacks(key):
+            reading.missing(Position(around.file), f'the key "{key}" is missing', what)
     entries: list[EntryBase] = list(words.entry or [])
     journey: list[StepBase] = list(words.journey or [])
     ids = name_steps(journey, reading)
@@ -118,12 +118,12 @@ def _goal(words: GoalWords, names: Names) -> Goal:
 
 def _exits(words: CampaignWords, names: Names) -> Iterator[Condition]:
     for exit_ in words.exit_on or ():
-        if exit_.goal is not None and words.goal is None:
-            names.typing.reading.note(exit_.place, 2, 'there is no goal: "goal" must be written', "goal: {event: …}")
+        if exit_.goal is not None and words.lacks("goal"):
+            names.typing.reading.missing(exit_.place, 'there is no goal: "goal" must be written', "goal: {event: …}")
         if exit_.condition is not None:
             if not _is_event(exit_.condition) and not is_available("exit_on.attribute"):
                 word = next((key for key in type(exit_.condition).heads if exit_.condition.has(key)), "this")
-                note_later(names.typing.reading, exit_.condition.place, f"exit_on: {word}")
+                note_later(names.typing.reading, exit_.condition.key_at(word), f"exit_on: {word}")
             condition = condition_of(exit_.condition, names)
             yield from condition.parts if isinstance(condition, All) else (condition,)
 
@@ -173,9 +173,9 @@ def _check_entries(words: CampaignWords, names: Names, around: CampaignContext) 
     reading = names.typing.reading
     entries = list(words.entry or [])
     calendar = next((entry for entry in entries if isinstance(entry, _BY_CALENDAR)), None)
-    if calendar is not None and words.audience is None:
-        reading.note(
-            calendar.place, 2, "who gets it must be written", "audience: {segment: NAME}, or audience: everyone"
+    if calendar is not None and words.lacks("audience"):
+        reading.missing(
+            calendar.place, "who gets it must be written", "audience: {segment: NAME}, or audience: everyone"
         )
     if words.starts is not None and words.ends is not None and words.ends <= words.starts:
         reading.note(words.key_at("ends"), 9, "it ends before it starts")
@@ -213,8 +213,8 @@ def _check_channel(
             message.at, 4, f"no sender for {channel}", f"senders: {{{channel}: …}} in workspace.yaml"
         )
     topic = around.workspace.topics.get(words.topic or "")
-    if topic is not None and topic.kind == "marketing" and channel not in topic.consent:
-        allowed = ", ".join(topic.consent) or "nothing"
+    if topic is not None and topic.kind == "marketing" and topic.consent and channel not in topic.consent:
+        allowed = ", ".join(topic.consent)
         names.typing.reading.note(
             message.at,
             8,

@@ -87,5 +87,5 @@ def _described(name: Text, raw: Map, reading: Reading) -> Field:
     if words.one_of is not None:
         return Field(str(name), "one_of", tuple(map(str, words.one_of)), set_by_campaigns=by_campaigns)
     if words.type is None:
-        reading.note(raw.at, 2, f'"{name}" has neither a type nor one_of', "{one_of: […]} or {type: number, …}")
+        reading.missing(raw.at, f'"{name}" has neither a type nor one_of', "{one_of: […]} or {type: number, …}")
     return Field(str(name), words.type or "word", set_by_campaigns=by_campaigns)

@@ -103,7 +103,7 @@ class Steps:
         self.names.typing.reading.note(words.key_at(key), 3, message, expected)
 
     def _test(self, words: TestWords) -> Test:
-        if len(words.variants) < 2:
+        if len(words.variants) < 2 and words.is_whole:
             self._note(words, "variants", "a test needs two variants or more")
         for name in repeated(words.variants):
             self.names.wrong(name, f'the variant "{name}" stands twice')
@@ -121,7 +121,7 @@ class Steps:
 
     def _wait(self, words: WaitWords, step_id: str, was: str | None) -> Step:
         written = [key for key in ("for", "days", "until", "date") if words.has(key)]
-        if len(written) != 1:
+        if len(written) != 1 and words.is_whole:
             message = f"{' and '.join(written)} stand together" if written else "this says not how long"
             self.names.typing.reading.note(
                 words.place,
@@ -141,7 +141,10 @@ class Steps:
 
     def _days(self, words: WaitWords, step_id: str, was: str | None) -> Step:
         if words.at is None:
-            self._note(words, "days", "the clock time is missing", "{days: 1, at: 09:00}; exact hours are `wait: 24h`")
+            if words.lacks("at"):
+                self._note(
+                    words, "days", "the clock time is missing", "{days: 1, at: 09:00}; exact hours are `wait: 24h`"
+                )
             return Wait(step_id, Span(), was)
         if words.if_past is not None:
             self._note(words, "if_past", "days to come are never past")
@@ -155,7 +158,8 @@ class Steps:
                 self._note(words, "if_past", "a date has no next one", "go_on or exit")
             return WaitUntil(step_id, words.until, "go_on" if words.if_past == "go_on" else "exit", was)
         if words.at is None:
-            self._note(words, "until", "the clock time is missing", f"{{until: {words.until}, at: 09:00}}")
+            if words.lacks("at"):
+                self._note(words, "until", "the clock time is missing", f"{{until: {words.until}, at: 09:00}}")
             return Wait(step_id, Span(), was)
         if words.if_past in ("go_on", "exit") and not is_available("wait.if_past_day"):
             note_later(self.names.typing.reading, words.key_at("if_past"), f"if_past: {words.if_past}")
@@ -174,13 +178,16 @@ class Steps:
                     )
                 otherwise = self.build(list(branch.otherwise or []))
             elif branch.if_ is None or branch.then is None:
-                missing = "if" if branch.if_ is None else "then"
-                self.names.typing.reading.note(branch.place, 2, f'the key "{missing}" is missing', "{if: …, then: …}")
+                missing = "if" if branch.lacks("if") else "then"
+                if branch.lacks(missing):
+                    self.names.typing.reading.missing(
+                        branch.place, f'the key "{missing}" is missing', "{if: …, then: …}"
+                    )
             else:
                 branches.append(
                     Branch(branch_name(branch.if_), condition_of(branch.if_, self.names), self.build(list(branch.then)))
                 )
-        if otherwise is None:
+        if otherwise is None and words.is_whole and all(branch.is_whole for branch in words.choose):
             self.names.typing.reading.note(
                 words.key_at("choose"),
                 2,
@@ -190,7 +197,7 @@ class Steps:
         return Choose(step_id, tuple(branches), otherwise or (), was)
 
     def _split(self, words: SplitWords, step_id: str, was: str | None) -> Split:
-        if len(words.split) < 2:
+        if len(words.split) < 2 and words.is_whole:
             self.names.typing.reading.note(words.key_at("split"), 3, "a split needs two arms or more")
         shares = self._shares(words)
         arms = [

@@ -31,8 +31,8 @@ def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace
     """The workspace; what is missing is noted and stands empty."""
     reading = names.typing.reading
     for key, what in _REQUIRED.items():
-        if not words.has(key):
-            reading.note(Position(file), 2, f'the key "{key}" is missing', what)
+        if words.lacks(key):
+            reading.missing(Position(file), f'the key "{key}" is missing', what)
     languages = _languages(words.languages, reading)
     senders = {Channel(channel): _senders(channel, raw, reading) for channel, raw in (words.senders or {}).items()}
     default = next(iter(languages), "en")
@@ -117,9 +117,9 @@ def _sender(name: str, channel: Channel, words: SenderWords, reading: Reading) -
     parts = _FROM.fullmatch(written)
     address = parts["address"].strip() if parts else written
     if channel is Channel.EMAIL and "@" not in address:
-        reading.note(words.key_at("from"), 2, "an e-mail sender needs an address", "from: Acme <hello@acme.example>")
+        reading.missing(words.key_at("from"), "an e-mail sender needs an address", "from: Acme <hello@acme.example>")
     if channel is Channel.SMS and not address and words.messaging_service is None and words.connector != "sandbox":
-        reading.note(words.place, 2, "an SMS sender needs a number or a service", "messaging_service: MG… or from: …")
+        reading.missing(words.place, "an SMS sender needs a number or a service", "messaging_service: MG… or from: …")
     return Sender(
         name, channel, str(words.connector), address, parts["name"].strip(' "') if parts else "",
         str(words.reply_to or ""), str(words.messaging_service or ""),
@@ -132,9 +132,9 @@ def _topic(name: Text, words: TopicWords, language: str, reading: Reading) -> To
         shown = {str(key): str(value) for key, value in titles.items() if isinstance(value, Text)}
     else:
         shown = {language: str(titles)} if isinstance(titles, Text) else {}
-    if words.kind == "marketing" and not words.consent:
-        reading.note(
-            name.at, 2, f'no channel stands under "{name}": nothing would be sent', "consent: {email: explicit}"
+    if words.kind == "marketing" and not words.consent and words.is_whole:
+        reading.missing(
+            name.at, f'no channel stands under "{name}": nothing would be sent', "consent: {email: explicit}"
         )
     return Topic(
         str(name),
@@ -154,7 +154,7 @@ def _check_topics(words: WorkspaceWords, senders: Mapping[Channel, Mapping[str, 
                 topic.sender.at, 4, f'no sender "{topic.sender}"', suggestion=did_you_mean(topic.sender, known)
             )
     mails = [name for name, t in (words.topics or {}).items() if t.kind == "marketing" and "email" in (t.consent or {})]
-    if mails and words.address is None:
+    if mails and words.lacks("address"):
         reading.note(
             mails[0].at, 5, "marketing mail must bear the brand's postal address", "address: Acme GmbH, Hauptstr. 1, …"
         )
@@ -166,7 +166,7 @@ def _cost(raw: Node, reading: Reading) -> Cost:
     by_country = {str(country): _amount(value, reading) for country, value in raw.items()}
     default = by_country.pop("default", None)
     if default is None:
-        reading.note(raw.at, 2, 'the key "default" is missing', "what it costs in all other countries: default: 0.06")
+        reading.missing(raw.at, 'the key "default" is missing', "what it costs in all other countries: default: 0.06")
     for country in raw:
         if country != "default" and _COUNTRY.fullmatch(country) is None:
             reading.note(country.at, 3, f'"{country}" is not a country', "two capital letters such as US")

@@ -174,7 +174,7 @@ def _overlaid(tree: Tree, env: str | None, reading: Reading) -> Node | None:
     if "workspace.yaml" not in tree.files:
         message = f'no workspace stands in "{tree.label}"'
         at = Position(tree.shown("workspace.yaml"))
-        reading.note(at, 2, f"{message}: there is no workspace.yaml", suggestion="carillon init DIR makes a new one")
+        reading.missing(at, f"{message}: there is no workspace.yaml", "carillon init DIR makes a new one")
         return None
     root = _parsed(tree, "workspace.yaml", reading.problems)
     overlay = f"workspace.{env}.yaml"
@@ -307,7 +307,8 @@ def load_campaign(name: str, common: Common) -> CampaignFiles:
         if words is not None:
             around = CampaignContext(name, tree.shown(path), common.workspace, messages)
             campaign = build_campaign(words, common.names(reading), around)
-            _unread_messages(around.sent, messages, message_reading)
+            if whole:  # a step that could not be read may send it
+                _unread_messages(around.sent, messages, message_reading)
     for file in tree.below(name):
         if file != path and not file.startswith(f"{name}/messages/") and not file.endswith(_UNREAD):
             reading.note(

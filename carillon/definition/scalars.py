@@ -44,6 +44,10 @@ class Reading:
         severity: Severity = "warning" if warning else "error"
         self.problems.append(Problem(at, code(self.prefix, number), message, expected, suggestion, severity))
 
+    def missing(self, at: Position, message: str, suggestion: str) -> None:
+        """Remember that something must be written, and what it could be."""
+        self.note(at, 2, message, suggestion=suggestion)
+
 
 _HUNDREDS = {"WSP": 100, "CAR": 200, "SEG": 300, "MSG": 400, "DAT": 500}
 

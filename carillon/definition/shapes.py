@@ -42,6 +42,7 @@ def _mapping_like(node: Node, items: Iterable[tuple[Text, Node]]) -> Map:
     """A mapping in the place of `node`; its values keep what holds them, so that they can still be taken out."""
     found = Map(items)
     found.at, found.parent, found.key = node.at, node.parent, node.key
+    found.taken = node.taken if isinstance(node, Map) else []
     return found
 
 

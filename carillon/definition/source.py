@@ -31,9 +31,10 @@ class Text(str):
 
 
 class Map(dict["Text", "Node"]):
-    """A mapping; `key` is the key it stands under, if any."""
+    """A mapping; `key` is the key it stands under, if any; `taken` the keys that could not be read and were taken out."""
 
-    __slots__ = ("at", "key", "parent")
+    __slots__ = ("at", "key", "parent", "taken")
+    taken: list[str]
     at: Position
     parent: Map | Seq | None
     key: Text | None
@@ -44,9 +45,10 @@ class Map(dict["Text", "Node"]):
 
 
 class Seq(list["Node"]):
-    """A list; `key` is the key it stands under, if any."""
+    """A list; `key` is the key it stands under, if any; `taken` as in a mapping."""
 
-    __slots__ = ("at", "key", "parent")
+    __slots__ = ("at", "key", "parent", "taken")
+    taken: list[str]
     at: Position
     parent: Map | Seq | None
     key: Text | None
@@ -60,9 +62,11 @@ def remove(node: Node) -> bool:
     parent = node.parent
     if isinstance(parent, Seq):
         parent[:] = [child for child in parent if child is not node]
+        parent.taken.append("")
     elif isinstance(parent, Map):
         for key in [key for key, child in parent.items() if child is node or key is node]:
             del parent[key]
+            parent.taken.append(key)
     return parent is not None
 
 
@@ -223,7 +227,7 @@ class _Builder:
             return self._mapping(event, depth)
         if isinstance(event, yaml.SequenceStartEvent):
             seq = Seq()
-            seq.at, seq.key = self._at(event), None
+            seq.at, seq.key, seq.taken = self._at(event), None, []
             while not isinstance(inner := next(self.events), yaml.SequenceEndEvent):
                 child = self._node(inner, depth + 1)
                 child.parent, child.key = seq, None
@@ -235,7 +239,7 @@ class _Builder:
 
     def _mapping(self, event: yaml.MappingStartEvent, depth: int) -> Map:
         found = Map()
-        found.at, found.key = self._at(event), None
+        found.at, found.key, found.taken = self._at(event), None, []
         before: Text | None = None
         while not isinstance(inner := next(self.events), yaml.MappingEndEvent):
             key = self._node(inner, depth + 1)
@@ -279,8 +283,7 @@ class _Builder:
 
     def _comma(self, key: Text, before: Text | None) -> None:
         if before is None and "{{" in self.lines[key.at.line - 1][: key.at.column]:
-            self._note(key.at, "YAML116", 'text that begins with "{{" needs quotes', suggestion="quote the whole text")
-            raise _Refused
+            raise self._liquid(key.at)
         if before is None:
             self._note(key.at, "YAML112", f'"{key}" has no value', expected=f"{key}: VALUE")
             return
@@ -344,12 +347,14 @@ class _Builder:
         match node:
             case Map():
                 copy = Map()
+                copy.taken = []
                 for key, child in node.items():
                     word, inner = _text_like(key), self._copied(child, alias)
                     word.parent, inner.parent, inner.key = copy, copy, word
                     copy[word] = inner
             case Seq():
                 copy = Seq()
+                copy.taken = []
                 for child in node:
                     inner = self._copied(child, alias)
                     inner.parent, inner.key = copy, None
@@ -392,10 +397,16 @@ class _Builder:
         self._note(at, code, message)
         return _Refused()
 
+    def _liquid(self, at: Position) -> _Refused:
+        line = self.lines[at.line - 1]
+        start = line.rfind("{{", 0, at.column + 1) + 1
+        whole = Position(at.file, at.line, start, at.line, max(start + 2, line.find("}}", start) + 3))
+        self._note(whole, "YAML116", 'text that begins with "{{" needs quotes', suggestion="quote the whole text")
+        return _Refused()
+
     def _not_a_key(self, key: Node) -> None:
         if isinstance(key, Map) and self.lines[key.at.line - 1].startswith("{", key.at.column - 2):
-            self._note(key.at, "YAML116", 'text that begins with "{{" needs quotes', suggestion="quote the whole text")
-            raise _Refused
+            raise self._liquid(key.at)
         self._note(key.at, "YAML108", "a key is a word, not a list or a mapping", suggestion="write a word")
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> None:

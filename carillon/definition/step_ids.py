@@ -87,7 +87,7 @@ def _remember(step: StepBase, step_id: str, ids: StepIds, reading: Reading) -> N
             step.place,
             5,
             f'two steps are called "{step_id}"; the first on line {first.line}',
-            "id: NAME beside one of them",
+            suggestion="write an id beside one of them: id: NAME",
         )
 
 

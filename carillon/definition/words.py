@@ -65,8 +65,18 @@ class Words(BaseModel):
         return self._map.key_at(key)
 
     def has(self, key: str) -> bool:
-        """Whether the key is written."""
+        """Whether the key is written, and could be read."""
         return key in self._map
+
+    def lacks(self, key: str) -> bool:
+        """Whether the key is not written at all; one that could not be read is a problem already."""
+        return key not in self._map and key not in self._map.taken
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything in the mapping, and in the lists right below it, could be read."""
+        below = [value.taken for value in self._map.values() if isinstance(value, Seq)]
+        return not self._map.taken and not any(below)
 
 
 def _reading(info: ValidationInfo) -> Reading:
@@ -138,7 +148,7 @@ def _as_list(value: object) -> object:
     if isinstance(value, Seq) or not isinstance(value, Text | Map) or (isinstance(value, Text) and value.absent):
         return value
     many = Seq([value])
-    many.at, many.parent, many.key = value.at, value.parent, value.key
+    many.at, many.parent, many.key, many.taken = value.at, value.parent, value.key, []
     return many
 
 
@@ -162,7 +172,7 @@ class ListMeans:
             return value
         word, found = Text(self.word), Map()
         word.at, word.plain, word.absent, word.parent, word.key = value.at, True, False, found, None
-        found.at, found.parent, found.key = value.at, value.parent, value.key
+        found.at, found.parent, found.key, found.taken = value.at, value.parent, value.key, value.taken
         found[word] = value
         return found
 

@@ -1,0 +1,320 @@
+"""What is wrong with a workspace is said at its place, with what was expected and the nearest word."""
+
+from __future__ import annotations
+
+import pytest
+
+from carillon.kernel.problems import in_order
+from tests.definition.conftest import Shop
+
+
+def test_a_right_workspace_has_no_problem(shop: Shop) -> None:
+    """The small workspace of these tests is clean, so each problem below is made by its test."""
+    assert shop.said() == ""
+
+
+def test_an_unknown_message_is_answered_as_in_the_style_guide(shop: Shop) -> None:
+    """A misspelt message: place, code, line, caret, nearest message."""
+    shop.journey("  - {email: helo}\n")
+    assert shop.said() == (
+        'campaigns/sale/campaign.yaml:5:13  CAR204  no message "helo": messages/helo.yaml and messages/helo.mjml are missing\n'
+        "      5 |   - {email: helo}\n"
+        '        |             ^^^^ did you mean "hello"?\n'
+        'campaigns/sale/messages/hello.txt  MSG410  warning: no step sends the message "hello"\n'
+        'campaigns/sale/messages/hello.yaml  MSG410  warning: no step sends the message "hello"'
+    )
+
+
+JOURNEYS = {
+    "unknown step": ("  - emial: hello\n", '5:5  CAR201  no step begins with "emial"'),
+    "unknown key": ("  - {email: hello, onlyif: {segment: buyers}}\n", '5:20  CAR201  no key "onlyif" here'),
+    "not a step": ("  - hello\n", '5:5  CAR203  the text "hello" stands here'),
+    "bare m": ("  - email: hello\n  - wait: 5m\n", '6:11  CAR203  "m" could be minutes or months: write 5min or 5mo'),
+    "a wait of nothing": ("  - email: hello\n  - wait: {at: 09:00}\n", "6:11  CAR203  this says not how long"),
+    "days without a clock": ("  - email: hello\n  - wait: {days: 2}\n", "6:12  CAR203  the clock time is missing"),
+    "an odd weekday": (
+        "  - email: hello\n  - wait: {until: mondy, at: 09:00}\n",
+        '6:19  CAR203  no weekday "mondy"; did you mean "monday"?',
+    ),
+    "no otherwise": (
+        "  - email: hello\n  - choose: [{if: {clicked: hello}, then: {exit: x}}]\n",
+        "6:5  CAR202  `otherwise` must be written",
+    ),
+    "an unknown step in a condition": (
+        "  - email: hello\n    only_if: {clicked: helo}\n",
+        '6:24  CAR204  no step or message "helo"',
+    ),
+    "never reached": (
+        "  - email: hello\n  - exit: done\n  - wait: 3d\n",
+        '7:5  CAR206  this step is never reached: nobody gets past "exit.done"',
+    ),
+    "never reached behind branches": (
+        "  - email: hello\n  - split: {a: {then: {exit: a}}, b: {then: {exit: b}}}\n  - wait: 3d\n",
+        '7:5  CAR206  this step is never reached: nobody gets past "split.email.hello"',
+    ),
+    "two alike": (
+        "  - email: hello\n  - wait: 1d\n  - wait: 2d\n",
+        '7:5  CAR205  two steps are called "wait.email.hello"; the first on line 6',
+    ),
+    "shares over all": (
+        "  - email: hello\n  - split: {a: {share: 70%, then: []}, b: {share: 40%, then: []}}\n",
+        "6:5  CAR203  the shares add up to 110%",
+    ),
+    "no percent": (
+        "  - email: hello\n  - split: {a: {share: 70, then: []}, b: {then: []}}\n",
+        '6:24  CAR203  "70" has no percent sign',
+    ),
+    "a variant without words": (
+        "  - email: hello\n    test: {variants: [plain, personal]}\n",
+        '6:30  CAR204  no words of the variant "personal" stand in messages/hello.yaml',
+    ),
+    "one variant": (
+        "  - email: hello\n    test: {variants: [plain]}\n",
+        "6:12  CAR203  a test needs two variants or more",
+    ),
+    "an unknown value": (
+        "  - email: hello\n    valid_until: {value: sale_end}\n",
+        '6:18  CAR204  no value "sale_end" in values.yaml',
+    ),
+    "two conditions in one": (
+        "  - email: hello\n    only_if: {segment: buyers, reachable: sms}\n",
+        '6:32  CAR201  "segment" and "reachable" stand in one condition',
+    ),
+    "an unknown operator": (
+        "  - email: hello\n    only_if: {contact: {age: {ovr: 3}}}\n",
+        '6:31  CAR201  no operator "ovr"',
+    ),
+    "an operator of another type": (
+        "  - email: hello\n    only_if: {contact: {birthday: {over: 3}}}\n",
+        '6:36  CAR203  "over" is nothing that can be asked of "birthday", a date',
+    ),
+    "an unknown field": (
+        "  - email: hello\n    only_if: {contact: {teir: gold}}\n",
+        '6:25  CAR204  a contact has no field "teir"',
+    ),
+    "a word that is none": (
+        "  - email: hello\n    only_if: {contact: {tier: gol}}\n",
+        '6:31  CAR203  "gol" is none of the words of "tier"',
+    ),
+    "no trigger": (
+        "  - email: hello\n    only_if: {trigger: {total: 3}}\n",
+        "6:15  CAR203  nothing triggers here: `trigger` needs an entry by event",
+    ),
+    "not available yet": ("  - email: hello\n  - webhook: call\n", '6:5  LATER  "webhook" is not available yet'),
+}
+
+
+@pytest.mark.parametrize(("journey", "answer"), JOURNEYS.values(), ids=JOURNEYS)
+def test_a_wrong_step_is_the_only_problem(shop: Shop, journey: str, answer: str) -> None:
+    """One slip gives one problem, whatever follows from it."""
+    shop.journey(journey)
+    errors = [f"{p.position}  {p.code}  {p.message}" for p in shop.load().errors]
+    assert errors == [f"campaigns/sale/campaign.yaml:{answer}"]
+
+
+TOPS = {
+    "unknown topic": ("topic: ofers\nentry: {api: true}\n", '1:8  CAR204  no topic "ofers"'),
+    "unknown segment": (
+        "topic: offers\nentry: {api: true}\naudience: {segment: buyer}\n",
+        '3:21  CAR204  no segment "buyer"',
+    ),
+    "unknown event": (
+        "topic: offers\nentry: {event: cart_update}\n",
+        '2:16  CAR204  no event "cart_update"',
+    ),
+    "unknown sender": ("topic: offers\nsender: shpo\nentry: {api: true}\n", '2:9  CAR204  no sender "shpo"'),
+    "unknown campaign": (
+        "topic: offers\nentry: {api: true}\naudience: {exclude: {enrolled_in: sael}}\n",
+        '3:35  CAR204  no campaign "sael"',
+    ),
+    "audience not written": (
+        "topic: offers\nentry: {every: monday, at: 10:00}\n",
+        "2:8  CAR202  who gets it must be written",
+    ),
+    "a date without a clock": (
+        "topic: offers\naudience: everyone\nentry: {at: 2026-12-01}\n",
+        "3:13  CAR203  the clock time is missing: 2026-12-01 09:00",
+    ),
+    "no such day": (
+        "topic: offers\naudience: everyone\nentry: {at: 2026-02-30 09:00}\n",
+        "3:13  CAR203  there is no 2026-02-30 in the calendar",
+    ),
+    "an entry after the end": (
+        "topic: offers\nends: 2026-01-01 00:00\naudience: everyone\nentry: {at: 2026-12-01 09:00}\n",
+        "4:8  CAR209  nobody enters: the campaign ends on 2026-01-01 00:00",
+    ),
+    "exit without a goal": (
+        "topic: offers\nexit_on: [goal]\nentry: {api: true}\n",
+        '2:11  CAR202  there is no goal: "goal" must be written',
+    ),
+    "a goal of no worth": (
+        "topic: offers\ngoal: {event: order_completed, value: order_id}\nentry: {api: true}\n",
+        '2:39  CAR203  "order_id" is a word, which is worth nothing',
+    ),
+    "the same without a trigger": (
+        "topic: offers\ngoal: {event: order_completed, same: cart_id}\nentry: {api: true}\n",
+        "2:38  CAR203  nothing triggers this campaign, so nothing can be the same",
+    ),
+    "a leader without a rest": (
+        "topic: offers\nentry: {api: true}\njourney: [{email: hello, test: {variants: [a, b], send_leader: {}}}]\n",
+        "3:51  CAR207  a leader needs a rest to be sent to: only `at` and `every` entries have one",
+    ),
+    "always, once a thing": (
+        "topic: offers\nentry: {event: cart_updated, once_per: cart_id, again: always}\n",
+        (
+            "2:49  CAR207  `again: always` means nothing here: "
+            "each thing enters once; write `again: after 3d` or leave it out"
+        ),
+    ),
+    "a holdout of a duty": (
+        "topic: service\nholdout: 10%\nentry: {api: true}\n",
+        '2:1  CAR208  "service" is transactional: nobody is held out of it',
+    ),
+    "a bare again": (
+        "topic: offers\nentry: {event: cart_updated, again: 30d}\n",
+        '2:37  CAR203  write "after 30d"',
+    ),
+    "a priority out of range": (
+        "topic: offers\npriority: 101\nentry: {api: true}\n",
+        "2:11  CAR203  101 is not between 0 and 100",
+    ),
+    "nothing written": ("topic: offers\nentry:\n", "2:1  CAR203  nothing stands after the colon"),
+    "later": (
+        "topic: offers\nexpect: {audience: 1-2}\nentry: {api: true}\n",
+        '2:1  LATER  "expect" is not available yet',
+    ),
+}
+
+
+@pytest.mark.parametrize(("top", "answer"), TOPS.values(), ids=TOPS)
+def test_a_wrong_key_on_top_is_the_only_problem(shop: Shop, top: str, answer: str) -> None:
+    """The keys of a campaign: one slip, one problem."""
+    words = "subject: Hello\nvariants: {b: {subject: Hi}}\n"
+    journey = "" if "journey" in top else "journey: [{email: hello}]\n"
+    shop.put({"sale/campaign.yaml": top + journey, "sale/messages/hello.yaml": words})
+    errors = [f"{p.position}  {p.code}  {p.message}" for p in shop.load().errors]
+    assert errors == [f"campaigns/sale/campaign.yaml:{answer}"]
+
+
+FILES: dict[str, tuple[dict[str, str | bytes | None], list[str]]] = {
+    "an empty campaign": (
+        {"sale/campaign.yaml": "", "sale/messages/hello.yaml": None, "sale/messages/hello.txt": None},
+        ["campaigns/sale/campaign.yaml  YAML117  the file is empty"],
+    ),
+    "keys missing": (
+        {"sale/campaign.yaml": "title: x\n", "sale/messages/hello.yaml": None, "sale/messages/hello.txt": None},
+        [
+            'campaigns/sale/campaign.yaml  CAR202  the key "entry" is missing',
+            'campaigns/sale/campaign.yaml  CAR202  the key "journey" is missing',
+            'campaigns/sale/campaign.yaml  CAR202  the key "topic" is missing',
+        ],
+    ),
+    "segments in a circle": (
+        {"segments/a.yaml": "who: {segment: b}\n", "segments/b.yaml": "who: [{not: {segment: c}}]\n",
+         "segments/c.yaml": "who: {any: [{segment: a}, {segment: buyers}]}\n"},
+        ["campaigns/segments/a.yaml:1:1  SEG305  the segment asks for itself: a → b → c → a"],
+    ),
+    "a segment that asks for itself": (
+        {"segments/a.yaml": "who: {segment: a}\n"},
+        ["campaigns/segments/a.yaml:1:1  SEG305  the segment asks for itself: a → a"],
+    ),
+    "a step in a segment": (
+        {"segments/a.yaml": "who: {clicked: hello}\n"},
+        ["campaigns/segments/a.yaml:1:16  SEG303  there are no steps here"],
+    ),
+    "a type that is none": (
+        {"data.yaml": "contact: {age: numbr}\nevents: {order_completed: {total: money}}\n"},
+        ['campaigns/data.yaml:1:16  DAT503  no type "numbr"'],
+    ),
+    "a bad name": (
+        {"segments/Best-Buyers.yaml": "who: {event: order_completed}\n"},
+        ['campaigns/segments/Best-Buyers.yaml  SEG303  "Best-Buyers" is not a name for a segment'],
+    ),
+    "files that nothing reads": (
+        {"sale/messages/hello.docx": "x", "sale/notes.yaml": "a: b\n", "sale/messages/hello.fr.txt": "x", "typo.yaml": "x"},
+        [
+            "campaigns/sale/messages/hello.docx  MSG410  nothing reads this file: its name fits to no message",
+            'campaigns/sale/messages/hello.fr.txt  MSG410  nothing reads this file: "fr" is none of the languages in workspace.yaml',
+            "campaigns/sale/notes.yaml  CAR210  nothing reads this file",
+            "campaigns/typo.yaml  WSP110  nothing reads this file",
+        ],
+    ),
+    "a message in the wrong encoding": (
+        {"sale/messages/hello.txt": "grün".encode("latin-1")},
+        ["campaigns/sale/messages/hello.txt:1:3  YAML102  the file is not UTF-8"],
+    ),
+    "a misspelt word of a message": (
+        {"sale/messages/hello.yaml": "subject: Hello\nsubjct: x\n"},
+        ['campaigns/sale/messages/hello.yaml:2:1  MSG401  no key "subjct" here'],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "answers"), FILES.values(), ids=FILES)
+def test_a_wrong_file_is_named(shop: Shop, files: dict[str, str | bytes | None], answers: list[str]) -> None:
+    """Segments, data, names and stray files."""
+    assert shop.put(files).headlines() == answers
+
+
+WORKSPACES = {
+    "no address": ("address: Acme GmbH, Berlin\n", "", "9:3  WSP105  marketing mail must bear the brand's postal address"),
+    "no zone": ("Europe/Berlin", "Europe/Berln", '2:11  WSP103  no time zone "Europe/Berln"; did you mean "Europe/Berlin"?'),
+    "no channel": (", consent: {email: explicit, sms: explicit}", "", '10:3  WSP102  no channel stands under "offers": nothing would be sent'),
+    "a country": ("[GB]", "[gb]", "5:18  WSP103  this is not a country"),
+    "a sender without address": ("from: Acme <hello@acme.example>", "from: Acme", "7:38  WSP102  an e-mail sender needs an address"),
+    "a misspelt limit": ("currency: EUR\n", "currency: EUR\nholdout: 5\n", '4:10  WSP103  "5" has no percent sign'),
+    "caps": ("currency: EUR\n", "currency: EUR\nlimits: {caps: []}\n", '4:10  LATER  "caps" is not available yet'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("was", "now", "answer"), WORKSPACES.values(), ids=WORKSPACES)
+def test_a_wrong_workspace_is_named(shop: Shop, was: str, now: str, answer: str) -> None:
+    """workspace.yaml: one slip, one problem."""
+    text = (shop.folder / "workspace.yaml").read_text()
+    assert was in text
+    shop.put({"workspace.yaml": text.replace(was, now)})
+    assert shop.headlines() == [f"campaigns/workspace.yaml:{answer}"]
+
+
+def test_a_channel_that_the_topic_does_not_name_would_reach_nobody(shop: Shop) -> None:
+    """An SMS under a topic without consent for SMS is an error, and one without a sender too."""
+    text = (shop.folder / "workspace.yaml").read_text()
+    text = text.replace(", sms: explicit", "").replace("  sms: {connector: sandbox, from: ACME}\n", "")
+    shop.put({"workspace.yaml": text, "sale/messages/hello.sms.txt": "Hi"}).journey("  - sms: hello\n")
+    assert shop.headlines() == [
+        "campaigns/sale/campaign.yaml:5:10  CAR204  no sender for sms",
+        'campaigns/sale/campaign.yaml:5:10  CAR208  nobody would get it: sms does not stand under the topic "offers"',
+    ]
+
+
+def test_no_workspace_at_all_is_one_problem(tmp_path: Shop) -> None:
+    """A folder without workspace.yaml says how to make one."""
+    from pathlib import Path
+
+    from carillon.definition.load import load_workspace
+
+    empty = Path(str(tmp_path)) / "campaigns"
+    problems = load_workspace(empty).problems
+    assert [(p.code, p.suggestion) for p in problems] == [("WSP102", "carillon init DIR makes a new one")]
+
+
+def test_errors_of_a_campaign_leave_the_others_alone(shop: Shop) -> None:
+    """What is wrong in one campaign does not forbid another; what all share forbids every one."""
+    shop.put({"other/campaign.yaml": "topic: nothing\nentry: {api: true}\njourney: []\n"})
+    loaded = shop.load()
+    assert loaded.errors_of("sale") == []
+    assert [p.code for p in loaded.errors_of("other")] == ["CAR204"]
+    shop.put({"segments/buyers.yaml": "who: {event: x}\n"})
+    assert [p.code for p in shop.load().errors_of("sale")] == ["SEG304"]
+
+
+def test_a_campaign_with_an_unreadable_part_is_not_handed_on(shop: Shop) -> None:
+    """Half a campaign must not be planned: it is missing among the campaigns."""
+    shop.journey("  - email: hello\n  - wait: 3 fortnights\n")
+    assert shop.load().campaigns == {}
+
+
+def test_problems_come_in_order_and_once(shop: Shop) -> None:
+    """Sorted by file and place, without doubles."""
+    problems = shop.journey("  - email: x\n  - emial: y\n").load().problems
+    assert problems == in_order([*problems, *problems])
