@@ -78,6 +78,8 @@ def word(value: Any) -> str:
     """Text, trimmed; a whole number that a spreadsheet made a fraction (17850.0) is its digits."""
     match value:
         case str():
+            if "\0" in value:  # PostgreSQL keeps none
+                raise ValueError("a character NUL stands in it")
             return value.strip()
         case bool():
             return "true" if value else "false"

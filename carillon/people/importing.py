@@ -6,6 +6,7 @@ Every chunk commits as a whole, so an interrupted import leaves whole chunks; ru
 from __future__ import annotations
 
 import csv
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,8 @@ from carillon.store.engine import Store
 
 SMALL = 3 * CHUNK
 """Rows up to which a second process costs more than it saves."""
+AHEAD = 8
+"""Chunks read ahead of the writer."""
 WRITTEN_TOGETHER = 100_000
 """Events of one commit: larger sets go faster into an index, smaller ones let others write in between."""
 
@@ -94,26 +97,40 @@ def run_import(
 
 
 def _read_chunks(plan: ImportPlan) -> Iterator[Read[Any]]:
-    """Chunks as rows, in order; behind the first few by another process, so that reading and writing overlap."""
-    chunks = plan.file.chunks()
+    """Chunks as rows, in order; behind the first few a second process reads, while this one writes."""
     n = 0
-    for chunk in chunks:
-        yield read_chunk(plan.shape, chunk)
-        n += chunk.n
+    for chunk in plan.file.chunks():
         if n >= SMALL:
             break
+        yield read_chunk(plan.shape, chunk)
+        n += chunk.n
     else:
         return
     import multiprocessing
 
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        waiting = deque(pool.submit(read_chunk, plan.shape, chunk) for _, chunk in zip(range(3), chunks, strict=False))
-        while waiting:
-            done = waiting.popleft().result()
-            waiting.extend(
-                pool.submit(read_chunk, plan.shape, chunk) for _, chunk in zip(range(1), chunks, strict=False)
-            )
-            yield done
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=_begin_reading, initargs=(plan.file, plan.shape, n)) as reader:
+        ahead = deque(reader.submit(_read_next) for _ in range(AHEAD))
+        while (read := ahead.popleft().result()) is not None:
+            ahead.append(reader.submit(_read_next))
+            yield read
+        for left in ahead:
+            left.cancel()
+
+
+_reading: Iterator[Read[Any]] = iter(())
+
+
+def _begin_reading(file: RowFile, shape: ImportShape, rows_done: int) -> None:
+    """In the second process: begin behind the rows that the first one has read. Ctrl-C is the first one's to answer."""
+    global _reading
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    behind = (chunk for chunk in file.chunks() if chunk.first >= rows_done + 1)
+    _reading = (read_chunk(shape, chunk) for chunk in behind)
+
+
+def _read_next() -> Read[Any] | None:
+    return next(_reading, None)
 
 
 def _gathered(reads: Iterator[Read[Any]], size: int) -> Iterator[Read[Any]]:

@@ -63,7 +63,7 @@ def write_events(
     connection: Connection, events: Sequence[ArrivedEvent], *, source: str, history: bool, received_at: Micros
 ) -> IngestResult:
     """The same in the caller's transaction on the events part."""
-    ids = contact_ids(connection, {event.shop_id for event in events})
+    ids = contact_ids(connection, {event[3] for event in events})
     intake = _begin_intake(connection, source, history, received_at)
     known = ids.get
     rows = [

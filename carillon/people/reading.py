@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from carillon.people.fields import is_blank
 from carillon.people.files import Chunk
@@ -13,9 +13,10 @@ from carillon.people.mapping import Bound
 
 Row = TypeVar("Row")
 
+_HUNDREDTH = Decimal("0.01")
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+
+class Refusal(NamedTuple):
     """A row that was not imported, or (`is_whole` off) a value of it that was left out."""
 
     row: int
@@ -46,23 +47,25 @@ class Columns:
         return name in self.bound.fields
 
     def raw(self, name: str) -> Sequence[Any]:
-        """The cells of a field as they stand in the file; of two columns, their product rounded to cents."""
+        """The cells of a field as they stand in the file; of two columns, their pairs."""
         columns = [self.chunk.columns[column] for column in self.bound.fields[name]]
-        return columns[0] if len(columns) == 1 else list(map(_product, *columns))
+        return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
 
     def read(
         self, name: str, reader: Callable[[Any], Any], *, is_needed: bool = False, refuses: bool = True
     ) -> list[Any]:
         """The field's values, None where blank. What cannot be read refuses the row, or (`refuses` off) only the value."""
         raw = self.raw(name)
-
-        def read_one(value: Any) -> Any:
-            return None if value is None or value == "" or value != value else reader(value)
-
+        if len(self.bound.fields[name]) == 2:
+            reader = _of_product(reader)
+        read_one = _Seen(reader)
         try:
-            values = list(map(read_one, raw))
-        except ValueError:
-            values = [self._read_or_note(name, read_one, index, value, refuses) for index, value in enumerate(raw)]
+            # A value that was seen is not read again: 50 ns instead of a microsecond. 1, 1.0 and True are one key, though.
+            values = list(
+                map(read_one.__getitem__ if len(set(map(type, raw)) - {type(None)}) == 1 else read_one.read, raw)
+            )
+        except (ValueError, TypeError):  # TypeError: a list is no key
+            values = [self._read_or_note(name, read_one.read, index, value, refuses) for index, value in enumerate(raw)]
         if is_needed and None in values:
             for index, value in enumerate(values):
                 if value is None:
@@ -96,12 +99,32 @@ class Columns:
         return Read(self.chunk.n, kept, sorted(refusals, key=lambda r: r.row), cells, self.chunk.done)
 
 
-def _product(left: Any, right: Any) -> Any:
-    """Two amounts multiplied and rounded to a hundredth, halves to the even one."""
-    if is_blank(left) or is_blank(right):
-        return None
-    try:
-        amount = Decimal(str(left)) * Decimal(str(right))
-        return amount.quantize(Decimal("0.01"), rounding=ROUND_HALF_EVEN)
-    except InvalidOperation:
-        return f"{left} * {right}"
+class _Seen(dict[Any, Any]):
+    """The values of one column, each read once."""
+
+    def __init__(self, reader: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def __missing__(self, value: Any) -> Any:
+        found = self[value] = self.read(value)
+        return found
+
+    def read(self, value: Any) -> Any:
+        """The value, None where blank."""
+        return None if value is None or value == "" or value != value else self.reader(value)
+
+
+def _of_product(reader: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Reads two amounts multiplied and rounded to a hundredth, halves to the even one."""
+
+    def read(pair: tuple[Any, Any]) -> Any:
+        if is_blank(pair[0]) or is_blank(pair[1]):
+            return None
+        try:
+            amount = Decimal(str(pair[0])) * Decimal(str(pair[1]))
+            return reader(amount.quantize(_HUNDREDTH, rounding=ROUND_HALF_EVEN))
+        except InvalidOperation:
+            raise ValueError(f"{pair[0]!r} * {pair[1]!r} is no product of numbers") from None
+
+    return read
