@@ -66,3 +66,18 @@ def of_holdout(campaign_id: int, *, from_entry: bool = False) -> sa.Select[Any]:
         .where(_e.campaign_id == campaign_id, sa.or_(_is_sent, _s.ghost == 1))
         .group_by(_e.id, _e.contact_id, _e.role)
     )
+
+
+def of_campaign(campaign_id: int) -> sa.Select[Any]:
+    """Everybody who was sent anything, as one arm called `all`, from the first hand-over on."""
+    return (
+        sa.select(
+            sa.literal("all").label("arm"),
+            _e.id.label("enrolment_id"),
+            _e.contact_id,
+            sa.func.min(_left_at).label("at"),
+        )
+        .select_from(t.enrolment.join(t.send, _s.enrolment_id == _e.id).outerjoin(t.batch, _b.id == _s.batch_id))
+        .where(_e.campaign_id == campaign_id, _is_sent)
+        .group_by(_e.id, _e.contact_id)
+    )

@@ -1,0 +1,106 @@
+"""One report model; terminal, JSON, HTML and the Prefect artifact show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from carillon.evaluation.model import TestResult
+from carillon.kernel.clock import Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """People and money of a campaign, or of a part of it. Money in cents."""
+
+    sent: int = 0
+    delivered: int = 0
+    opened: int = 0
+    hidden_opens: int = 0
+    clicked: int = 0
+    conversions: int = 0
+    revenue: int = 0
+    bounced: int = 0
+    complained: int = 0
+    unsubscribed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One message step: arrived = sent + unsure + rejected + skipped by reason + ghosts + waiting."""
+
+    step_id: str
+    channel: str
+    totals: Totals
+    unsure: int
+    rejected: int
+    waiting: int
+    ghosts: int
+    skipped: Mapping[str, int]
+    by_variant: Mapping[str, Totals]
+    by_language: Mapping[str, Totals]
+    by_country: Mapping[str, Totals]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderRow:
+    """A leader as it was decided; `arm` empty: the rest was split."""
+
+    step_id: str
+    arm: str
+    decided_at: Micros
+    reason: str
+    p_best: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A test or split as it stands, and when the next planned look is."""
+
+    step_id: str
+    result: TestResult
+    next_look_at: Micros | None
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """Against the holdout, and the cost. Cents; None where it cannot be said."""
+
+    cost: float | None
+    incremental: float | None
+    """Revenue that the holdout says would not have come: difference per person × people treated."""
+    incremental_low: float | None
+    incremental_high: float | None
+    roi: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that is said about one campaign at one instant."""
+
+    campaign: str
+    title: str
+    at: Micros
+    zone: str
+    currency: str
+    state: str
+    entered: int
+    under_way: int
+    not_entered: Mapping[str, int]
+    exits: Mapping[str, int]
+    totals: Totals
+    steps: tuple[StepReport, ...]
+    leaders: tuple[LeaderRow, ...]
+    questions: tuple[Question, ...]
+    holdout: TestResult | None
+    money: Money
+    newest_event: Micros | None
+    newest_feedback: Micros | None
+
+    @property
+    def unsure(self) -> int:
+        return sum(s.unsure for s in self.steps)
+
+    @property
+    def waiting(self) -> int:
+        return sum(s.waiting for s in self.steps)

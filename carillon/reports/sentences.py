@@ -1,0 +1,106 @@
+"""What a marketer would say: sentences made of the report's numbers, the same in every face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from carillon.evaluation.model import Comparison, Interval, TestResult
+from carillon.kernel.clock import Micros, from_micros
+from carillon.reports.model import Report, Totals
+
+COMPLAINT_LINE = 0.003
+"""Above 0.3 % complaints mailbox providers stop delivering (the bulk senders' rules of Gmail and Yahoo, 2024)."""
+
+
+def headline(report: Report) -> str:
+    """One sentence that says how it went."""
+    totals = report.totals
+    if totals.sent == 0:
+        waiting = f"; {report.waiting:,} people wait for their hour" if report.waiting else ""
+        return f"Nothing has been sent yet{waiting}."
+    people = f"{totals.sent:,} messages sent, {share(totals.clicked, totals.delivered)} of the delivered clicked"
+    earned = (
+        f", {totals.conversions:,} bought for {money(totals.revenue, report.currency)}" if totals.conversions else ""
+    )
+    return f"{people}{earned}."
+
+
+def verdict_sentence(result: TestResult, next_look_at: Micros | None, zone: str) -> str:
+    """What the planned looks prove, in words; never more."""
+    verdict = result.verdict
+    later = f"; the next look is {clock(next_look_at, zone)}" if next_look_at else ""
+    match verdict.state:
+        case "proven":
+            word = "better" if verdict.is_better else "worse"
+            return (
+                f"Proven at look {verdict.look}: {verdict.arm} is {word} than {result.arms[0].arm} by {result.metric}."
+            )
+        case "no_material_difference":
+            return f"No material difference by {result.metric}: the interval lies within ±5 %."
+        case "not_proven":
+            reason = f" ({verdict.reason})" if verdict.reason else ""
+            return f"Not proven: the planned looks are over and do not tell the variants apart{reason}."
+        case "invalid":
+            return f"Invalid: {verdict.reason}. Nothing may be concluded."
+        case _:
+            reason = f" ({verdict.reason})" if verdict.reason else ""
+            return f"Not yet{reason}{later}."
+
+
+def difference(comparison: Comparison, currency: str) -> str:
+    """A difference with its interval, in the metric's unit."""
+    if comparison.metric == "revenue":
+        return (
+            f"{comparison.difference / 100:+.4f} {currency} a person "
+            f"[{comparison.interval.low / 100:+.4f}, {comparison.interval.high / 100:+.4f}]"
+        )
+    low, high = comparison.interval.low, comparison.interval.high
+    return f"{comparison.difference * 100:+.2f} points [{low * 100:+.2f}, {high * 100:+.2f}]"
+
+
+def lift(comparison: Comparison) -> str:
+    """The relative lift with its interval, or a dash where the control has nothing to grow from."""
+    interval: Interval | None = comparison.lift_interval
+    if comparison.lift is None or interval is None:
+        return "–"
+    return f"{comparison.lift * 100:+.1f} % [{interval.low * 100:+.1f}, {interval.high * 100:+.1f}]"
+
+
+def guard_rails(totals: Totals) -> Iterator[tuple[str, str, bool]]:
+    """(what, how much, is it beyond its line)."""
+    yield "left the topic", share(totals.unsubscribed, totals.delivered), False
+    complaints = totals.complained / totals.delivered if totals.delivered else 0.0
+    yield "complaints", f"{share(totals.complained, totals.delivered)} (line: 0.3 %)", complaints > COMPLAINT_LINE
+    yield "bounces", share(totals.bounced, totals.sent), bool(totals.sent) and totals.bounced / totals.sent > 0.05
+
+
+def to_do(report: Report) -> Iterator[str]:
+    """What a person should do now."""
+    if report.unsure:
+        yield f"{report.unsure:,} hand-overs are unsure: carillon unsure"
+    for what, much, is_over in guard_rails(report.totals):
+        if is_over:
+            yield f"{what} stand at {much}: pause and look at the audience"
+    for question in report.questions:
+        if question.result.mismatch.blocks:
+            yield f"{question.step_id}: the arms do not have the sizes assigned; find out why before reading the test"
+    if report.totals.sent and report.newest_feedback is None:
+        yield "no feedback has come back: is the webhook set up?"
+
+
+def share(part: int, whole: int) -> str:
+    """`4.2 %`, or a dash of nothing."""
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def money(cents: float, currency: str) -> str:
+    """`1,234.50 EUR`."""
+    return f"{cents / 100:,.2f} {currency}"
+
+
+def clock(at: Micros, zone: str) -> str:
+    """An instant on the workspace's clock, with its zone."""
+    local: datetime = from_micros(at).astimezone(ZoneInfo(zone))
+    return f"{local:%a %d %b %Y %H:%M %Z}"

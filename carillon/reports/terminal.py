@@ -1,0 +1,123 @@
+"""The report in a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from carillon.evaluation.model import ArmFigures, TestResult
+from carillon.reports import sentences as say
+from carillon.reports.model import Report, StepReport
+
+
+def show(console: Console, report: Report) -> None:
+    """Print the report: the sentence, five numbers, tests, money, guard-rails, who got nothing and why."""
+    console.print(Text(report.title, style="bold"), Text(f"({report.campaign}, {report.state})", style="dim"))
+    console.print(say.headline(report))
+    _freshness(console, report)
+    _five(console, report)
+    for question in report.questions:
+        _head(console, f"Test at {question.step_id}")
+        _test(console, report, question.result)
+        console.print(f"  Verdict: {say.verdict_sentence(question.result, question.next_look_at, report.zone)}")
+    for leader in report.leaders:
+        sure = f", P(best) {leader.p_best:.2f}" if leader.p_best is not None else ""
+        what = f"{leader.arm} goes to the rest" if leader.arm else "the rest is split"
+        console.print(f"  Leader at {leader.step_id}: {what} ({leader.reason}{sure}); not a proof.")
+    _money(console, report)
+    _head(console, "Guard-rails")
+    for what, much, is_over in say.guard_rails(report.totals):
+        console.print(Text(f"  {what}: {much}", style="red" if is_over else ""))
+    _head(console, "Steps")
+    _steps(console, report)
+    _head(console, "Opens, last and small")
+    hidden = say.share(report.totals.hidden_opens, report.totals.delivered)
+    console.print(f"  {report.totals.opened:,} people opened; {hidden} of the delivered are hidden behind mail proxies")
+    for line in say.to_do(report):
+        console.print(Text(f"→ {line}", style="yellow"))
+
+
+def _head(console: Console, title: str) -> None:
+    console.print()
+    console.print(Text(title, style="bold cyan"))
+
+
+def _freshness(console: Console, report: Report) -> None:
+    newest = say.clock(report.newest_feedback, report.zone) if report.newest_feedback else "none yet"
+    console.print(Text(f"as of {say.clock(report.at, report.zone)} · newest feedback {newest}", style="dim"))
+
+
+def _five(console: Console, report: Report) -> None:
+    totals = report.totals
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("sent", "delivered", "clicked", "conversions", "revenue"):
+        table.add_column(column, justify="right")
+    table.add_row(
+        f"{totals.sent:,}", f"{totals.delivered:,}", f"{totals.clicked:,}", f"{totals.conversions:,}",
+        say.money(totals.revenue, report.currency), style="bold",
+    )  # fmt: skip
+    console.print()
+    console.print(table)
+    left_out = "".join(f", {n:,} not ({why})" for why, n in report.not_entered.items())
+    console.print(Text(f"{report.entered:,} entered{left_out}; {report.under_way:,} under way", style="dim"))
+
+
+def _test(console: Console, report: Report, result: TestResult) -> None:
+    table = Table(box=None, header_style="dim")
+    for column in ("arm", "people", "delivered", "clicks", "conversions", f"revenue/person {report.currency}",
+                   f"{result.metric} against {result.arms[0].arm}", "lift"):  # fmt: skip
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    for arm in result.arms:
+        table.add_row(*_arm_cells(arm, result, report.currency))
+    console.print(table)
+    if result.mismatch.warns:
+        console.print(
+            Text(f"  sample ratio: p = {result.mismatch.p:.2g}", style="red" if result.mismatch.blocks else "yellow")
+        )
+
+
+def _arm_cells(arm: ArmFigures, result: TestResult, currency: str) -> list[str]:
+    against = next((c for c in result.comparisons if c.arm == arm.arm and c.metric == result.metric), None)
+    return [
+        arm.arm, f"{arm.exposed:,}", f"{arm.delivered:,}", f"{arm.clicks:,}", f"{arm.conversions:,}",
+        f"{arm.revenue.mean / 100:.4f}", say.difference(against, currency) if against else "control",
+        say.lift(against) if against else "",
+    ]  # fmt: skip
+
+
+def _money(console: Console, report: Report) -> None:
+    _head(console, "Money")
+    money, currency = report.money, report.currency
+    console.print(
+        f"  cost {say.money(money.cost, currency) if money.cost is not None else 'unknown: no price in workspace.yaml'}"
+    )
+    if report.holdout is None or money.incremental is None:
+        console.print("  no holdout: what would have been bought anyway cannot be told apart")
+        return
+    low, high = money.incremental_low or 0.0, money.incremental_high or 0.0
+    console.print(
+        f"  against the holdout: {say.money(money.incremental, currency)} "
+        f"[{say.money(low, currency)}, {say.money(high, currency)}]"
+    )
+    if money.roi is not None:
+        console.print(f"  ROI {money.roi:+.1f}")
+    _test(console, report, report.holdout)
+
+
+def _steps(console: Console, report: Report) -> None:
+    table = Table(box=None, header_style="dim")
+    for column in ("step", "sent", "unsure", "rejected", "holdout", "waiting", "skipped"):
+        table.add_column(column, justify="left" if column in ("step", "skipped") else "right")
+    for step in report.steps:
+        table.add_row(
+            step.step_id, f"{step.totals.sent:,}", f"{step.unsure:,}", f"{step.rejected:,}", f"{step.ghosts:,}",
+            f"{step.waiting:,}", _skips(step),
+        )  # fmt: skip
+    console.print(table)
+    if report.exits:
+        console.print(Text("  done: " + ", ".join(f"{code} {n:,}" for code, n in report.exits.items()), style="dim"))
+
+
+def _skips(step: StepReport) -> str:
+    return ", ".join(f"{reason} {n:,}" for reason, n in step.skipped.items()) or "–"
