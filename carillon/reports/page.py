@@ -1,0 +1,34 @@
+"""The report as one HTML page that needs nothing beside it: no script, no font, no network."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from carillon.reports import sentences as say
+from carillon.reports.charts import interval_chart
+from carillon.reports.model import Report
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("carillon.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.globals["say"] = say
+    return environment
+
+
+def page(report: Report) -> str:
+    """The whole page; everything that strangers wrote is escaped."""
+    charts = {}
+    for question in report.questions:
+        svg = interval_chart(question.result, question.result.metric)
+        if svg is not None:
+            charts[question.result.experiment] = Markup(
+                svg
+            )  # our own drawing of numbers; names in it are escaped by Vega
+    return _environment().get_template("report.html").render(report=report, charts=charts)
