@@ -37,6 +37,8 @@ class Composer:
             rest = [piece for piece in pieces if piece is not layout]
             pieces = self._into_layout(layout, rest, for_html)
         for piece in pieces:
+            if piece.tag in ("carried", "endcarried"):
+                self._wrong(piece, "MSG402", f"Liquid: no tag {{% {piece.tag} %}}")
             if piece.tag in ("layout", "content"):
                 self._wrong(
                     piece, "MSG406", f"{{% {piece.tag} %}} stands in the wrong place", "layout first, content once"

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from carillon.definition.model import SourceText
 from carillon.messages.pieces import BLOCKS, Composed, Origin, Piece
 
 _RAW_TEXT = frozenset({"title", "style", "textarea", "script", "mj-title", "mj-preview", "mj-style"})
@@ -94,8 +95,8 @@ class Hidden:
         return [piece for piece in pieces if piece.text]
 
     def _nowhere(self) -> Origin:
-        first = self.composed.pieces[0].origin if self.composed.pieces else self.pieces[0].origin
-        return Origin(first.source, 0, first.fixed)
+        written = next((piece.origin for piece in (*self.composed.pieces, *self.pieces)), Origin(SourceText("", "")))
+        return Origin(written.source, 0, written.fixed)
 
 
 def _word(salt: str, number: int, piece: Piece) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from carillon.definition.model import MessageSource, MessageWords, SourceText
 from carillon.kernel.channels import Channel
@@ -312,3 +314,25 @@ def test_a_personal_link_in_an_sms_is_sent_as_it_is_with_a_warning():
     message = MessageSource("sale", sms={"en": SourceText("sale.sms.txt", "Go https://shop.x/{{ contact.id }}")})
     assert [(p.code, p.severity) for p in problems(message, channel=Channel.SMS)] == [("MSG410", "warning")]
     assert batch(compiled(message, channel=Channel.SMS), {"contact.id": "7"})[1][0].text == "Go https://shop.x/7"
+
+
+BITS = [
+    "<p>", "</p>", "<table>", "<tr>", "<td>", "</table>", "{% if contact.a %}", "{% endif %}", "{{ contact.a }}", "{% for p in contact.l %}",
+    "{% endfor %}", '<a href="{{ contact.u }}">', '<a href="https://x.y/{{ contact.a }}">', "</a>", "<!--[if mso]>", "<![endif]-->", '"', "<style>",
+    "</style>", '<div style="{{ contact.a }}">', "{{", "}}", "{%", "%}", "{% raw %}", "{% endraw %}", "{% comment %}", "&", "<", "<title>", "</title>",
+    '<img alt="{{ contact.a }}">', "{% include 'x' %}", '{% layout "x" %}', "{% content %}", "{% skip %}", "{% carried 9 %}", "{% endcarried %}",
+    "{% assign %}", "{% case contact.a %}{% when 1 %}", "{% endcase %}", "\x00",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(BITS), max_size=8).map("".join), st.sampled_from(["html", "mjml"]))
+@settings(max_examples=50, deadline=None)
+def test_whatever_a_marketer_writes_is_a_content_or_a_problem(design, kind):
+    """Broken tags in any order never raise; and what compiles can be rendered."""
+    written = mjml(f"<mj-text>{design}</mj-text>") if kind == "mjml" else design
+    result = compile_content(source(written or " ", kind), Channel.EMAIL, "en", "", PLAIN)
+    if result.content is None:
+        assert result.problems
+    else:
+        out, _ = batch(result.content, {"contact.a": "x", "contact.l": [1], "contact.u": "https://a.x"})
+        assert out.failed == {}
