@@ -91,8 +91,10 @@ def days_at(zone: Expression, start: Expression, days: int | Expression, at: tim
     return _asked(given, local_to_utc(zone, base + days * DAY))
 
 
-def add_months(zone: Expression, at: Expression, months: int | Expression) -> Expression:
+def add_months(zone: Expression, at: Expression, months: int) -> Expression:
     """Each `at` plus calendar months on its zone's clock, at most the month's last day."""
+    if months == 0:  # not there and back: in the second pass of a repeated hour that would lead to the first
+        return at
     local = _given(clock=utc_to_local(zone, at))
     month = _given(local, clock=local.c.clock, number=_month_number(local.c.clock))
     clock, number = month.c.clock, month.c.number
