@@ -24,6 +24,7 @@ def web(port: int, host: str) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen(2048)  # who reads the line below may connect at once
         except OSError as fault:
             refuse(f"{host}:{port} cannot be served: {fault.strerror}", "choose another with --port", code=3)
         try:
