@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -108,7 +109,7 @@ class _Run:
         self._do("go on", lambda: _counted("go on", move(ground)))
         self._do("decide who gets it", self._reserve)
         for step_id, waiting in self._ready(ground):
-            self._do(f"{step_id}: {waiting:,} to hand over", lambda s=step_id: self._work(s))  # type: ignore[misc]
+            self._do(f"{step_id}: {waiting:,} to hand over", partial(self._work, step_id), is_long=True)
         return len(self.stages) > before
 
     def judge(self, ground: Ground) -> None:
@@ -118,8 +119,8 @@ class _Run:
     def _ground(self) -> Ground:
         return load_ground(self._engine.store, self._campaign, self._now)
 
-    def _do(self, title: str, run: Callable[[], Stage]) -> None:
-        stage = self._perform(title, run)
+    def _do(self, title: str, run: Callable[[], Stage], *, is_long: bool = False) -> None:
+        stage = self._perform(title, run, is_long=is_long)
         if stage.did_something:
             self.stages.append(stage)
 

@@ -29,9 +29,11 @@ class Stage:
 class Perform(Protocol):
     """Runs one stage under a title. A flow makes a task of it; in the foreground it is a plain call."""
 
-    def __call__(self, title: str, run: Callable[[], Stage], /) -> Stage: ...
+    def __call__(self, title: str, run: Callable[[], Stage], *, is_long: bool = False) -> Stage:
+        """`is_long` says that the stage talks to a provider, and so may take minutes."""
+        ...
 
 
-def perform_plainly(title: str, run: Callable[[], Stage], /) -> Stage:
+def perform_plainly(title: str, run: Callable[[], Stage], *, is_long: bool = False) -> Stage:
     """No task, no server: just do it."""
     return run()

@@ -77,7 +77,7 @@ class _Watch:
     bar: Progress
     task: TaskID
 
-    def perform(self, title: str, run: Callable[[], Stage], /) -> Stage:
+    def perform(self, title: str, run: Callable[[], Stage], *, is_long: bool = False) -> Stage:
         self.bar.update(self.task, description=title)
         return run()
 

@@ -20,6 +20,8 @@ def headline(report: Report) -> str:
     if totals.sent == 0:
         waiting = f"; {report.waiting:,} people wait for their hour" if report.waiting else ""
         return f"Nothing has been sent yet{waiting}."
+    if totals.delivered == 0:
+        return f"{totals.sent:,} messages sent; nothing has been reported back yet."
     people = f"{totals.sent:,} messages sent, {share(totals.clicked, totals.delivered)} of the delivered clicked"
     earned = (
         f", {totals.conversions:,} bought for {money(totals.revenue, report.currency)}" if totals.conversions else ""

@@ -1,0 +1,45 @@
+"""The report as Markdown: what a run leaves in the Prefect UI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from carillon.reports import sentences as say
+from carillon.reports.model import Report
+
+
+def markdown(report: Report) -> str:
+    """The report's numbers and sentences; counts only, never a person."""
+    return "\n".join(_lines(report))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    totals = report.totals
+    yield f"# {report.title}"
+    yield f"{say.headline(report)}\n"
+    yield "| sent | delivered | clicked | conversions | revenue |"
+    yield "|---:|---:|---:|---:|---:|"
+    revenue = say.money(totals.revenue, report.currency)
+    yield f"| {totals.sent:,} | {totals.delivered:,} | {totals.clicked:,} | {totals.conversions:,} | {revenue} |"
+    yield f"\n{report.entered:,} entered, {report.under_way:,} under way; as of {say.clock(report.at, report.zone)}.\n"
+    for question in report.questions:
+        yield f"## Test at {question.step_id}"
+        yield "| arm | people | clicks | conversions | revenue a person |"
+        yield "|---|---:|---:|---:|---:|"
+        for arm in question.result.arms:
+            mean = f"{arm.revenue.mean / 100:.4f}"
+            yield f"| {arm.arm} | {arm.exposed:,} | {arm.clicks:,} | {arm.conversions:,} | {mean} |"
+        yield f"\n**Verdict.** {say.verdict_sentence(question.result, question.next_look_at, report.zone)}\n"
+    for leader in report.leaders:
+        yield f"**Leader at {leader.step_id}.** {leader.arm or 'the rest is split'} ({leader.reason}); not a proof.\n"
+    yield "## Steps"
+    yield "| step | sent | unsure | rejected | holdout | waiting | skipped |"
+    yield "|---|---:|---:|---:|---:|---:|---|"
+    for step in report.steps:
+        skipped = ", ".join(f"{why} {n:,}" for why, n in step.skipped.items()) or "–"
+        yield (
+            f"| {step.step_id} | {step.totals.sent:,} | {step.unsure:,} | {step.rejected:,} | {step.ghosts:,} "
+            f"| {step.waiting:,} | {skipped} |"
+        )
+    for line in say.to_do(report):
+        yield f"\n> **Do:** {line}"

@@ -1,0 +1,153 @@
+"""One Prefect flow a campaign, made from its applied plan in the store when it is asked for by name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from prefect import Flow, get_run_logger, runtime, task
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+
+from carillon.advance.advance import Advanced, advance
+from carillon.advance.lease import AlreadyRunning
+from carillon.advance.stages import Stage
+from carillon.assembly import engine_of, open_house, sandbox_at_hand
+from carillon.delivery.model import WorkResult
+from carillon.journey.ground import load_ground
+from carillon.kernel.clock import SystemClock, VirtualClock, to_micros
+from carillon.plan.applied import load_campaign, load_rules
+from carillon.reports.build import build_report
+from carillon.reports.markdown import markdown
+from carillon.settings import read_settings
+from carillon.store.engine import Store
+from flows.plan_next_run import plan_next_run
+
+logging.getLogger("carillon").setLevel(logging.INFO)
+
+
+def campaign_flow(name: str) -> Flow[..., dict[str, Any]]:
+    """The flow of an applied campaign; raises LookupError where it was never applied."""
+    store = open_house(read_settings())
+    with store.read() as connection:
+        applied = load_campaign(connection, name)
+    store.close()
+    steps = " → ".join(node.id for node in applied.plan.nodes)
+    return Flow(
+        _run_of(name),
+        name=name,
+        description=f"{applied.plan.title}\n\n{steps}",
+        version=applied.meaning[:12],
+        flow_run_name=lambda: f"{name} {datetime.now(ZoneInfo('UTC')):%Y-%m-%d %H:%M} UTC",
+        validate_parameters=True,
+    )
+
+
+def _run_of(name: str) -> Callable[[str | None], dict[str, Any]]:
+    def run_campaign(now: str | None = None) -> dict[str, Any]:
+        """Advance the campaign to now. `now`: an instant with its offset, only to look back or for a rehearsal."""
+        log = get_run_logger()
+        settings = read_settings()
+        store = open_house(settings)
+        try:
+            with store.read() as connection:
+                rules = load_rules(connection)
+            clock = VirtualClock(to_micros(datetime.fromisoformat(now))) if now else SystemClock()
+            with sandbox_at_hand(settings, rules) as sandbox:
+                engine = engine_of(settings, store, campaign_clock=clock, sandbox=sandbox)
+                performer = Performer()
+                try:
+                    advanced = advance(
+                        engine, name, alone=now is not None, perform=performer, progress=performer.progress
+                    )
+                except AlreadyRunning:
+                    log.info("%s is advanced by another process right now: nothing to do here", name)
+                    return {"campaign": name, "already_running": True}
+            _tell(log, advanced)
+            _leave_report(store, name, advanced.at)
+            if now is None:
+                plan_next_run(name, advanced)
+            return {"campaign": name, "stages": [stage.line for stage in advanced.stages]}
+        finally:
+            store.close()
+
+    return run_campaign
+
+
+class Performer:
+    """Makes tasks of what a run touches: hand-overs run inside theirs, quick stages are told when they did something."""
+
+    def __init__(self) -> None:
+        self._artifact: Any = None
+        self._expected = 0
+
+    def __call__(self, title: str, run: Callable[[], Stage], *, is_long: bool = False) -> Stage:
+        if is_long:
+            self._expected = _number_in(title)
+            return _named(title, lambda: self._watched(title, run))
+        stage = run()
+        if stage.did_something:
+            _named(stage.line, lambda: _said(stage))
+        return stage
+
+    def _watched(self, title: str, run: Callable[[], Stage]) -> Stage:
+        self._artifact = create_progress_artifact(progress=0.0, description=title)
+        stage = run()
+        update_progress_artifact(self._artifact, progress=100.0)
+        get_run_logger().info(stage.line)
+        return stage
+
+    def progress(self, result: WorkResult) -> None:
+        """Told by the engine after each settled batch."""
+        if self._artifact is not None and self._expected:
+            done = sum(result.people.values())
+            update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * done / self._expected))
+
+
+def _number_in(title: str) -> int:
+    digits = "".join(c for c in title.rpartition(": ")[2].split(" ")[0] if c.isdigit())
+    return int(digits or 0)
+
+
+def _said(stage: Stage) -> Stage:
+    get_run_logger().info(stage.line)
+    return stage
+
+
+def _named(title: str, run: Callable[[], Stage]) -> Stage:
+    # The name of a task run is a template to Prefect: braces in it would be looked up as parameters.
+    name = title.replace("{", "(").replace("}", ")")
+    step = task(run, name=name.partition(":")[0], task_run_name=name, persist_result=False)
+    result: Stage = step()
+    return result
+
+
+def _tell(log: Any, advanced: Advanced) -> None:
+    if not advanced.stages:
+        log.info("Nothing was due.")
+    for connector, reason in advanced.work.held.items():
+        log.warning("%s takes nothing until a person looks: %s", connector, reason)
+    if advanced.hold_reason:
+        log.warning("Held: %s. `carillon approve %s` lets it go on.", advanced.hold_reason, advanced.campaign)
+
+
+def _leave_report(store: Store, name: str, at: int) -> None:
+    with store.read() as connection:
+        ground = load_ground(store, name, at)
+        report = build_report(connection, ground)
+    key = f"report-{name.replace('_', '-')}"
+    create_markdown_artifact(markdown(report), key=key, description=f"{report.title}: how it stands")
+
+
+def __getattr__(name: str) -> Flow[..., dict[str, Any]]:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    try:
+        return campaign_flow(name)
+    except LookupError as error:
+        raise AttributeError(f"no applied campaign {name!r}") from error
+
+
+__all__ = ["campaign_flow", "runtime"]
