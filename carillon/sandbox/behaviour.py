@@ -11,9 +11,12 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from carillon.kernel.clock import SECOND, Micros
+
+CLOSED = {"extra": "forbid"}
+"""For pydantic, which reads the file: a word that is no field is an error."""
 
 Way = Literal["webhook", "link", "both"]
 
@@ -30,6 +33,7 @@ OPEN_DELAY: tuple[tuple[float, int], ...] = (
 class EmailRates:
     """Shares of the mails sent (bounces) and of the mails delivered (all else)."""
 
+    __pydantic_config__: ClassVar[dict[str, str]] = CLOSED
     hard_bounce: float = 0.006
     soft_bounce: float = 0.004
     block: float = 0.003
@@ -48,6 +52,7 @@ class EmailRates:
 class SmsRates:
     """Shares of the SMS sent (failed) and delivered (all else)."""
 
+    __pydantic_config__: ClassVar[dict[str, str]] = CLOSED
     failed: float = 0.02
     click: float = 0.06
     stop: float = 0.004
@@ -58,6 +63,7 @@ class SmsRates:
 class Orders:
     """What people order: the event of the shop, and its value."""
 
+    __pydantic_config__: ClassVar[dict[str, str]] = CLOSED
     event: str = "order_completed"
     currency: str = "EUR"
     median: float = 55.0
@@ -69,6 +75,7 @@ class Orders:
 class Override:
     """Other rates for some messages: those of a category, or with certain words (variants differ by both)."""
 
+    __pydantic_config__: ClassVar[dict[str, str]] = CLOSED
     category: str = ""
     contains: str = ""
     email: Mapping[str, float] = field(default_factory=dict)
@@ -89,6 +96,7 @@ class Override:
 class Behaviour:
     """The whole model, as `--behaviour FILE` writes it."""
 
+    __pydantic_config__: ClassVar[dict[str, str]] = CLOSED
     seed: int = 1
     email: EmailRates = field(default_factory=EmailRates)
     sms: SmsRates = field(default_factory=SmsRates)
@@ -159,11 +167,11 @@ class Draws:
 def load_behaviour(path: Path) -> Behaviour:
     """The model that a YAML file describes; raises ValueError that says what is wrong where."""
     import yaml
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
     try:
         given: Any = yaml.safe_load(path.read_text("utf-8")) or {}
-        return TypeAdapter(Behaviour, config=ConfigDict(extra="forbid")).validate_python(given)
+        return TypeAdapter(Behaviour).validate_python(given)
     except yaml.YAMLError as fault:
         raise ValueError(f"{path}: {fault}") from fault
     except ValidationError as fault:

@@ -155,7 +155,7 @@ async def _post(http: aiohttp.ClientSession, post: Post) -> None:
         await asyncio.sleep(attempt * 0.2)
         try:
             async with http.request(
-                post.method, url, headers=post.headers, data=post.body, allow_redirects=False
+                post.method, url, headers=post.headers, data=post.body or None, allow_redirects=False
             ) as answer:
                 if answer.status < 400 or post.may_miss:
                     return
