@@ -163,8 +163,7 @@ class Bodies:
         else:
             message = SharedSms(sender, rendered.text, f"{self._rules.public_url}/webhooks/{batch.connector}")
         words = dict.fromkeys(rendered.skipped, TEMPLATE_SKIP) | dict.fromkeys(rendered.failed, RENDER_FAILED)
-        nobody = [row for row, address in enumerate(columns.addresses) if address is None]
-        kept = [row for row in range(len(columns.enrolments)) if row not in words and row not in set(nobody)]
+        kept = [row for row, address in enumerate(columns.addresses) if address is not None and row not in words]
         people = People(
             [address or "" for address in columns.addresses], rendered.cids, rendered.values, rendered.headers
         )

@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -18,6 +20,7 @@ from sqlalchemy.engine import Connection
 from carillon.consent.expressions import allowed_sql, closed_by_sql
 from carillon.delivery.model import EXITED, LEASE, WINDOW, Built, Claimed, Needs, skipped
 from carillon.delivery.parting import among, make_due_again, open_people, unleased
+from carillon.delivery.plain_rows import plain_rows
 from carillon.delivery.take import is_due, may_go
 from carillon.kernel.channels import INVALID_ADDRESS, SUPPRESSED, Channel
 from carillon.kernel.clock import Clock, Micros
@@ -39,11 +42,8 @@ class Offer:
     machine_clock: Clock
 
 
-@dataclass(frozen=True, slots=True)
-class _Person:
-    enrolment: int
-    address: str | None
-    closed: str | None
+_Person = tuple[int, int, str | None, str | None]
+"""(batch, enrolment, address, the outcome that stands against handing over), as of now."""
 
 
 def claim(connection: Connection, offers: Sequence[Offer]) -> list[Claimed | None]:
@@ -73,20 +73,20 @@ def _win(connection: Connection, ids: Sequence[int], worker: str, now: Micros, m
     )
 
 
-def _standing_now(connection: Connection, batches: Sequence[Built]) -> Mapping[int, list[_Person]]:
+def _standing_now(connection: Connection, batches: Sequence[Built]) -> Mapping[int, Sequence[_Person]]:
     """The open people of each batch in ascending order, with the address and the reason against them as of now."""
     alike: dict[tuple[Channel, Needs], list[int]] = defaultdict(list)
     for built in batches:
         alike[built.batch.channel, built.needs].append(built.batch.id)
-    people: dict[int, list[_Person]] = {built.batch.id: [] for built in batches}
+    people: dict[int, Sequence[_Person]] = {built.batch.id: [] for built in batches}
     for (channel, needs), ids in alike.items():
-        for batch_id, *person in connection.execute(_standing_select(channel, needs), {"ids": ids}):
-            people[batch_id].append(_Person(*person))
+        rows = plain_rows(connection, _standing_select(channel, needs), {"ids": ids})
+        people |= {batch_id: list(same) for batch_id, same in groupby(rows, itemgetter(0))}
     return people
 
 
 @cache
-def _standing_select(channel: Channel, needs: Needs) -> sa.Select[tuple[int, int, str | None, str | None]]:
+def _standing_select(channel: Channel, needs: Needs) -> sa.Select[_Person]:
     people = send.outerjoin(enrolment, enrolment.c.id == send.c.enrolment_id)
     people = people.outerjoin(contact, contact.c.id == send.c.contact_id)
     people = people.outerjoin(standing, standing.c.contact_id == send.c.contact_id)
@@ -134,12 +134,12 @@ def _choose(built: Built, people: Sequence[_Person]) -> tuple[list[int], Mapping
     row_of = {enrolment_id: row for row, enrolment_id in enumerate(built.enrolments)}
     rows: list[int] = []
     drops: dict[str, list[int]] = defaultdict(list)
-    for person in people:
-        row = row_of.get(person.enrolment)
-        if person.closed is None and row is not None and built.addresses[row] == person.address:
+    for _, enrolment_id, address, closed in people:
+        row = row_of.get(enrolment_id)
+        if closed is None and row is not None and built.addresses[row] == address:
             rows.append(row)
         else:
-            drops[person.closed or built.skips.get(person.enrolment, RELEASED)].append(person.enrolment)
+            drops[closed or built.skips.get(enrolment_id, RELEASED)].append(enrolment_id)
     return rows, drops
 
 

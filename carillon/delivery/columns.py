@@ -6,7 +6,7 @@ costs a parse each, and loses what is true, false and a list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -17,6 +17,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.delivery.plain_rows import plain_rows
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import from_micros
 from carillon.policy.decide import address_of
@@ -59,7 +60,7 @@ def fetch_columns(
     wanted = sorted(set(paths))
     columns = [name for path in wanted if (name := _built_in(path))]
     documents = [root for root in _DOCUMENTS if any(_in_document(path) == root for path in wanted)]
-    found = connection.execute(_select(channel, batch_ids, columns, documents)).all()
+    found = plain_rows(connection, _select(channel, batch_ids, columns, documents))
     return {
         batch_id: _columns(list(rows), wanted, columns, documents) for batch_id, rows in groupby(found, itemgetter(0))
     }
@@ -101,10 +102,7 @@ def _columns(
 ) -> Columns:
     _, enrolments, addresses, *rest = zip(*rows, strict=True)
     built_in = dict(zip(columns, rest, strict=False))
-    read = {
-        root: [orjson.loads(text) if text else {} for text in texts]
-        for root, texts in zip(documents, rest[len(columns) :], strict=True)
-    }
+    read = {root: _documents(texts) for root, texts in zip(documents, rest[len(columns) :], strict=True)}
     gather = partial(_gather, built_in=built_in, documents=read, size=len(rows))
     return Columns(enrolments, addresses, {path: gather(path) for path in paths})
 
@@ -118,18 +116,19 @@ def _gather(
     root, _, inner = path.partition(".")
     if root not in documents:
         return [None] * size
-    pick = _picker(inner.split(".") if inner else [])
-    return [pick(document) for document in documents[root]]
+    if not inner:
+        return documents[root]
+    if "." not in inner:
+        return [document.get(inner) for document in documents[root]]
+    return [_pick(document, inner.split(".")) for document in documents[root]]
 
 
-def _picker(names: Sequence[str]) -> Callable[[Any], Any]:
-    if len(names) == 1:
-        name = names[0]
-        return lambda document: document.get(name) if isinstance(document, dict) else None
+def _documents(texts: Sequence[str | None]) -> list[dict[str, Any]]:
+    found = [orjson.loads(text) if text else {} for text in texts]
+    return found if set(map(type, found)) == {dict} else [d if isinstance(d, dict) else {} for d in found]
 
-    def pick(document: Any) -> Any:
-        for name in names:
-            document = document.get(name) if isinstance(document, dict) else None
-        return document
 
-    return pick
+def _pick(document: Any, names: Sequence[str]) -> Any:
+    for name in names:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document

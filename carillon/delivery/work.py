@@ -7,9 +7,10 @@ It ends when no batch that it may touch is due any more; what was deferred says 
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 import sqlalchemy as sa
@@ -83,7 +84,20 @@ async def work_on(
     await asyncio.to_thread(reclaim, store, now=campaign_clock.now(), machine_now=machine_clock.now())
     async with LedgerWriter(store) as writer:
         desk = desk_of(writer=writer, stop=stop or asyncio.Event())
-        return await _Work(store, desk, bodies, connectors, rules, campaign_id, refresh, progress).run()
+        with _rare_collections():
+            return await _Work(store, desk, bodies, connectors, rules, campaign_id, refresh, progress).run()
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    # Rows by the ten thousand are no garbage cycles: looking through them takes a third of the time (7.3 against 2.9 µs
+    # of a person's claim).
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Work:
