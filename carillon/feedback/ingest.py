@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ from carillon.feedback.model import Feedback, FeedbackKind
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from carillon.kernel.ids import hash64
-from carillon.kernel.tokens import Keyring
+from carillon.kernel.tokens import Keyring, Token
 from carillon.store.engine import Store
 from carillon.store.staging import fill, stage, weigh
 
@@ -33,6 +34,10 @@ _KEEPS_RAW = frozenset(
     {FeedbackKind.BOUNCED, FeedbackKind.DROPPED, FeedbackKind.FAILED, FeedbackKind.COMPLAINED, FeedbackKind.REPLIED,
      FeedbackKind.UNKNOWN}
 )  # fmt: skip
+
+_KIND = {kind: f"message.{kind.value}" for kind in FeedbackKind}
+_CHANNEL = {channel: channel.value for channel in Channel}
+_TEXTS = ("provider_ref", "code", "reason", "url", "user_agent", "ip")
 
 _COLUMNS = ("occurred_at", "hash64", "kind", "node_id", "enrolment_id", "channel", "provider_ref", "address", "props")
 _STAGED = """occurred_at BIGINT, hash64 BIGINT, kind TEXT, node_id BIGINT, enrolment_id BIGINT, contact_id BIGINT,
@@ -87,37 +92,40 @@ def address_key(channel: Channel, address: str) -> str:
 
 
 def _row(report: Feedback, keyring: Keyring, received_at: Micros) -> tuple[Any, ...]:
-    token = keyring.read(report.cid) if report.cid else None
+    token = _read_token(keyring, report.cid) if report.cid else None
+    address = address_key(report.channel, _clean(report.address)) if report.address else None
     return (
         report.at if -_FARTHEST < report.at < _FARTHEST else received_at,
         hash64("message", report.provider, report.natural_key.encode("utf-8", "surrogatepass")),
-        f"message.{report.kind.value}",
+        _KIND[report.kind],
         token.node if token else None,
         token.enrolment if token else None,
-        report.channel.value,
+        _CHANNEL[report.channel],
         _clean(report.provider_ref) if report.provider_ref else None,
-        address_key(report.channel, _clean(report.address)) if report.address else None,
-        _props(report),
+        address,
+        _props(report, address),
     )
 
 
-def _props(report: Feedback) -> str:
-    texts = {
-        "channel": report.channel.value,
-        "provider": report.provider,
-        "machine": machine_reason(report),
-        "bounce": report.bounce,
-        "address": address_key(report.channel, report.address) if report.address else None,
-        "provider_ref": report.provider_ref,
-        "code": report.code,
-        "reason": report.reason,
-        "url": report.url,
-        "user_agent": report.user_agent,
-        "ip": report.ip,
-    }
-    props: dict[str, Any] = {name: _clean(text) for name, text in texts.items() if text}
+@lru_cache(maxsize=65_536)
+def _read_token(keyring: Keyring, cid: str) -> Token | None:
+    # What is reported about a send comes in several reports, mostly within minutes.
+    return keyring.read(cid)
+
+
+def _props(report: Feedback, address: str | None) -> str:
+    props: dict[str, Any] = {"channel": _CHANNEL[report.channel], "provider": report.provider}
+    if machine := machine_reason(report):
+        props["machine"] = machine
+    if report.bounce:
+        props["bounce"] = report.bounce
+    if address:
+        props["address"] = address
     if report.link is not None:
         props["link"] = report.link
+    for name in _TEXTS:
+        if text := getattr(report, name):
+            props[name] = _clean(text)
     if report.raw and report.kind in _KEEPS_RAW:
         props["raw"] = _clean_tree(report.raw)
     return orjson.dumps(props).decode()
