@@ -24,7 +24,7 @@ from carillon.definition.campaign_words import (
 from carillon.definition.condition_words import AllWords, AudienceWords, ConditionBase, EventWords
 from carillon.definition.conditions import EVERYONE, All, Condition
 from carillon.definition.model import Audience, Campaign, Goal, MessageSource, Verdict, Workspace
-from carillon.definition.source import Text
+from carillon.definition.nodes import Text
 from carillon.definition.step_ids import StepIds, branches_in, name_steps, sent_by
 from carillon.definition.words import note_later
 from carillon.kernel.channels import Channel

@@ -53,8 +53,8 @@ from carillon.definition.conditions import (
 )
 from carillon.definition.field_tests import Typing, tests_of
 from carillon.definition.model import Field
+from carillon.definition.nodes import Map, Node, Seq, Text
 from carillon.definition.scalars import parse_number
-from carillon.definition.source import Map, Node, Seq, Text
 from carillon.definition.words import note_later, read
 from carillon.kernel.problems import did_you_mean
 

@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 from carillon.definition.conditions import FieldType
 from carillon.definition.model import Data, Field
+from carillon.definition.nodes import Map, Node, Seq, Text
 from carillon.definition.scalars import Reading
-from carillon.definition.source import Map, Node, Seq, Text
 from carillon.definition.words import read
 from carillon.definition.workspace_words import DataWords, FieldWords
 from carillon.kernel.problems import did_you_mean

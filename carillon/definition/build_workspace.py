@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from carillon.definition.build_conditions import Names, condition_of
 from carillon.definition.model import Attribution, Cost, Sender, Topic, Unsure, Workspace
+from carillon.definition.nodes import Map, Node, Seq, Text
 from carillon.definition.scalars import Reading
-from carillon.definition.source import Map, Node, Seq, Text
 from carillon.definition.words import read
 from carillon.definition.workspace_words import SenderWords, TopicWords, UnsureWords, WorkspaceWords
 from carillon.kernel.channels import Channel

@@ -22,6 +22,7 @@ from carillon.definition.condition_words import (
     WhereWords,
 )
 from carillon.definition.model import WEEKDAYS
+from carillon.definition.nodes import Text
 from carillon.definition.scalars import (
     AgainWord,
     Amount,
@@ -46,7 +47,6 @@ from carillon.definition.scalars import (
     whole,
 )
 from carillon.definition.shapes import AUDIENCE, EXIT_ON, HOLDOUT, WAIT
-from carillon.definition.source import Text
 from carillon.definition.words import Headed, OneOrMany, Words
 from carillon.kernel.problems import did_you_mean
 

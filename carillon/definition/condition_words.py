@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, WithJsonSchema
 
+from carillon.definition.nodes import Text
 from carillon.definition.scalars import Choice, Duration, Line, Path, Ref, Scalar, parse_number, whole
-from carillon.definition.source import Text
 from carillon.definition.words import Headed, ListMeans, OneOrMany, Words
 
 Ops = Literal[

@@ -13,8 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from carillon.definition.conditions import Ago, FieldTest, FieldType, Op, ThingsTest, Value
 from carillon.definition.model import Field
+from carillon.definition.nodes import Map, Node, Seq, Text
 from carillon.definition.scalars import Reading, parse_date, parse_flag, parse_local, parse_number, text_of
-from carillon.definition.source import Map, Node, Seq, Text
 from carillon.kernel.clock import to_micros
 from carillon.kernel.durations import Span, parse_span
 from carillon.kernel.money import parse_cents

@@ -15,8 +15,9 @@ from carillon.definition.campaign_words import CampaignWords
 from carillon.definition.field_tests import Typing
 from carillon.definition.message_files import read_messages
 from carillon.definition.model import Campaign, Data, MessageSource, Segment, SourceText, Workspace
+from carillon.definition.nodes import Map, Node, Text
 from carillon.definition.scalars import NAME_PATTERN, Reading, is_name
-from carillon.definition.source import Map, Node, Text, read_source
+from carillon.definition.source import read_source
 from carillon.definition.tree import Tree, read_tree, shown_text
 from carillon.definition.words import M, read
 from carillon.definition.workspace_words import DataWords, SegmentFileWords, WorkspaceWords

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from carillon.definition.encoding import decode
 from carillon.definition.model import MessageSource, MessageWords, SourceText
+from carillon.definition.nodes import Text
 from carillon.definition.scalars import Reading
-from carillon.definition.source import Text, read_source
+from carillon.definition.source import read_source
 from carillon.definition.words import read
 from carillon.definition.workspace_words import MessageWordsFile, VariantWords
-from carillon.kernel.problems import Position, Problem
+from carillon.kernel.problems import Position
 
 _FILE = re.compile(
     r"(?P<name>[a-z][a-z0-9_]*)(?P<sms>\.sms)?(?:\.(?P<language>[a-z]{2,3}(?:-[A-Z]{2})?))?\.(?P<ending>yaml|mjml|html|txt)"
@@ -56,14 +58,9 @@ def _nothing_reads(path: str, language: str, known: list[str], reading: Reading)
 
 
 def _text(path: str, raw: bytes, reading: Reading) -> SourceText:
-    try:
-        return SourceText(path, raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        before = raw[: error.start].decode("utf-8", errors="replace")
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        at = Position(path, line, column, line, column + 1)
-        reading.problems.append(Problem(at, "YAML102", "the file is not UTF-8", "UTF-8", "save the file as UTF-8"))
-        return SourceText(path, raw.decode("cp1252", errors="replace"))
+    decoded = decode(raw, path)
+    reading.problems.extend(decoded.problems)
+    return SourceText(path, decoded.text)
 
 
 def _words(path: str, raw: bytes, reading: Reading) -> MessageWords:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_args
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
-from carillon.definition.source import Map, Seq, Text
+from carillon.definition.nodes import Map, Seq, Text
 from carillon.kernel.durations import DURATION_PATTERN, Span, parse_offset, parse_span
 from carillon.kernel.money import MONEY_PATTERN, parse_amount
 from carillon.kernel.problems import Position, Problem, Severity, did_you_mean

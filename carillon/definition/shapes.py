@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
-from carillon.definition.source import Map, Node, Seq, Text
+from carillon.definition.nodes import Map, Node, Seq, Text
 
 
 @dataclass(frozen=True, slots=True)

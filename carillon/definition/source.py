@@ -7,67 +7,18 @@ nesting, and an alias would be expanded without bound.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import yaml
 
+from carillon.definition.encoding import decode, invisible, place
+from carillon.definition.nodes import Map, Node, Seq, Text, text_like
+from carillon.definition.syntax import explained
 from carillon.kernel.problems import Position, Problem, Severity
 
 MOST_BYTES = 1_000_000
 DEEPEST = 50
 MOST_NODES = 100_000
-
-
-class Text(str):
-    """A scalar. `absent`: nothing stands after the colon. `plain`: written without quotes."""
-
-    __slots__ = ("absent", "at", "key", "parent", "plain")
-    at: Position
-    parent: Map | Seq | None
-    key: Text | None
-    plain: bool
-    absent: bool
-
-
-class Map(dict["Text", "Node"]):
-    """A mapping; `key` is the key it stands under, if any; `taken` the keys that could not be read and were taken out."""
-
-    __slots__ = ("at", "key", "parent", "taken")
-    taken: list[str]
-    at: Position
-    parent: Map | Seq | None
-    key: Text | None
-
-    def key_at(self, name: str) -> Position:
-        """Where the key stands; the mapping's own place where it does not."""
-        return next((key.at for key in self if key == name), self.at)
-
-
-class Seq(list["Node"]):
-    """A list; `key` is the key it stands under, if any; `taken` as in a mapping."""
-
-    __slots__ = ("at", "key", "parent", "taken")
-    taken: list[str]
-    at: Position
-    parent: Map | Seq | None
-    key: Text | None
-
-
-Node = Text | Map | Seq
-
-
-def remove(node: Node) -> bool:
-    """Take a node out of what holds it, so that the rest can still be read; says whether something held it."""
-    parent = node.parent
-    if isinstance(parent, Seq):
-        parent[:] = [child for child in parent if child is not node]
-        parent.taken.append("")
-    elif isinstance(parent, Map):
-        for key in [key for key, child in parent.items() if child is node or key is node]:
-            del parent[key]
-            parent.taken.append(key)
-    return parent is not None
 
 
 @dataclass(slots=True)
@@ -88,69 +39,15 @@ def read_source(raw: bytes, file: str, *, words: bool = False) -> Source:
             Problem(Position(file), "YAML101", f"the file is larger than {MOST_BYTES // 1_000_000} MB")
         )
         return source
-    text = _decoded(raw, source)
-    if text is not None and _is_printable(text, source):
+    decoded = decode(raw, file)
+    source.text = decoded.text
+    source.problems.extend(decoded.problems)
+    unseen = invisible(decoded.text, file) if decoded.is_sound else None
+    if unseen is not None:
+        source.problems.append(unseen)
+    elif decoded.is_sound:
         source.root = _Builder(source, words).build()
     return source
-
-
-# ---------------------------------------------------------------- bytes → text
-
-_ENCODINGS = ((b"\xff\xfe\x00\x00", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
-
-
-def _decoded(raw: bytes, source: Source) -> str | None:
-    name = next((name for mark, name in _ENCODINGS if raw.startswith(mark)), None)
-    if name is None and b"\x00" in raw[:64] and len(raw) % 2 == 0:
-        name = "UTF-16"
-    if name is not None:
-        source.problems.append(_as_utf8(Position(source.file, 1, 1, 1, 2), f"the file is encoded as {name}"))
-        return None
-    if raw.startswith(b"\xef\xbb\xbf"):
-        raw = raw[3:]
-        source.problems.append(
-            Problem(
-                Position(source.file, 1, 1, 1, 2),
-                "YAML103",
-                "the file begins with a byte order mark (BOM), which is not needed",
-                suggestion='save it as "UTF-8" instead of "UTF-8 with BOM"',
-                severity="warning",
-            )
-        )
-    try:
-        source.text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        source.text = raw.decode("cp1252", errors="replace")
-        before = raw[: error.start].decode("utf-8")
-        at = _place(source.file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        source.problems.append(_as_utf8(at, "the file is not UTF-8; it looks like Windows-1252 or Latin-1"))
-        return None
-    return source.text
-
-
-def _as_utf8(at: Position, message: str) -> Problem:
-    return Problem(at, "YAML102", message, expected="UTF-8", suggestion="save the file as UTF-8")
-
-
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
-
-
-def _is_printable(text: str, source: Source) -> bool:
-    found = _UNPRINTABLE.search(text)
-    if found is None:
-        return True
-    line = text.count("\n", 0, found.start()) + 1
-    column = found.start() - (text.rfind("\n", 0, found.start()) + 1) + 1
-    message = f"an invisible control character (U+{ord(found[0]):04X}) stands here"
-    source.problems.append(Problem(_place(source.file, line, column), "YAML104", message, suggestion="delete it"))
-    return False
-
-
-def _place(file: str, line: int, column: int) -> Position:
-    return Position(file, line, column, line, column + 1)
-
-
-# ---------------------------------------------------------------- text → tree
 
 
 class _Refused(Exception):
@@ -349,7 +246,7 @@ class _Builder:
                 copy = Map()
                 copy.taken = []
                 for key, child in node.items():
-                    word, inner = _text_like(key), self._copied(child, alias)
+                    word, inner = text_like(key), self._copied(child, alias)
                     word.parent, inner.parent, inner.key = copy, copy, word
                     copy[word] = inner
             case Seq():
@@ -360,7 +257,7 @@ class _Builder:
                     inner.parent, inner.key = copy, None
                     copy.append(inner)
             case Text():
-                copy = _text_like(node)
+                copy = text_like(node)
         copy.at, copy.key = node.at, None
         return copy
 
@@ -414,67 +311,11 @@ class _Builder:
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         if line > len(self.lines):
             line, column = len(self.lines), len(self.lines[-1]) + 1
-        message, suggestion = _explained(str(error.problem or "this is not YAML"), self.lines[line - 1], column)
+        message, suggestion = explained(str(error.problem or "this is not YAML"), self.lines[line - 1], column)
         if message == "a quote or bracket is not closed" and error.context_mark is not None:
             line, column = error.context_mark.line + 1, error.context_mark.column + 1
-        self._note(_place(self.source.file, line, column), "YAML110", message, suggestion=suggestion)
-
-
-def _text_like(text: Text) -> Text:
-    copy = Text(text)
-    copy.at, copy.plain, copy.absent = text.at, text.plain, text.absent
-    copy.parent = copy.key = None
-    return copy
+        self._note(place(self.source.file, line, column), "YAML110", message, suggestion=suggestion)
 
 
 def _short(text: str) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
-
-
-_LIQUID_FIRST = re.compile(r"[:\-,\[{]\s*\{\{")
-_SYNTAX: tuple[tuple[Callable[[str, str], bool], str, str], ...] = (
-    (
-        lambda problem, line: "\t" in line[: len(line) - len(line.lstrip())],
-        "a tab stands in the indentation",
-        "indent with blanks",
-    ),
-    (lambda problem, line: "found character '\\t'" in problem, "a tab stands here", "use blanks"),
-    (
-        lambda problem, line: _LIQUID_FIRST.search(line) is not None,
-        'text that begins with "{{" is not closed off',
-        "put the whole text in quotes",
-    ),
-    (
-        lambda problem, line: "mapping values are not allowed" in problem,
-        "a second colon stands in this line",
-        "put text that holds a colon in quotes, or indent the line as its neighbours",
-    ),
-    (
-        lambda problem, line: "cannot start any token" in problem,
-        "a text cannot begin with this character",
-        "put the text in quotes",
-    ),
-    (
-        lambda problem, line: "unexpected end of stream" in problem or "<stream end>" in problem,
-        "a quote or bracket is not closed",
-        "close it",
-    ),
-    (
-        lambda problem, line: "expected <block end>" in problem or "could not find expected ':'" in problem,
-        "this line does not fit to the lines above it",
-        "check its indentation, and the colon after its key",
-    ),
-    (
-        lambda problem, line: "expected ',' or" in problem,
-        "a bracket or brace is not closed, or a comma is missing",
-        "close it; text that holds brackets needs quotes",
-    ),
-)
-
-
-def _explained(problem: str, line: str, column: int) -> tuple[str, str]:
-    """The parser's complaint in a marketer's words, and what to do."""
-    for applies, message, suggestion in _SYNTAX:
-        if applies(problem, line):
-            return message, suggestion
-    return f"this is not YAML: {problem}", ""

@@ -27,8 +27,8 @@ from carillon.definition.condition_words import (
     SegmentWords,
     TriggerWords,
 )
+from carillon.definition.nodes import Text
 from carillon.definition.scalars import Reading
-from carillon.definition.source import Text
 from carillon.kernel.problems import Position
 
 MESSAGE_WORDS = ("email", "sms", "push", "whatsapp", "webhook", "notify")

@@ -23,8 +23,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails, core_schema
 
 from carillon.definition.availability import is_available
+from carillon.definition.nodes import Map, Node, Seq, Text, remove
 from carillon.definition.scalars import Reading, code, wrong
-from carillon.definition.source import Map, Node, Seq, Text, remove
 from carillon.kernel.problems import Position, Problem, did_you_mean
 
 HEADS: dict[str, tuple[str, ...]] = {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, RootModel, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from carillon.definition.campaign_words import AttributionWords, BudgetWords, MessageRef, SenderRef
 from carillon.definition.condition_words import ChannelWord, ConditionWords, Loose
+from carillon.definition.nodes import Text
 from carillon.definition.scalars import (
     Amount,
     Choice,
@@ -25,7 +26,6 @@ from carillon.definition.scalars import (
     Zone,
     whole,
 )
-from carillon.definition.source import Text
 from carillon.definition.words import OneOrMany, Words
 
 
@@ -227,7 +227,3 @@ class MessageWordsFile(VariantWords):
 
     part: ClassVar[str] = "message"
     variants: dict[NewName, VariantWords] | None = None
-
-
-class ValuesFile(RootModel[dict[str, str]]):
-    """values.yaml: dates and words used in several places."""

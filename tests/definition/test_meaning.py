@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time
 
 import pytest
 
+from carillon.definition import model
 from carillon.definition.conditions import (
     Ago,
     All,
@@ -33,7 +34,6 @@ from carillon.definition.model import (
     Send,
     SendLeader,
     Split,
-    Test,
     Wait,
     WaitDays,
     WaitUntil,
@@ -179,7 +179,7 @@ def test_a_journey_is_read_with_stable_ids(shop: Shop) -> None:
     ]  # fmt: skip
     assert steps[0] == Wait("wait.entry", Span(seconds=90))
     assert isinstance(steps[1], Send)
-    assert steps[1].test == Test(("a", "b"), SendLeader("clicks", 2_000, Span(seconds=DAY), time(13)))
+    assert steps[1].test == model.Test(("a", "b"), SendLeader("clicks", 2_000, Span(seconds=DAY), time(13)))
     assert steps[1].valid_until == datetime.fromisoformat("2027-01-03 23:59")
     assert steps[2] == WaitDays("wait.email.hello", 1, time(9))
     assert steps[4] == WaitUntilDay("wait.clicked.hello", "monday", time(9))

@@ -241,7 +241,7 @@ FILES: dict[str, tuple[dict[str, str | bytes | None], list[str]]] = {
     ),
     "a message in the wrong encoding": (
         {"sale/messages/hello.txt": "grün".encode("latin-1")},
-        ["campaigns/sale/messages/hello.txt:1:3  YAML102  the file is not UTF-8"],
+        ["campaigns/sale/messages/hello.txt:1:3  YAML102  the file is not UTF-8; it looks like Windows-1252 or Latin-1"],
     ),
     "a misspelt word of a message": (
         {"sale/messages/hello.yaml": "subject: Hello\nsubjct: x\n"},

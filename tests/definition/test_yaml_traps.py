@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from carillon.definition.source import MOST_BYTES, Map, read_source
+from carillon.definition.nodes import Map
+from carillon.definition.source import MOST_BYTES, read_source
 from carillon.kernel.problems import render
 
 
