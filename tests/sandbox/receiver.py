@@ -34,6 +34,7 @@ def receiving() -> Iterator[Receiver]:
 
     class Keep(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -47,8 +48,11 @@ def receiving() -> Iterator[Receiver]:
         def log_message(self, *args: object) -> None:
             """Quiet."""
 
-    served = ThreadingHTTPServer(("127.0.0.1", 0), Keep)
-    served.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128  # five by default: who comes sixth waits a second for its second try
+
+    served = Server(("127.0.0.1", 0), Keep)
     thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     receiver.url = f"http://127.0.0.1:{served.server_address[1]}"
