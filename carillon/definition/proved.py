@@ -49,7 +49,8 @@ def check_workspace(root: Path, *, env: str | None, proofs: Path | None) -> Chec
 
 def _read(tree: Tree, env: str | None, stale: Iterable[str]) -> dict[str, list[Problem]]:
     # imported late: with all proofs at hand neither pydantic nor the models are needed
-    from carillon.definition.load import load_campaign, load_common
+    from carillon.definition.load import load_campaign
+    from carillon.definition.load_common import load_common
 
     common = load_common(tree, env)
     shared = list(common.problems)
