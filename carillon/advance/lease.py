@@ -52,3 +52,13 @@ def _take(store: Store, name: str, me: str, now: Micros) -> bool:
                 )
             )
         )
+
+
+def lease_holder(store: Store, name: str, machine_clock: Clock) -> str | None:
+    """The live process that holds the lease now, or None."""
+    row = t.lease.c
+    with store.read() as connection:
+        found = connection.execute(sa.select(row.holder, row.until).where(row.name == name)).one_or_none()
+    if found is None or found.until <= machine_clock.now() or is_gone(found.holder):
+        return None
+    return str(found.holder)

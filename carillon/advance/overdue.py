@@ -1,0 +1,46 @@
+"""Which campaigns should have been advanced by an instant and were not."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from carillon.definition.model import At, Every
+from carillon.journey.enter import entry_key
+from carillon.journey.ground import Ground, load_ground
+from carillon.journey.occasions import occasions
+from carillon.kernel.clock import Micros
+from carillon.plan.applied import applied_names
+from carillon.store import tables as t
+from carillon.store.engine import Store
+
+
+def overdue(store: Store, by: Micros) -> list[str]:
+    """Running campaigns with a person, a batch or an occasion that was due by then and is still open."""
+    with store.read() as connection:
+        names = applied_names(connection)
+    grounds = (load_ground(store, name, by) for name in names)
+    return [g.applied.name for g in grounds if g.applied.is_running and _is_overdue(g)]
+
+
+def _is_overdue(ground: Ground) -> bool:
+    e, s, b, w = t.enrolment.c, t.send.c, t.batch.c, t.wave.c
+    mine = sa.and_(e.campaign_id == ground.applied.id, e.state == "live", e.due_at <= ground.now)
+    decided = sa.exists().where(s.node_id == e.node_id, s.enrolment_id == e.id)
+    ready = sa.and_(b.campaign_id == ground.applied.id, b.state == "ready", b.due_at <= ground.now)
+    with ground.store.read() as connection:
+        if connection.scalar(sa.select(e.id).where(mine, sa.not_(decided)).limit(1)) is not None:
+            return True
+        if connection.scalar(sa.select(b.id).where(ready).limit(1)) is not None:
+            return True
+        if ground.applied.wanted_state != "live":
+            return False
+        for entry in ground.applied.plan.entries:
+            if not isinstance(entry, At | Every):
+                continue
+            for occasion in occasions(ground, entry):
+                known = sa.select(w.id).where(
+                    w.campaign_id == ground.applied.id, w.entry == entry_key(entry), w.ref == occasion.ref
+                )
+                if not occasion.is_late and connection.scalar(known) is None:
+                    return True
+    return False
