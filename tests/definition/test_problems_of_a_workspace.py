@@ -318,3 +318,22 @@ def test_problems_come_in_order_and_once(shop: Shop) -> None:
     """Sorted by file and place, without doubles."""
     problems = shop.journey("  - email: x\n  - emial: y\n").load().problems
     assert problems == in_order([*problems, *problems])
+
+
+def test_a_coupon_in_a_transactional_topic_is_an_error(shop: Shop) -> None:
+    """Orders and deliveries carry no advertising; that coupons have no engine yet is said beside it."""
+    shop.put({"sale/campaign.yaml": "topic: service\nentry: {api: true}\njourney: [{email: hello, coupon: spring}]\n"})
+    assert shop.headlines() == [
+        'campaigns/sale/campaign.yaml:3:26  CAR208  "service" is transactional: no coupon may stand in it',
+        'campaigns/sale/campaign.yaml:3:26  LATER  "coupon" is not available yet',
+    ]
+
+
+def test_values_of_segments_reach_into_lists_of_things(shop: Shop) -> None:
+    """A misspelt field inside a thing is named with its nearest word."""
+    shop.put({"segments/buyers.yaml": "who: {event: order_completed, where: {products: {categry: shoes}}}\n"})
+    assert shop.said() == (
+        'campaigns/segments/buyers.yaml:1:50  SEG304  "products" has no field "categry"\n'
+        "      1 | who: {event: order_completed, where: {products: {categry: shoes}}}\n"
+        '        |                                                  ^^^^^^^ did you mean "category"?'
+    )
