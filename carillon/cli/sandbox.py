@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import click
+
+
+def _instant(_: click.Context, __: click.Parameter, given: str | None) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(given) if given else None
+    except ValueError:
+        at = None
+    if given and (at is None or at.tzinfo is None):
+        raise click.BadParameter(f"{given!r} is not an instant with its zone, like 2026-12-01T09:00+01:00")
+    return at
 
 
 @click.command("sandbox")
@@ -17,7 +28,11 @@ import click
 @click.option("--seed", type=int, help="Which people they are; the same seed does the same.")
 @click.option("--webhooks", default="", metavar="URL", help="Carillon's web: people react and report there.")
 @click.option("--rate", default=0, metavar="N", help="Mail requests a second before 429; 0: no limit.")
-def sandbox(port: int, folder: Path, behaviour: Path | None, seed: int | None, webhooks: str, rate: int) -> None:
+@click.option("--virtual", "starts", metavar="INSTANT", callback=_instant, help="Stand still at this instant (with its zone) until told by "
+              "POST /sandbox/advance; without it people live in real time.")  # fmt: skip
+def sandbox(
+    port: int, folder: Path, behaviour: Path | None, seed: int | None, webhooks: str, rate: int, starts: datetime | None
+) -> None:
     """Serve a SendGrid and a Twilio on this machine, from which nothing leaves it."""
     from dataclasses import replace
 
@@ -34,7 +49,8 @@ def sandbox(port: int, folder: Path, behaviour: Path | None, seed: int | None, w
         listener = listen(port)
     except OSError:
         raise click.ClickException(f"port {port} is taken: another sandbox? Choose one with --port") from None
-    serve(make_world(folder, behaviour=model, webhooks=webhooks, per_second=rate), listener, _announce)
+    world = make_world(folder, behaviour=model, webhooks=webhooks, starts=starts, per_second=rate)
+    serve(world, listener, _announce)
 
 
 def _announce(url: str, people: str) -> None:

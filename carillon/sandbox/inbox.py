@@ -202,6 +202,7 @@ def _opened(store: Store, message_id: int) -> dict[str, Any] | None:
         "letter": _letter(store, row) if mail else None,
         "form": None if mail else form_of(row["body"]),
         "segments": 0 if mail else segments(row["subject"]),
+        "sender": row["sender"],
         "ref": row["ref"],
         "cid": row["cid"],
         "reactions": [

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import orjson
 import pytest
 from receiver import Receiver, receiving
@@ -199,6 +200,9 @@ def test_an_sms_is_reported_by_signed_callbacks_and_stop_by_the_inbound_webhook(
         stops = [dict(parse_qsl(c.body.decode())) for c in calls if b"Body=STOP" in c.body]
         assert {stop["From"][:6] for stop in stops} == {"+49151"}
         assert len(web.at("/s/t")) == 58
+        opened = httpx.get(f"{running.url}/?open=1", trust_env=False).text
+        assert '<p class="bubble">Ends tonight https://t.acme.example/s/t0</p>' in opened
+        assert '<span class="tone good">delivered</span>' in opened
 
 
 def test_a_web_that_refuses_is_named_and_nothing_is_lost() -> None:
