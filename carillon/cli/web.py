@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:  # the command's module is imported for its help, the web's rooms when it runs
+    from socket import socket
+
+    from carillon.cli.opened import Opened
+    from carillon.web.app import WebApp
 
 
 @click.command("web")
@@ -13,15 +20,15 @@ import click
 @click.option("--host", default="127.0.0.1", show_default=True, help="Interface; loopback unless a proxy is elsewhere.")
 def web(port: int, host: str) -> None:
     """Serve the public pages, the providers' webhooks and the events API."""
-    import socket
+    from socket import SO_REUSEADDR, SOL_SOCKET, socket
 
     from carillon.cli.opened import opened, refuse
 
     # uvicorn raises SIGTERM again once it has cleaned up: without this the process would die before the store is closed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with opened() as here:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener = socket()
+        listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
             listener.listen(2048)  # who reads the line below may connect at once
@@ -36,7 +43,7 @@ def web(port: int, host: str) -> None:
         _serve(app, listener)
 
 
-def _app(here):  # type: ignore[no-untyped-def]
+def _app(here: Opened) -> WebApp:
     from carillon.assembly import keyring_of, running_sandbox, uses_sandbox, webhook_sources
     from carillon.web.app import make_app
     from carillon.web.rules_at_hand import RulesAtHand
@@ -52,7 +59,7 @@ def _app(here):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-def _serve(app, listener) -> None:  # type: ignore[no-untyped-def]
+def _serve(app: WebApp, listener: socket) -> None:
     import uvicorn
 
     config = uvicorn.Config(

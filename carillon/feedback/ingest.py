@@ -20,7 +20,7 @@ from carillon.feedback.model import Feedback, FeedbackKind
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from carillon.kernel.ids import hash64
-from carillon.kernel.tokens import Keyring, Token
+from carillon.kernel.tokens import LENGTH, Keyring, Token
 from carillon.store.engine import Store
 from carillon.store.staging import fill, stage, weigh
 
@@ -92,7 +92,7 @@ def address_key(channel: Channel, address: str) -> str:
 
 
 def _row(report: Feedback, keyring: Keyring, received_at: Micros) -> tuple[Any, ...]:
-    token = _read_token(keyring, report.cid) if report.cid else None
+    token = _read_token(keyring, report.cid) if report.cid and len(report.cid) == LENGTH else None
     address = address_key(report.channel, _clean(report.address)) if report.address else None
     return (
         report.at if -_FARTHEST < report.at < _FARTHEST else received_at,

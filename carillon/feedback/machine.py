@@ -29,6 +29,9 @@ _MAIL_CLIENT = re.compile(
     re.IGNORECASE,
 )
 
+_LONGEST_AGENT = 400
+"""No browser says more of itself; strangers fill the cache with what they like."""
+
 _PEOPLE_OR_MACHINES = (FeedbackKind.OPENED, FeedbackKind.CLICKED)
 
 
@@ -38,7 +41,7 @@ def machine_reason(report: Feedback) -> str | None:
         return None
     if report.machine:
         return "provider"
-    return "agent" if is_machine_agent(report.user_agent) else None
+    return "agent" if is_machine_agent(report.user_agent[:_LONGEST_AGENT]) else None
 
 
 @lru_cache(maxsize=16_384)

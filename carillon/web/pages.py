@@ -64,7 +64,7 @@ class Pages:
             except ValueError:
                 return text(400, "this is no form: nothing was changed")
             evidence = f"preferences page, send {token.node}/{token.enrolment}, from {caller(scope) or 'unknown'}"
-            await asyncio.to_thread(self._choose, who.contact_id, form, evidence)
+            await asyncio.to_thread(self._choose, who, form, evidence)
         return page(200, await asyncio.to_thread(self._preferences_html, who, scope, saved=is_saving))
 
     async def _found(self, raw: str, kind: TokenKind) -> tuple[Token, Addressee] | None:
@@ -74,7 +74,7 @@ class Pages:
         who = await asyncio.to_thread(persons.addressee, self._store, token)
         return (token, who) if who else None
 
-    def _choose(self, contact_id: int, form: dict[str, str], evidence: str) -> None:
+    def _choose(self, who: Addressee, form: dict[str, str], evidence: str) -> None:
         rules = self._rules()
         nothing = form.get("do") == "none"
         wanted = {
@@ -83,7 +83,7 @@ class Pages:
             for channel in rule.consent
             if nothing or form.get(f"{topic}.{channel}") in ("yes", "no")
         }
-        persons.choose(self._store, rules, contact_id, wanted, evidence=evidence, at=self._clock.now())
+        persons.choose(self._store, rules, who, wanted, evidence=evidence, at=self._clock.now())
 
     def _unsubscribe_html(self, token: Token, who: Addressee, scope: Scope, *, done: bool) -> str:
         rules = self._rules()

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from carillon.consent.record import Said, State, newest, record_consents
 from carillon.feedback.effects import standing_rules
-from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from carillon.kernel.tokens import Token
 from carillon.plan.rules import Rules
@@ -71,23 +70,24 @@ def _allowed(state: str | None, kind: str) -> bool:
 
 
 def choose(
-    store: Store, rules: Rules, contact_id: int, wanted: Mapping[tuple[str, str], bool], *, evidence: str, at: Micros
+    store: Store, rules: Rules, who: Addressee, wanted: Mapping[tuple[str, str], bool], *, evidence: str, at: Micros
 ) -> int:
     """Record what the contact wants where it differs from what they have said; returns how many consents were written."""
-    before = {(c.topic, c.channel): c.allowed for c in choices(store, rules, contact_id)}
+    before = {(c.topic, c.channel): c.allowed for c in choices(store, rules, who.contact_id)}
     with store.write("core") as connection:
-        said = newest(connection, [contact_id])
+        said = newest(connection, [who.contact_id])
         rows = [
-            Said(contact_id, topic, channel, _state(rules, topic, channel, yes), SOURCE, evidence, at)
+            Said(who.contact_id, topic, channel, _state(rules, who, topic, channel, yes), SOURCE, evidence, at)
             for (topic, channel), yes in wanted.items()
             if (topic, channel) in before
-            and (before[topic, channel] != yes or (contact_id, topic, channel) not in said)
+            and (before[topic, channel] != yes or (who.contact_id, topic, channel) not in said)
         ]
         return record_consents(connection, standing_rules(rules), rows)
 
 
-def _state(rules: Rules, topic: str, channel: str, yes: bool) -> State:
+def _state(rules: Rules, who: Addressee, topic: str, channel: str, yes: bool) -> State:
     if not yes:
         return "no"
-    # Who follows a link that only this mailbox or telephone got has confirmed it; on another channel it is a yes.
-    return "confirmed" if rules.topics[topic].consent.get(channel) == "double" and channel == Channel.EMAIL else "yes"
+    # Who follows a link that only this mailbox or telephone got has confirmed it; for another channel it is a yes.
+    needs_two = rules.topics[topic].consent.get(channel) == "double"
+    return "confirmed" if needs_two and channel == who.channel else "yes"

@@ -89,7 +89,7 @@ def clean(store: Store) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     reports=st.lists(reported, min_size=5, max_size=30),
     purchases=st.lists(bought, max_size=6),

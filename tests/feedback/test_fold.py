@@ -7,9 +7,10 @@ import sqlalchemy as sa
 
 from carillon.feedback.fold import FoldResult, fold, has_new
 from carillon.feedback.ingest import ingest_feedback
-from carillon.feedback.model import Feedback
+from carillon.feedback.model import Feedback, FeedbackKind
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import SECOND
+from carillon.kernel.tokens import Keyring, TokenKind
 from carillon.store import tables as t
 from tests.feedback.ground import EMAIL_NODE, KEYS, NOON, SMS_NODE, Ground, cid, report
 
@@ -161,6 +162,19 @@ def test_a_forged_or_foreign_id_touches_nobody(ground: Ground) -> None:
     assert ground.rows(sa.select(t.response)) == []
     (event,) = ground.rows(sa.select(t.event))
     assert (event["contact_id"], event["enrolment_id"]) == (None, None)
+
+
+def test_an_unsubscribe_link_outlives_its_key(ground: Ground) -> None:
+    """The key was retired long ago; who unsubscribes with a mail sealed by it is still known."""
+    ada = ground.contact("ada")
+    enrolment = ground.sent("ada")
+    raw = KEYS.make(TokenKind.UNSUBSCRIBE, EMAIL_NODE, enrolment)
+    renewed = Keyring((b"a newer key of the tests, 32 bytes",), KEYS.keys)
+    said = Feedback(FeedbackKind.UNSUBSCRIBED, NOON, Channel.EMAIL, "carillon", raw, cid=raw)
+    ingest_feedback(ground.store, [said], renewed, NOON)
+    fold(ground.store, NOON)
+    (signal,) = ground.rows(sa.select(t.signal))
+    assert (signal["kind"], signal["contact_id"], signal["subject"]) == ("withdraw", ada, "email")
 
 
 def test_hostile_texts_and_instants_are_kept_harmless(ground: Ground) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import sqlalchemy as sa
 
@@ -146,6 +148,17 @@ def test_preferences_are_saved_with_evidence(web: Web) -> None:
         (ada, "offers", "sms", "no", "preferences"),
     ]
     assert rows[0]["evidence"].startswith("preferences page, send 1/")
+
+
+def test_a_yes_on_the_way_of_the_link_is_a_confirmed_one(web: Web) -> None:
+    """Where a topic needs a double yes, the link in the mail proves the mailbox and says nothing of the telephone."""
+    topic = replace(RULES.topics["offers"], consent={"email": "double", "sms": "double"})
+    web.app._pages._rules = lambda: replace(RULES, topics={"offers": topic})
+    web.ground.contact("ada")
+    address = f"/p/{token(TokenKind.PREFERENCES, web.ground.sent('ada'))}"
+    web.browser.post(address, data={"offers.email": "yes", "offers.sms": "yes"})
+    rows = web.ground.rows(sa.select(t.consent.c.channel, t.consent.c.state).order_by(t.consent.c.channel))
+    assert [tuple(row.values()) for row in rows] == [("email", "confirmed"), ("sms", "yes")]
 
 
 def test_no_messages_at_all_is_one_button(web: Web) -> None:
