@@ -1,0 +1,88 @@
+"""Events wait for no run: new intakes are folded every second, and campaigns that a signal speaks to are advanced."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from carillon.advance.advance import advance
+from carillon.advance.engine import Engine
+from carillon.advance.lease import AlreadyRunning
+from carillon.audience.select import depends_on
+from carillon.definition.model import OnEvent
+from carillon.feedback.effects import apply_effects
+from carillon.feedback.fold import fold, has_new
+from carillon.journey.exits import exit_conditions
+from carillon.kernel.clock import Micros
+from carillon.plan.applied import Applied, applied_names, load_campaign, load_rules
+from carillon.plan.model import Plan
+from carillon.store import tables as t
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+ENTER = "enter"
+
+
+def attend(engine: Engine, stop: threading.Event, *, every_s: float = EVERY_S) -> None:
+    """Fold and advance until `stop` is set; an error in one round is logged and the next round tries again."""
+    seen = newest_signal(engine)
+    while not stop.wait(every_s):
+        try:
+            seen = attend_once(engine, seen)
+        except Exception:
+            log.exception("attending to events failed; the next second tries again")
+
+
+def attend_once(engine: Engine, seen: int) -> int:
+    """Fold what is new and advance whom it concerns; returns the newest signal that was looked at."""
+    if has_new(engine.store):
+        now: Micros = engine.campaign_clock.now()
+        fold(engine.store, now)
+        with engine.store.read() as connection:
+            rules = load_rules(connection)
+        apply_effects(engine.store, now, rules)
+    newest = newest_signal(engine)
+    if newest > seen:
+        for name in concerned(engine, seen, newest):
+            try:
+                advance(engine, name)
+            except AlreadyRunning:
+                continue  # Who runs now folds before each claim: it has seen these signals, or its next run will.
+    return newest
+
+
+def newest_signal(engine: Engine) -> int:
+    """The highest signal id so far."""
+    with engine.store.read() as connection:
+        return connection.scalar(sa.select(sa.func.max(t.signal.c.id))) or 0
+
+
+def concerned(engine: Engine, low: int, high: int) -> list[str]:
+    """The running campaigns that some signal in (low, high] may enter, exit or move."""
+    signal = t.signal.c
+    with engine.store.read() as connection:
+        told = connection.execute(
+            sa.select(signal.kind, signal.subject, signal.campaign_id)
+            .where(signal.id > low, signal.id <= high)
+            .distinct()
+        ).all()
+        events = {s.subject for s in told if s.kind == "event"}
+        entering = {s.campaign_id for s in told if s.kind == ENTER}
+        applied = [load_campaign(connection, name) for name in applied_names(connection)]
+    return [a.name for a in applied if a.is_running and (a.id in entering or events & set(_listens_to(a)))]
+
+
+def _listens_to(applied: Applied) -> Iterator[str]:
+    """The kinds of events that can enter or exit somebody."""
+    yield from (entry.event for entry in applied.plan.entries if isinstance(entry, OnEvent))
+    for plan in applied.versions.values():
+        yield from _exits_by(plan)
+
+
+def _exits_by(plan: Plan) -> Iterator[str]:
+    for _, condition in exit_conditions(plan):
+        yield from depends_on(condition).events

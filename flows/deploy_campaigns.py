@@ -1,0 +1,184 @@
+"""One deployment a campaign, and those of the standing flows; what is no longer wanted is taken away in a safe order.
+
+Run as a program: `python -m flows.deploy_campaigns` brings the server at PREFECT_API_URL in line with the store, and
+prints what it did as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+from prefect.utilities.callables import parameter_schema
+
+from carillon.advance.next_due import next_due
+from carillon.assembly import open_house
+from carillon.definition.model import WEEKDAYS, Every
+from carillon.journey.ground import Ground, load_ground
+from carillon.kernel.clock import SystemClock, from_micros
+from carillon.plan.applied import applied_names
+from carillon.settings import Settings, read_settings
+from flows.compile_campaign import run_of
+from flows.plan_next_run import ask_for_run
+from flows.prepare_prefect import POOL, prepare
+
+OURS = "carillon"
+STANDING = {"keep_time": timedelta(minutes=1), "hand_over_batches": timedelta(minutes=1)}
+PAGE = 200
+HANDED_ON = ("CARILLON_", "SENDGRID_BASE", "TWILIO_BASE", "PREFECT_FLOWS_", "PREFECT_LOGGING_")
+"""Settings that a run inherits from here by name. No secret: workers have those in their own environment."""
+
+
+def main() -> None:
+    """Prepare the server, deploy, and print what was done."""
+    settings = read_settings()
+    prepare()
+    print(json.dumps(asyncio.run(deploy_all(settings))))
+
+
+async def deploy_all(settings: Settings) -> dict[str, list[str]]:
+    """Deploy every running campaign and the standing flows; delete deployments of campaigns that are over."""
+    store = open_house(settings)
+    now = SystemClock().now()
+    with store.read() as connection:
+        names = applied_names(connection)
+    grounds = {name: load_ground(store, name, now) for name in names}
+    wanted = {name: g for name, g in grounds.items() if _is_wanted(g)}
+    async with get_client() as client:
+        for name, ground in wanted.items():
+            deployment_id = await _deploy_campaign(client, settings, ground)
+            due = next_due(ground)
+            if due is not None and ground.applied.is_running:
+                await ask_for_run(deployment_id, name, from_micros(due))
+        for name, every in STANDING.items():
+            await _deploy_standing(client, settings, name, every)
+    over = [d for d in await our_deployments() if d.name not in wanted]
+    removed = [d.name for d in over if await remove(d)]
+    store.close()
+    return {"deployed": sorted(wanted), "removed": removed}
+
+
+def _is_wanted(ground: Ground) -> bool:
+    """A campaign keeps its deployment until it is over and nobody is under way."""
+    import sqlalchemy as sa
+
+    from carillon.store import tables as t
+
+    if ground.applied.wanted_state == "live" and ground.applied.operator_state != "stopped":
+        return True
+    e = t.enrolment.c
+    with ground.store.read() as connection:
+        live = sa.select(e.id).where(e.campaign_id == ground.applied.id, e.state == "live").limit(1)
+        return connection.scalar(live) is not None
+
+
+async def our_deployments() -> list[DeploymentResponse]:
+    """The deployments of campaigns, standing flows aside."""
+    found: list[DeploymentResponse] = []
+    async with get_client() as client:
+        while True:
+            page = await client.read_deployments(
+                deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS, "campaign"])),
+                limit=PAGE,
+                offset=len(found),
+            )
+            found += page
+            if len(page) < PAGE:
+                return found
+
+
+async def remove(deployment: DeploymentResponse) -> bool:
+    """Pause, cancel what is scheduled, and delete where nothing runs: a deleted deployment's run could never end."""
+    from prefect.client.schemas.filters import (
+        DeploymentFilterId,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+
+    async with get_client() as client:
+        await client.pause_deployment(deployment.id)
+        running = await client.read_flow_runs(
+            limit=1,
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
+            ),
+        )
+        if running:
+            return False
+        await client.delete_deployment(deployment.id)
+        return True
+
+
+async def _deploy_campaign(client: PrefectClient, settings: Settings, ground: Ground) -> UUID:
+    plan, name = ground.applied.plan, ground.applied.name
+    flow_id = await client.create_flow_from_name(name)
+    schedules = [
+        DeploymentScheduleCreate(schedule=CronSchedule(cron=_cron(entry), timezone=ground.rules.timezone), active=True)
+        for entry in plan.entries
+        if isinstance(entry, Every) and entry.zone == "workspace"
+    ]
+    return await client.create_deployment(
+        flow_id=flow_id,
+        name=name,
+        entrypoint=f"flows.compile_campaign.{name}",
+        description=plan.title,
+        version=ground.applied.meaning[:12],
+        parameter_openapi_schema=parameter_schema(run_of(name)).model_dump_for_openapi(),
+        enforce_parameter_schema=True,
+        schedules=schedules,
+        paused=not ground.applied.is_running,
+        tags=[OURS, "campaign", plan.topic],
+        **_where(settings),
+    )
+
+
+async def _deploy_standing(client: PrefectClient, settings: Settings, name: str, every: timedelta) -> UUID:
+    flow_id = await client.create_flow_from_name(name)
+    return await client.create_deployment(
+        flow_id=flow_id,
+        name=name,
+        entrypoint=f"flows.{name}.{name}",
+        schedules=[DeploymentScheduleCreate(schedule=IntervalSchedule(interval=every), active=True)],
+        tags=[OURS, "standing"],
+        **_where(settings),
+    )
+
+
+def _where(settings: Settings) -> dict[str, Any]:
+    """Where and how runs of ours go: one at a time, since a run asks our tables what is due and a second would find
+    nothing; in the folder of this workspace."""
+    environment = {k: v for k, v in os.environ.items() if k.startswith(HANDED_ON) and "KEY" not in k}
+    return {
+        "work_pool_name": POOL,
+        "path": str(settings.root),
+        "concurrency_limit": 1,
+        "concurrency_options": ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        "job_variables": {"working_dir": str(settings.root), "env": environment},
+        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(settings.root)}}],
+    }
+
+
+def _cron(entry: Every) -> str:
+    minute, hour = entry.at.minute, entry.at.hour
+    if entry.on == "month":
+        return f"{minute} {hour} 1 * *"
+    days = ",".join(str((WEEKDAYS.index(day) + 1) % 7) for day in entry.on)
+    return f"{minute} {hour} * * {days if len(entry.on) < 7 else '*'}"
+
+
+if __name__ == "__main__":
+    main()
