@@ -6,7 +6,7 @@ What is not told stays as it is: a file that lacks a column, or a blank cell, er
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -42,8 +42,10 @@ class Wish(NamedTuple):
     at: Micros | None
 
 
-@dataclass(frozen=True, slots=True)
-class ContactRow:
+_NOTHING: Mapping[str, Any] = {}
+
+
+class ContactRow(NamedTuple):
     """What was told about one contact; None = not told. `attrs` holds the told fields of data.yaml and the names."""
 
     shop_id: str
@@ -56,7 +58,7 @@ class ContactRow:
     language: str | None = None
     timezone: str | None = None
     created_at: Micros | None = None
-    attrs: Mapping[str, Any] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = _NOTHING
     consents: tuple[Wish, ...] = ()
 
 

@@ -92,7 +92,7 @@ def test_kinds_and_lists_of_things_from_json_lines(shop: Any) -> None:
 
 def test_a_large_file_is_read_by_two_processes_in_order(sqlite_shop: Any) -> None:
     """Every row comes in once, and refused rows keep their numbers."""
-    n = SMALL + CHUNK + 7
+    n = SMALL["events"] + CHUNK + 7
     rows = "".join(f"c{k % 100},{1_700_000_000 + k},{k}.00\n" for k in range(n))
     bad = "c1,never,1\n"
     result = sqlite_shop.imports("events", f"contact,at,total\n{rows}{bad}", event="order_completed")
