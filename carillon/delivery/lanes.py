@@ -32,9 +32,12 @@ class Desk:
     faults: list[Exception] = field(default_factory=list)
     """What broke this work (a full disk, a lost database); nothing more is begun after it."""
 
+    is_cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
     @property
     def is_closing(self) -> bool:
-        return self.stop.is_set() or bool(self.faults)
+        """Nothing more is begun; what has begun is settled."""
+        return self.stop.is_set() or self.is_cancelled.is_set() or bool(self.faults)
 
 
 def lanes_of(connector: Connector) -> int:

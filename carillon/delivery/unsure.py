@@ -12,12 +12,13 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.delivery.evidence import write_decision
+from carillon.delivery.evidence import settle_by_evidence, write_decision
 from carillon.delivery.parting import open_people, unleased
 from carillon.kernel.clock import SECOND, Micros
+from carillon.plan.compile import plan_from_json
 from carillon.plan.rules import Rules, UnsurePolicy
 from carillon.store.engine import Store
-from carillon.store.tables import audit, batch, campaign, event, node, send
+from carillon.store.tables import audit, batch, campaign, event, node, send, version
 
 Decision = Literal["accept", "resend", "close"]
 
@@ -97,24 +98,32 @@ def decide(
     return decided
 
 
-def settle_by_policy(store: Store, rules: Rules, topics: Mapping[int, str], *, now: Micros, machine_now: Micros) -> int:
+def settle_unsure(store: Store, rules: Rules, *, now: Micros, machine_now: Micros) -> Mapping[str, int]:
+    """Settle what reports prove, then what the workspace's `if_unsure` decides; people by what they became."""
+    with store.read() as connection:
+        if not connection.execute(sa.select(sa.exists().where(batch.c.state == "unsure"))).scalar():
+            return {}
+    accepted = settle_by_evidence(store, now=now, machine_now=machine_now)
+    resent = settle_by_policy(store, rules, now=now, machine_now=machine_now)
+    return {word: n for word, n in (("accepted", accepted), ("ready", resent)) if n}
+
+
+def settle_by_policy(store: Store, rules: Rules, *, now: Micros, machine_now: Micros) -> int:
     """Resend what the workspace's `if_unsure` says to resend; how many people that concerns.
 
-    `topics` is campaign → topic. `resend_after` waits that long in campaign time, and only while reports about other
-    sends come in: where nothing flows, silence proves nothing. Ask `settle_by_evidence` first.
+    `resend_after` waits that long in campaign time, and only while reports about other sends come in: where nothing
+    flows, silence proves nothing. Ask `settle_by_evidence` first.
     """
     with store.write("ledger") as connection:
         rows = connection.execute(
-            sa.select(batch.c.id, batch.c.campaign_id, batch.c.settled_at, _others_flow().label("others_flow")).where(
-                batch.c.state == "unsure"
-            )
+            sa.select(batch.c.id, batch.c.settled_at, version.c.plan_json, _others_flow().label("others_flow"))
+            .join_from(batch, campaign, campaign.c.id == batch.c.campaign_id)
+            .join(version, version.c.id == campaign.c.live_version)
+            .where(batch.c.state == "unsure")
         ).all()
         resent = 0
         for row in rows:
-            topic = topics.get(row.campaign_id)
-            if topic is None:
-                continue
-            marketing = rules.topics[topic].marketing
+            marketing = plan_from_json(row.plan_json).marketing
             policy = rules.if_unsure_marketing if marketing else rules.if_unsure_transactional
             if _may_resend(policy, row.settled_at or 0, bool(row.others_flow), now):
                 note = f"if_unsure: {policy.action} for {'marketing' if marketing else 'transactional'} topics"

@@ -24,9 +24,10 @@ from carillon.delivery.model import Built, Claimed, Effect, ReadyBatch, Settled,
 from carillon.delivery.parcels import BodyBuilder, Unbuilt
 from carillon.delivery.protocol import Connector
 from carillon.delivery.reclaim import reclaim
+from carillon.delivery.release import release_late
 from carillon.delivery.take import Wanted, postpone, put_back, take
 from carillon.delivery.writer import LedgerWriter
-from carillon.kernel.clock import SECOND, Clock
+from carillon.kernel.clock import SECOND, Clock, Micros
 from carillon.kernel.tokens import Keyring
 from carillon.plan.rules import Rules
 from carillon.store.engine import Store
@@ -81,11 +82,18 @@ async def work_on(
 ) -> WorkResult:
     """`work` with bodies from elsewhere: proofs and tests bring their own."""
     desk_of = partial(Desk, worker=worker, campaign_clock=campaign_clock, machine_clock=machine_clock, held={})
-    await asyncio.to_thread(reclaim, store, now=campaign_clock.now(), machine_now=machine_clock.now())
+    late = await asyncio.to_thread(_clear, store, campaign_clock.now(), machine_clock.now(), campaign_id)
     async with LedgerWriter(store) as writer:
         desk = desk_of(writer=writer, stop=stop or asyncio.Event())
         with _rare_collections():
-            return await _Work(store, desk, bodies, connectors, rules, campaign_id, refresh, progress).run()
+            return await _Work(store, desk, bodies, connectors, rules, campaign_id, refresh, progress, late).run()
+
+
+def _clear(store: Store, now: Micros, machine_now: Micros, campaign_id: int | None) -> int:
+    """Settle what lapsed, and make people of batches that are too late due again; how many the latter are."""
+    reclaim(store, now=now, machine_now=machine_now)
+    with store.write("ledger") as connection:
+        return release_late(connection, now, campaign_id)
 
 
 @contextmanager
@@ -113,6 +121,7 @@ class _Work:
         campaign_id: int | None,
         refresh: Callable[[], None] | None,
         progress: Progress | None,
+        late: int,
     ) -> None:
         self._store, self._desk, self._bodies, self._rules = store, desk, bodies, rules
         self._connectors, self._campaign_id = connectors, campaign_id
@@ -122,7 +131,7 @@ class _Work:
         }
         self._in_hand: set[int] = set()
         self._settled = asyncio.Event()
-        self._people: Counter[str] = Counter()
+        self._people: Counter[str] = +Counter(released=late)
         self._batches = 0
         self._unbuilt: dict[int, str] = {}
         self._effects: list[Effect] = []
@@ -133,8 +142,6 @@ class _Work:
                 await self._feed()
             except Exception as error:  # lanes settle what they have begun before it is raised
                 self._desk.faults.append(error)
-        for batch_id in self._in_hand:
-            await self._put_back(batch_id)
         await self._suppress()
         if self._desk.faults:
             raise self._desk.faults[0]
@@ -152,11 +159,18 @@ class _Work:
             for name, connector in self._connectors.items()
             for _ in range(lanes_of(connector))
         ]
-        yield
-        for name, connector in self._connectors.items():
-            for _ in range(lanes_of(connector)):
-                await self._queues[name].put(None)
-        await asyncio.gather(*lanes)
+        try:
+            yield
+        except BaseException:  # cancelled: what is on the wire is waited for, else all of it would be unsure
+            self._desk.is_cancelled.set()
+            raise
+        finally:
+            for name, connector in self._connectors.items():
+                for _ in range(lanes_of(connector)):
+                    await self._queues[name].put(None)
+            await asyncio.gather(*lanes)
+            for batch_id in self._in_hand:
+                await self._put_back(batch_id)
 
     async def _next(self) -> list[ReadyBatch]:
         """The next batches; waits while those in hand may still divide into new ones. Nothing more: an empty list."""

@@ -134,6 +134,8 @@ class Provider:
     """cid → how often it reached the provider."""
     bodies: list[dict[str, object]] = field(default_factory=list)
     """The requests themselves, as the provider read them."""
+    held_back: tuple[asyncio.Event, asyncio.Event] | None = None
+    """(set when a request has been read, waited for before any answer)."""
 
     async def take(self, request: web.Request) -> web.Response:
         self.requests += 1
@@ -147,13 +149,19 @@ class Provider:
             self.bodies.append(dict(form))
             cids = [str(form["StatusCallback"]).partition("cid=")[2].partition("#")[0]]
         self.got.update(cids)
+        if self.held_back is not None:
+            waiting, answers = self.held_back
+            waiting.set()
+            await answers.wait()
         return self.answer(number, cids)
 
 
 @asynccontextmanager
-async def provider(answer: Answer | None = None) -> AsyncIterator[Provider]:
+async def provider(
+    answer: Answer | None = None, held_back: tuple[asyncio.Event, asyncio.Event] | None = None
+) -> AsyncIterator[Provider]:
     """A provider that listens until the block ends."""
-    it = Provider() if answer is None else Provider(answer)
+    it = Provider(held_back=held_back) if answer is None else Provider(answer, held_back=held_back)
     app = web.Application(client_max_size=64_000_000)
     app.router.add_post("/{path:.*}", it.take)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)

@@ -11,13 +11,14 @@ import sqlalchemy as sa
 from carillon.delivery.evidence import settle_by_evidence
 from carillon.delivery.reclaim import reclaim
 from carillon.delivery.release import release_campaign, release_late, withdraw
-from carillon.delivery.unsure import decide, settle_by_policy, unsure_batches
+from carillon.delivery.unsure import decide, settle_unsure, unsure_batches
 from carillon.kernel.clock import HOUR, MINUTE, SECOND
 from carillon.kernel.durations import Span
 from carillon.kernel.worker import is_gone, worker_id
 from carillon.plan.rules import UnsurePolicy
 from carillon.store import tables as t
 from tests.delivery.ground import NOW, RULES, faults, hand_over, seed, states
+from tests.delivery.test_bodies import apply_plan
 
 LATER = NOW + 2 * HOUR
 
@@ -135,12 +136,14 @@ def test_the_policy_decides_what_silence_means(sqlite_store, policy, reports, ho
 
     store = sqlite_store
     seed(store, 10)
+    apply_plan(store)
     claimed(store, 1)
     reclaim_at(store, NOW + MINUTE)
+    assert settle_unsure(store, RULES, now=LATER, machine_now=LATER) == {}
     if reports:
         report(store, 999)
     rules, now = replace(RULES, if_unsure_marketing=policy), LATER + hours * HOUR
-    assert settle_by_policy(store, rules, {3: "offers"}, now=now, machine_now=now) == resent
+    assert settle_unsure(store, rules, now=now, machine_now=now) == ({"ready": resent} if resent else {})
     assert states(store) == ({"ready": 10} if resent else {"unsure": 10})
 
 

@@ -9,9 +9,23 @@ import sqlalchemy as sa
 from aiohttp import web
 
 from carillon.delivery.holds import go_on
+from carillon.delivery.work import work_on
 from carillon.kernel.clock import HOUR, MINUTE, SECOND, VirtualClock
+from carillon.kernel.worker import worker_id
 from carillon.store import tables as t
-from tests.delivery.ground import NOW, Clocks, hand_over, seed, states, text_answer
+from tests.delivery.ground import (
+    NOW,
+    RULES,
+    Clocks,
+    PlainBodies,
+    connect,
+    faults,
+    hand_over,
+    provider,
+    seed,
+    states,
+    text_answer,
+)
 
 
 def accepted(_: int, __: list[str]) -> web.Response:
@@ -49,7 +63,7 @@ def test_a_second_work_has_nothing_to_do(store):
 
 
 def test_what_is_not_due_or_too_late_or_stopped_stays(store):
-    """A batch of tomorrow, one whose time has passed and one of a paused campaign are left alone."""
+    """A batch of tomorrow and one of a paused campaign wait; the people of one whose time has passed are due again."""
     seed(store, 30, size=10)
     with store.write("ledger") as c:
         c.execute(t.batch.update().where(t.batch.c.id == 1).values(due_at=NOW + 24 * HOUR))
@@ -58,7 +72,8 @@ def test_what_is_not_due_or_too_late_or_stopped_stays(store):
     with store.write("core") as c:
         c.execute(t.campaign.insert().values(id=4, name="paused", operator_state="paused"))
     result, it = hand_over(store)
-    assert (result.batches, it.requests, states(store)) == (0, 0, {"ready": 30})
+    assert (result.batches, it.requests, states(store)) == (0, 0, {"ready": 20})
+    assert result.people == {"released": 10}
 
 
 def test_who_left_lost_consent_or_was_suppressed_falls_out_at_the_claim(store):
@@ -157,7 +172,6 @@ def test_stop_ends_the_work_between_two_batches(store):
 def test_two_workers_share_the_batches_and_nobody_is_written_to_twice(store):
     """Two works at once on one store: all people once, whoever took them."""
     seed(store, 3000, size=50)
-    from tests.delivery.ground import RULES, PlainBodies, connect, faults, provider, work_on
 
     async def go():
         async with provider() as it:
@@ -218,3 +232,34 @@ def test_a_window_with_every_answer_sorts_its_people(store):
     clocks.machine.move_to(NOW + MINUTE)
     assert hand_over(store, lambda _, __: text_answer(), clocks=clocks)[0].accepted == 37
     assert states(store) == {"accepted": 99, "unsure": 1}
+
+
+def test_a_cancelled_work_settles_what_is_on_the_wire(store):
+    """Ctrl-C while eight requests wait for their answers: those are accepted, the others stay ready, nothing is unsure."""
+    seed(store, 300, size=10)
+
+    async def go():
+        waiting, answers = asyncio.Event(), asyncio.Event()
+
+        async with provider(held_back=(waiting, answers)) as it:
+            connectors, clocks = connect(it), Clocks()
+            running = asyncio.create_task(
+                work_on(
+                    store, PlainBodies(store, connectors), connectors=connectors, rules=RULES,
+                    campaign_clock=clocks.campaign, machine_clock=clocks.machine, worker=worker_id(),
+                )
+            )  # fmt: skip
+            await waiting.wait()
+            running.cancel()
+            await asyncio.sleep(0.05)
+            answers.set()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            for connector in connectors.values():
+                await connector.close()
+            return it
+
+    it = asyncio.run(go())
+    assert 10 <= len(it.got) <= 80
+    assert states(store) == {"accepted": len(it.got), "ready": 300 - len(it.got)}
+    assert hand_over(store)[0].accepted == 300 - len(it.got)
