@@ -16,7 +16,7 @@ from carillon.sandbox.behaviour import Behaviour
 from carillon.sandbox.keys import Keys
 from carillon.sandbox.twilio import form_of
 
-EVENTS_PATH, CALLBACK_PATH, TRACK_PATH = "/webhooks/sendgrid", "/webhooks/twilio", "/v1/track"
+EVENTS_PATH, INBOUND_PATH, TRACK_PATH = "/webhooks/sendgrid", "/webhooks/twilio/inbound", "/v1/track"
 
 AT_HEADER = "X-Sandbox-At"
 """Tells Carillon's web when, in the sandbox's time, a link was fetched."""
@@ -124,7 +124,7 @@ def callback_post(row: sqlite3.Row, keys: Keys, base: str) -> Post:
     named = sms.get("StatusCallback", "").partition("#")[0]
     form = {"AccountSid": keys.account_sid, "ApiVersion": "2010-04-01"}
     if row["kind"] == "stop":
-        signed = _without_query(named) if named else base + CALLBACK_PATH
+        signed = _inbound(named or base)
         sid = "SM" + hashlib.blake2b(f"stop {row['ref']}".encode(), digest_size=16).hexdigest()
         to = sms.get("From") or "+15005550006"
         form |= {"MessageSid": sid, "SmsSid": sid, "SmsStatus": "received", "From": sms["To"], "To": to, "Body": "STOP"}
@@ -188,8 +188,9 @@ def at_base(url: str, base: str) -> str:
     return urlunsplit((here.scheme, here.netloc, here.path.rstrip("/") + parts.path, parts.query, ""))
 
 
-def _without_query(url: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(query="", fragment=""))
+def _inbound(url: str) -> str:
+    """Where answers of people go: at the host of the status callback, whose number's webhook is set up once."""
+    return urlunsplit(urlsplit(url)._replace(path=INBOUND_PATH, query="", fragment=""))
 
 
 def _digest(row: sqlite3.Row, what: str) -> str:

@@ -23,7 +23,7 @@ SLICE = 1_000
 """Most reactions told at once: what falls into one slice goes out side by side, slices one after the other."""
 AT_ONCE = 16
 TRIES = 3
-LOOK_EVERY_S, BACK_OFF_S = 1.0, 5.0
+LOOK_EVERY_S, BACK_OFF_S = 1.0, 3.0
 
 STATUS = {"soft_bounce": "bounced", "bounce": "bounced", "machine_open": "", "machine_click": "", "order": ""}
 """The word in the inbox where it is not the reaction's own; empty: the message's status stays."""

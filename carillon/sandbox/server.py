@@ -70,7 +70,7 @@ def make_world(
     if keys is None:
         keys = keys_of(folder) if folder else Keys(b"sandbox")
     store = Store(folder / "sandbox.db" if folder else ":memory:")
-    world = World(keys, store, behaviour or Behaviour(), webhooks.rstrip("/"), meter=Meter(per_second))
+    world = World(keys, store, behaviour or Behaviour(), folder, webhooks.rstrip("/"), meter=Meter(per_second))
     if starts is not None:
         world.clock = VirtualClock(to_micros(starts))
     return world
@@ -82,24 +82,34 @@ def start_sandbox(world: World, port: int = 0) -> Iterator[Running]:
     listener = listen(port)
     server = server_of(world)
     thread = threading.Thread(target=server.run, args=([listener],), name="sandbox", daemon=True)
-    thread.start()
-    try:
-        _wait_for(server, thread)
-        yield Running(url_of(listener), world.keys)
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-        world.store.close()
+    with _open(world, listener):
+        thread.start()
+        try:
+            _wait_for(server, thread)
+            yield Running(url_of(listener), world.keys)
+        finally:
+            server.should_exit = True
+            thread.join(10)
 
 
 def serve(world: World, listener: socket.socket, announce: Callable[[str, str], None]) -> None:
     """Serve this world in the foreground until SIGINT or SIGTERM; `announce` is told its URL and the webhooks'."""
     announce(url_of(listener), world.webhooks)
+    with _open(world, listener), suppress(KeyboardInterrupt):
+        server_of(world).run([listener])
+
+
+@contextmanager
+def _open(world: World, listener: socket.socket) -> Iterator[None]:
+    """While it serves, its folder says where: that is how other commands find it."""
+    said, url = world.folder / "url" if world.folder else None, url_of(listener)
+    if said:
+        said.write_text(url)
     try:
-        with suppress(KeyboardInterrupt):
-            server_of(world).run([listener])
+        yield
     finally:
+        if said and said.exists() and said.read_text() == url:
+            said.unlink()
         listener.close()
         world.store.close()
 

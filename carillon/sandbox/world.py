@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from carillon.kernel.clock import Clock, SystemClock, VirtualClock
 from carillon.sandbox.behaviour import Behaviour
@@ -53,6 +54,8 @@ class World:
     keys: Keys
     store: Store
     behaviour: Behaviour
+    folder: Path | None = None
+    """Where it keeps itself; None: nowhere."""
     webhooks: str = ""
     """Base URL of Carillon's web; empty: nobody reacts."""
     clock: Clock = field(default_factory=SystemClock)

@@ -184,9 +184,11 @@ def test_keys_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> N
 
 
 def test_messages_survive_a_restart(tmp_path: Path) -> None:
-    """The file is the sandbox."""
+    """The file is the sandbox; while it serves, its folder says where."""
     with start_sandbox(make_world(tmp_path)) as running:
         send(running, mail())
+        assert (tmp_path / "url").read_text() == running.url
+    assert not (tmp_path / "url").exists()
     with start_sandbox(make_world(tmp_path)) as running:
         assert shown(running, "/") == ["ada@example.com"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -63,7 +64,9 @@ def phones(n: int = N) -> People:
     )
 
 
-SMS = SharedSms(Sender(messaging_service="MG" + "0" * 32), f"Ends tonight {PUBLIC}/s/[t]", f"{PUBLIC}/webhooks/twilio")
+SMS = SharedSms(
+    Sender(messaging_service="MG" + "0" * 32), f"Ends tonight {PUBLIC}/s/[t]", f"{PUBLIC}/webhooks/twilio/status"
+)
 
 
 @contextmanager
@@ -199,6 +202,7 @@ def test_an_sms_is_reported_by_signed_callbacks_and_stop_by_the_inbound_webhook(
         assert {r.cid for r in found if r.kind is not FeedbackKind.UNSUBSCRIBED} == {f"s{i}" for i in range(N)}
         stops = [dict(parse_qsl(c.body.decode())) for c in calls if b"Body=STOP" in c.body]
         assert {stop["From"][:6] for stop in stops} == {"+49151"}
+        assert len(web.at("/webhooks/twilio/inbound")) == len(stops) == 15
         assert len(web.at("/s/t")) == 58
         opened = httpx.get(f"{running.url}/?open=1", trust_env=False).text
         assert '<p class="bubble">Ends tonight https://t.acme.example/s/t0</p>' in opened
@@ -246,3 +250,34 @@ def test_a_behaviour_file_is_read_whole_and_a_wrong_word_is_named(tmp_path: Path
         path.write_text(wrong)
         with pytest.raises(ValueError, match=said):
             load_behaviour(path)
+
+
+def test_in_real_time_people_react_by_themselves_and_what_is_a_day_old_is_dropped() -> None:
+    """Two mails of the past: one of an hour ago is told within seconds, one of last year never while the web refuses."""
+    calm = Behaviour(email=EmailRates(0, 0, 0, open=0, machine_open=0, click=0, machine_click=0, unsubscribe=0,
+                                      complain=0, order=0))  # fmt: skip
+    with receiving() as web:
+        web.status = 500
+        with start_sandbox(make_world(keys=Keys(b"live"), behaviour=calm, webhooks=web.url)) as running:
+            for cid, ago in (("old", timedelta(days=300)), ("new", timedelta(hours=1))):
+                at = (datetime.now(UTC) - ago).isoformat()
+                one = {"personalizations": [{"to": [{"email": "a@b.example"}], "custom_args": {"cid": cid}}],
+                       "from": {"email": "c@d.example"}, "subject": "s", "content": [{"type": "text/plain", "value": "t"}]}  # fmt: skip
+                auth = {"Authorization": f"Bearer {running.keys.api_key}", "X-Sandbox-Now": at}
+                assert (
+                    httpx.post(f"{running.url}/v3/mail/send", json=one, headers=auth, trust_env=False).status_code
+                    == 202
+                )
+            _until(lambda: len(web.calls) >= 3)
+            web.calls.clear()
+            web.status = 204
+            _until(lambda: bool(web.calls))
+            assert [event["cid"] for event in events_of(web)] == ["new"]
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come to that")
