@@ -9,11 +9,11 @@ import click
 
 
 @click.group("consent")
-def consent_group() -> None:
+def consent() -> None:
     """What a contact said about being written to."""
 
 
-@consent_group.command("show")
+@consent.command("show")
 @click.argument("contact")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def show(contact: str, as_json: bool) -> None:
@@ -40,7 +40,7 @@ def show(contact: str, as_json: bool) -> None:
         click.echo(f"Suppressed: {address['address']} ({address['reason']})")
 
 
-@consent_group.command("withdraw")
+@consent.command("withdraw")
 @click.argument("contact")
 @click.option("--topic", help="Only this topic; default: all marketing topics.")
 @click.option("--channel", type=click.Choice(["email", "sms", "push", "whatsapp"]), help="Only this channel.")

@@ -86,12 +86,12 @@ def _import(kind: Any, file: Path, *, dry_run: bool, as_json: bool, save_mapping
     from carillon.store.migrate import open_store
 
     settings = read_settings()
-    workspace, data = workspace_of(settings.workspace, settings.env)
+    workspace, declared = workspace_of(settings.workspace, settings.env)
     rules = rules_of(workspace)
     try:
         source = _source(**told)
         plan = plan_import(
-            kind, file, source, data=data, topics=tuple(workspace.topics), rules=rules,
+            kind, file, source, data=declared, topics=tuple(workspace.topics), rules=rules,
             workspace_zone=workspace.timezone, at=SystemClock().now(),
         )  # fmt: skip
         if save_mapping is not None:
@@ -114,7 +114,8 @@ def _import(kind: Any, file: Path, *, dry_run: bool, as_json: bool, save_mapping
 
 def workspace_of(path: Path, env: str | None) -> tuple[Any, Any]:
     """The workspace and what it declares; ends the command where these files have errors."""
-    from carillon.definition.load import load_common, sources_of
+    from carillon.definition.load import sources_of
+    from carillon.definition.load_common import load_common
     from carillon.definition.tree import read_tree
     from carillon.kernel.problems import in_order, render
 
@@ -197,11 +198,11 @@ def _print(result: ImportResult, kind: str, dry_run: bool, as_json: bool) -> Non
 
 
 @click.group("data")
-def data_group() -> None:
+def data() -> None:
     """What the shop sends."""
 
 
-@data_group.command("suggest")
+@data.command("suggest")
 @click.argument("file", type=_FILE, required=False)
 @click.option("--event", help="The file holds events of this kind; without it, contacts.")
 @click.option("--write", is_flag=True, help="Write data.yaml into the workspace, where there is none yet.")

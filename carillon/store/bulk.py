@@ -17,7 +17,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 Row = Sequence[Any]
 
-_temporary = count()
+_many_names = count()
 
 
 def insert_rows(
@@ -60,7 +60,8 @@ def staged_rows(
     connection: Connection, table: sa.Table, columns: Sequence[str], rows: Iterable[Row]
 ) -> Iterator[sa.TableClause]:
     """The rows in a temporary table with `table`'s column types, to join with; gone afterwards."""
-    staged = sa.table(f"staged_{next(_temporary)}", *(sa.column(name, table.c[name].type) for name in columns))
+    # The same name each time: the statements that read it stay prepared.
+    staged = sa.table(f"staged_{table.name}", *(sa.column(name, table.c[name].type) for name in columns))
     like = f"SELECT {_names(columns)} FROM {_full(table)} WHERE 1 = 0"
     connection.exec_driver_sql(f"CREATE TEMP TABLE {staged.name} AS {like}")
     if connection.dialect.name == "sqlite":
@@ -153,7 +154,7 @@ def many_rows(values: Iterable[int] | Iterable[str], kind: type[int] | type[str]
     """The same as a table with one column `value`, to select from and join with."""
     parameter = sa.bindparam(None, list(values), type_=_Values(kind), unique=True)
     value: sa.ColumnClause[Any] = sa.column("value", sa.BigInteger() if kind is int else sa.String())
-    return _Many(parameter).table_valued(value, name=f"many_{next(_temporary) % 8}")
+    return _Many(parameter).table_valued(value, name=f"many_{next(_many_names) % 8}")
 
 
 def _raw(connection: Connection) -> Any:

@@ -102,7 +102,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_commands_say_what_they_did(folder: Path) -> None:
     """A dry run writes nothing; an import counts; consent is shown with evidence and withdrawn."""
-    from carillon.cli.consent import consent_group
+    from carillon.cli.consent import consent
     from carillon.cli.import_ import import_group
 
     run = CliRunner().invoke
@@ -111,15 +111,15 @@ def test_the_commands_say_what_they_did(folder: Path) -> None:
     assert "1 rows refused:\n             1 no id" in dry.output
     done = json.loads(run(import_group, ["contacts", "people.csv", "--json"]).stdout)
     assert (done["rows"], done["counts"]) == (2, {"new": 1, "changed": 0, "as they were": 0, "consents": 1})
-    shown = run(consent_group, ["show", "ada"]).output
+    shown = run(consent, ["show", "ada"]).output
     assert "yes       offers by email" in shown
     assert "from import people.csv: people.csv, row 2, consent_email_offers" in shown
-    assert "Recorded 1 times no" in run(consent_group, ["withdraw", "ada", "--evidence", "letter"]).output
-    assert [row["state"] for row in json.loads(run(consent_group, ["show", "ada", "--json"]).output)["said"]] == [
+    assert "Recorded 1 times no" in run(consent, ["withdraw", "ada", "--evidence", "letter"]).output
+    assert [row["state"] for row in json.loads(run(consent, ["show", "ada", "--json"]).output)["said"]] == [
         "yes",
         "no",
     ]
-    assert run(consent_group, ["show", "eve"]).exit_code == 1
+    assert run(consent, ["show", "eve"]).exit_code == 1
 
 
 def test_what_does_not_fit_ends_the_command_before_it_begins(folder: Path) -> None:
