@@ -62,7 +62,9 @@ async def deploy_all(settings: Settings) -> dict[str, list[str]]:
             if due is not None and ground.applied.is_running:
                 await ask_for_run(deployment_id, name, from_micros(due))
         for name, every in STANDING.items():
-            await _deploy_standing(client, settings, name, every)
+            # On one SQLite file there is one machine, whose runs hand over what they reserve: nobody needs help.
+            is_scheduled = name != "hand_over_batches" or store.dialect == "postgresql"
+            await _deploy_standing(client, settings, name, every, is_scheduled=is_scheduled)
     over = [d for d in await our_deployments() if d.name not in wanted]
     removed = [d.name for d in over if await remove(d)]
     store.close()
@@ -146,13 +148,15 @@ async def _deploy_campaign(client: PrefectClient, settings: Settings, ground: Gr
     )
 
 
-async def _deploy_standing(client: PrefectClient, settings: Settings, name: str, every: timedelta) -> UUID:
+async def _deploy_standing(
+    client: PrefectClient, settings: Settings, name: str, every: timedelta, *, is_scheduled: bool
+) -> UUID:
     flow_id = await client.create_flow_from_name(name)
     return await client.create_deployment(
         flow_id=flow_id,
         name=name,
         entrypoint=f"flows.{name}.{name}",
-        schedules=[DeploymentScheduleCreate(schedule=IntervalSchedule(interval=every), active=True)],
+        schedules=[DeploymentScheduleCreate(schedule=IntervalSchedule(interval=every), active=is_scheduled)],
         tags=[OURS, "standing"],
         **_where(settings),
     )

@@ -83,6 +83,7 @@ def _sandbox(house: Opened, port: int, web_port: int) -> Iterator[dict[str, str]
         try:
             yield running.settings
         finally:
+            world.webhooks = ""  # the web has stopped: its people have nobody to report to
             (folder / URL_FILE).unlink(missing_ok=True)
 
 
