@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -74,8 +74,6 @@ def open_rows(path: Path, source: Source) -> RowFile:
     encoding = source.encoding or next((name for bom, name in _BOMS if start.startswith(bom)), "utf-8")
     _check_encoding(path, encoding)
     dialect = _delimiter(path, encoding, source.delimiter)
-    from dataclasses import replace
-
     known = replace(source, encoding=encoding, delimiter=dialect)
     with path.open(encoding=encoding, newline="") as text:
         header = [name.strip() for name in next(csv.reader(text, delimiter=dialect), [])]

@@ -14,8 +14,8 @@ from carillon.kernel.problems import did_you_mean
 from carillon.kernel.time.zones import is_zone
 from carillon.people.addresses import country_code, email_key, language_tag, phone_key
 from carillon.people.contacts import INVALID_EMAIL, INVALID_PHONE, ContactRow, Wish
-from carillon.people.events import EventShape, event_hash
-from carillon.people.fields import Reading, flag, reader_of, word
+from carillon.people.events import EventShape, event_hash, json_text
+from carillon.people.fields import Reading, flag, one_of, reader_of, word
 from carillon.people.files import Chunk
 from carillon.people.ingest import ArrivedEvent
 from carillon.people.instants import instant_reader
@@ -34,6 +34,7 @@ _ALIASES: Mapping[Kind, Mapping[str, str]] = {
     "consents": {"customer_id": "contact", "contact_id": "contact", "user_id": "contact", "id": "contact"},
     "suppressions": {"email": "address", "phone": "address"},
 }  # fmt: skip
+_CHANNELS = tuple(channel.value for channel in Channel)
 _STATES = {"confirmed": "confirmed", "double": "confirmed", "doi": "confirmed"}
 
 
@@ -254,8 +255,6 @@ def _read_one_kind(shape: ImportShape, columns: Columns, kind: str) -> Read[Arri
 
 def _texts(columns: Columns, told: Mapping[str, list[Any]]) -> list[str | None]:
     """The properties of each row as JSON text; None for a refused row."""
-    from carillon.people.events import json_text
-
     names = tuple(told)
     texts: list[str | None] = []
     for index, row in enumerate(zip(*told.values(), strict=True) if told else [()] * columns.chunk.n):
@@ -286,8 +285,8 @@ class ConsentRow:
 
 def _read_consents(shape: ImportShape, columns: Columns) -> Read[ConsentRow]:
     contacts = columns.read("contact", word, is_needed=True)
-    topics = columns.read("topic", _one_of(shape.topics), is_needed=True)
-    channels = columns.read("channel", _one_of([channel.value for channel in Channel]), is_needed=True)
+    topics = columns.read("topic", one_of(shape.topics), is_needed=True)
+    channels = columns.read("channel", one_of(_CHANNELS), is_needed=True)
     states = columns.read("state", _state, is_needed=True)
     instants = columns.read("at", instant_reader(shape.how.zone, shape.how.dates), is_needed=True)
     optional = _optional(columns)
@@ -302,12 +301,6 @@ def _read_consents(shape: ImportShape, columns: Columns) -> Read[ConsentRow]:
     )  # fmt: skip
 
 
-def _one_of(words: Any) -> Callable[[Any], str]:
-    from carillon.people.fields import one_of
-
-    return one_of(tuple(words))
-
-
 def _read_suppressions(shape: ImportShape, columns: Columns) -> Read[Suppressed]:
     def address(value: Any) -> str:
         text = word(value)
@@ -315,7 +308,7 @@ def _read_suppressions(shape: ImportShape, columns: Columns) -> Read[Suppressed]
 
     keys = columns.read("address", address, is_needed=True)
     optional = _optional(columns)
-    channels = optional("channel", _one_of([channel.value for channel in Channel]))
+    channels = optional("channel", one_of(_CHANNELS))
     reasons = optional("reason", word)
     when = instant_reader(shape.how.zone, shape.how.dates)
     instants = columns.read("at", when) if columns.has("at") else [None] * columns.chunk.n
