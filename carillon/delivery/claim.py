@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -42,7 +43,7 @@ class Offer:
     machine_clock: Clock
 
 
-_Person = tuple[int, int, str | None, str | None]
+_Person = Sequence[Any]
 """(batch, enrolment, address, the outcome that stands against handing over), as of now."""
 
 
@@ -86,7 +87,7 @@ def _standing_now(connection: Connection, batches: Sequence[Built]) -> Mapping[i
 
 
 @cache
-def _standing_select(channel: Channel, needs: Needs) -> sa.Select[_Person]:
+def _standing_select(channel: Channel, needs: Needs) -> sa.Select[tuple[int, int, str | None, str | None]]:
     people = send.outerjoin(enrolment, enrolment.c.id == send.c.enrolment_id)
     people = people.outerjoin(contact, contact.c.id == send.c.contact_id)
     people = people.outerjoin(standing, standing.c.contact_id == send.c.contact_id)
@@ -94,7 +95,6 @@ def _standing_select(channel: Channel, needs: Needs) -> sa.Select[_Person]:
         sa.select(send.c.batch_id, send.c.enrolment_id, address_of(channel), why_not(channel, needs))
         .select_from(people)
         .where(send.c.batch_id.in_(sa.bindparam("ids", expanding=True)), send.c.outcome.is_(None))
-        .order_by(send.c.batch_id, send.c.enrolment_id)
     )
 
 

@@ -93,7 +93,6 @@ def _select(
         sa.select(send.c.batch_id, send.c.enrolment_id, address_of(channel), *asked)
         .select_from(people)
         .where(send.c.batch_id.in_(batch_ids), send.c.outcome.is_(None))
-        .order_by(send.c.batch_id, send.c.enrolment_id)
     )
 
 
