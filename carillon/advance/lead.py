@@ -19,7 +19,7 @@ from carillon.experiment.split import even_arms
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import Micros
 from carillon.kernel.time.calendar import add_span
-from carillon.plan.model import MessageNode, Plan, experiment_name
+from carillon.plan.model import MessageNode, Plan
 from carillon.store import localtime
 from carillon.store import tables as t
 from carillon.store.engine import rowcount
@@ -87,7 +87,7 @@ def _choose(connection: Connection, ground: Ground, test: _Open) -> Leader:
     assert test.node.test is not None
     arms = test.node.test.variants
     node_id = ground.applied.nodes[test.node.id]
-    experiment = experiment_name(ground.applied.name, test.node.id)
+    experiment = ground.applied.experiment(test.node.id)
     exposed = of_test(node_id, wave_id=test.wave_id, experiment=experiment, sample=test.rule.sample)
     figures = collect(connection, exposed, arms, [node_id], test.plan.goal, ground.moment)
     shares = [share for _, share in even_arms(arms)]
@@ -106,7 +106,7 @@ def _decide(connection: Connection, ground: Ground, test: _Open, leader: Leader)
     e, zone = t.enrolment.c, t.standing.c.zone
     connection.execute(
         t.leader.insert().values(
-            experiment=experiment_name(ground.applied.name, test.node.id), wave_id=test.wave_id,
+            experiment=ground.applied.experiment(test.node.id), wave_id=test.wave_id,
             arm=leader.arm or "", decided_at=ground.now, evidence=asdict(leader),
         )
     )  # fmt: skip

@@ -20,10 +20,11 @@ from carillon.experiment.split import arm_of, even_arms, is_in_sample
 from carillon.journey.ground import Ground
 from carillon.journey.leave import GHOST
 from carillon.kernel.clock import SECOND
-from carillon.plan.model import MessageNode, Plan, arms_of, experiment_name
+from carillon.plan.model import MessageNode, Plan, arms_of
 from carillon.plan.rules import SenderRule
 from carillon.policy.decide import Question, SkipReason, decisions
 from carillon.store import tables as t
+from carillon.store.writing import take_turn
 
 SLICE = 100_000
 """Enrolments decided in one transaction: bounds the memory of a run and the time others wait for the ledger."""
@@ -89,8 +90,7 @@ def _reserve_node(
     after = -1
     while True:
         with ground.store.write("ledger") as connection:
-            if ground.store.dialect == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PASS_LOCK)))
+            take_turn(connection, _PASS_LOCK)
             last = _slice_end(connection, ground, version_id, node, after)
             if last is None:
                 return result
@@ -201,7 +201,7 @@ def _arm(ground: Ground, node: MessageNode, d: Any) -> sa.ColumnElement[Any]:
     arms = arms_of(node)
     if len(arms) == 1:
         return sa.literal(arms[0])
-    experiment = experiment_name(ground.applied.name, node.id)
+    experiment = ground.applied.experiment(node.id)
     test = node.test
     if test is None or test.send_leader is None:
         return arm_of(experiment, even_arms(arms), d.h31)

@@ -19,7 +19,7 @@ from carillon.experiment.split import even_arms
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import Micros
 from carillon.kernel.time.calendar import add_span
-from carillon.plan.model import MessageNode, Plan, SplitNode, experiment_name
+from carillon.plan.model import MessageNode, Plan, SplitNode
 from carillon.store import tables as t
 
 HOLDOUT = "holdout"
@@ -67,7 +67,7 @@ def _questions(
 ) -> Iterator[tuple[str, MessageNode | SplitNode, sa.Select[Any], tuple[tuple[str, int], ...]]]:
     """(name under which looks are kept, node, who was exposed, arms with their shares)."""
     for node in ground.applied.plan.nodes:
-        name = experiment_name(ground.applied.name, node.id)
+        name = ground.applied.experiment(node.id)
         node_id = ground.applied.nodes[node.id]
         match node:
             case MessageNode(test=test) if test is not None:

@@ -23,10 +23,7 @@ def hypothetical(store: Store, connection: Connection, plan: Plan, rules: Rules,
 
     Steps that the store does not know get ids below zero, which no send can have.
     """
-    try:
-        known: Applied | None = load_campaign(connection, plan.was or plan.campaign)
-    except LookupError:
-        known = None
+    known = _known(connection, plan)
     nodes = dict(known.nodes) if known else {}
     for step_id, was in plan.step_was:
         if was in nodes:
@@ -46,8 +43,21 @@ def hypothetical(store: Store, connection: Connection, plan: Plan, rules: Rules,
         applied_at=now,
         versions={NOT_YET: plan},
         nodes=nodes,
+        seed=known.seed if known else plan.campaign,
+        experiments=known.experiments if known else {},
     )
     return Ground(store, applied, rules, now, campaigns_by_topic(connection))
+
+
+def _known(connection: Connection, plan: Plan) -> Applied | None:
+    """The campaign as it stands in the store, by its name or by the one that it had before."""
+    for name in (plan.campaign, plan.was):
+        try:
+            if name is not None:
+                return load_campaign(connection, name)
+        except LookupError:
+            continue
+    return None
 
 
 def under_way(connection: Connection, campaign_id: int) -> dict[str, int]:

@@ -152,7 +152,7 @@ def _as_enrolled(ground: Ground, plan: Plan, people: sa.Subquery) -> sa.Subquery
         p.contact_id,
         sa.literal(ground.applied.id).label("campaign_id"),
         sa.literal(0, sa.BigInteger()).label("wave_id"),
-        role_of(plan.campaign, plan, ground.rules.holdout, p.h31).label("role"),
+        role_of(ground.applied.seed, plan, ground.rules.holdout, p.h31).label("role"),
         nothing.label("node_id"),
         p.thing,
         p.arrived_at,

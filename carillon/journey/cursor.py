@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection
 
 from carillon.store import tables as t
+from carillon.store.writing import put_row
 
 
 def span(connection: Connection, consumer: str) -> tuple[int, int]:
@@ -19,9 +18,4 @@ def span(connection: Connection, consumer: str) -> tuple[int, int]:
 
 def advance(connection: Connection, consumer: str, high: int) -> None:
     """Remember that everything up to `high` was seen."""
-    insert = pg_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    connection.execute(
-        insert(t.ledger_cursor)
-        .values(consumer=consumer, signal_id=high)
-        .on_conflict_do_update(index_elements=["consumer"], set_={"signal_id": high})
-    )
+    put_row(connection, t.ledger_cursor, {"consumer": consumer}, {"signal_id": high})

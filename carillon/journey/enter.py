@@ -219,7 +219,7 @@ def _take_in(
     p = people.subquery("candidate")
     reason = not_entered(ground, entry.again, p)
     left_out = _left_out(connection, ground, p, reason)
-    role = role_of(applied.name, plan, ground.rules.holdout, p.c.h31)
+    role = role_of(applied.seed, plan, ground.rules.holdout, p.c.h31)
     stand = stand_at(
         ground, plan, plan.first, Arriving(p.c.arrived_at, p.c.zone, p.c.h31, sa.literal(wave_id, sa.BigInteger()))
     )

@@ -23,7 +23,6 @@ from carillon.plan.model import (
     PlanNode,
     SplitNode,
     WaitNode,
-    experiment_name,
 )
 from carillon.store import tables as t
 from carillon.store.engine import rowcount
@@ -86,7 +85,7 @@ def _move_node(connection: Connection, ground: Ground, version_id: int, plan: Pl
             return _fork(connection, ground, version_id, plan, node, branch, targets)
         case SplitNode():
             arms = [(a.name, a.share) for a in node.arms]
-            branch = arm_of(experiment_name(ground.applied.name, node.id), arms, t.standing.c.h31)
+            branch = arm_of(ground.applied.experiment(node.id), arms, t.standing.c.h31)
             return _fork(connection, ground, version_id, plan, node, branch, [(a.name, a.next) for a in node.arms])
         case ExitNode():
             return _exit(connection, ground, version_id, node)

@@ -15,7 +15,7 @@ from carillon.definition.model import WEEKDAYS, Wait, WaitDays, WaitUntil, WaitU
 from carillon.experiment.split import is_in_sample
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import SECOND
-from carillon.plan.model import ChooseNode, ExitNode, MessageNode, Plan, SplitNode, WaitNode, experiment_name
+from carillon.plan.model import ChooseNode, ExitNode, MessageNode, Plan, SplitNode, WaitNode
 from carillon.store import localtime
 
 FINISHED = "finished"
@@ -70,7 +70,7 @@ def _due(ground: Ground, plan: Plan, step_id: str, arriving: Arriving) -> Column
         case MessageNode(test=test) if test is not None and test.send_leader is not None:
             # The rest waits for the leader: no instant yet.
             sample = is_in_sample(
-                experiment_name(ground.applied.name, step_id), arriving.wave_id, test.send_leader.sample, arriving.h31
+                ground.applied.experiment(step_id), arriving.wave_id, test.send_leader.sample, arriving.h31
             )
             return sa.case((sample, arriving.at))
         case MessageNode() | ChooseNode() | SplitNode() | ExitNode():

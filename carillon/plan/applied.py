@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
 from carillon.plan.compile import plan_from_json, rules_from_json
-from carillon.plan.model import MessageNode, Plan
+from carillon.plan.model import MessageNode, Plan, experiment_name
 from carillon.plan.rules import Rules
 from carillon.store import tables as t
 
@@ -35,6 +35,10 @@ class Applied:
     versions: Mapping[int, Plan]
     nodes: Mapping[str, int]
     """Step id → node id, of all versions."""
+    seed: str
+    """The name that it had first: people are bucketed by it, so that a renamed campaign keeps its arms and holdout."""
+    experiments: Mapping[int, str]
+    """Node id → the name under which its question was registered."""
 
     @property
     def plan(self) -> Plan:
@@ -45,6 +49,10 @@ class Applied:
     def is_running(self) -> bool:
         """Nobody has stopped, paused or held it; an ended campaign still serves those under way."""
         return self.operator_state == "running" and self.hold_reason is None and self.wanted_state != "draft"
+
+    def experiment(self, step_id: str) -> str:
+        """The name that a step's test or split is hashed and kept by; a renamed step keeps its first one."""
+        return self.experiments.get(self.nodes[step_id]) or experiment_name(self.seed, step_id)
 
     def message_node_ids(self, message: str) -> tuple[int, ...]:
         """The nodes, over all versions, whose step sends this message."""
@@ -88,6 +96,15 @@ def load_campaign(connection: Connection, name: str) -> Applied:
         .tuples()
         .all()
     )
+    registered = (
+        connection.execute(
+            sa.select(t.experiment.c.node_id, t.experiment.c.name)
+            .join_from(t.experiment, t.node, t.node.c.id == t.experiment.c.node_id)
+            .where(t.node.c.campaign_id == row.id)
+        )
+        .tuples()
+        .all()
+    )
     return Applied(
         id=row.id,
         name=row.name,
@@ -101,6 +118,8 @@ def load_campaign(connection: Connection, name: str) -> Applied:
         applied_at=live.applied_at,
         versions={v.id: plan_from_json(v.plan_json) for v in versions},
         nodes=dict(nodes),
+        seed=row.was or row.name,
+        experiments=dict(registered),
     )
 
 

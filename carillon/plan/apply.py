@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
 from carillon.plan.applied import RULES
-from carillon.plan.compile import meaning, plan_to_json, rules_to_json
+from carillon.plan.compile import meaning, plan_from_json, plan_to_json, rules_to_json
 from carillon.plan.model import MessageNode, Plan, SplitNode, experiment_name
+from carillon.plan.renames import with_steps_renamed
 from carillon.plan.rules import Rules
 from carillon.store import tables as t
 from carillon.store.engine import Store
+from carillon.store.writing import put_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def apply_plan(
     People under way stay on the version that they entered; the newest texts go to everybody.
     """
     with store.write("core") as connection:
-        _upsert(connection, t.setting, {"name": RULES}, {"value": rules_to_json(rules)})
+        put_row(connection, t.setting, {"name": RULES}, {"value": rules_to_json(rules)})
         campaign_id, is_new = _campaign(connection, plan, at)
         version_id, is_new_version = _version(connection, campaign_id, plan, planned_audience, by, at)
         nodes = _nodes(connection, campaign_id, plan)
@@ -68,7 +68,7 @@ def apply_plan(
         connection.execute(
             t.campaign.update()
             .where(t.campaign.c.id == campaign_id)
-            .values(live_version=version_id, wanted_state=plan.state, was=plan.was)
+            .values(live_version=version_id, wanted_state=plan.state)
         )
         outcome: Literal["new", "new version", "texts", "unchanged"] = (
             "new"
@@ -85,10 +85,14 @@ def apply_plan(
 
 def _campaign(connection: Connection, plan: Plan, at: Micros) -> tuple[int, bool]:
     """The campaign's id and whether it is new; `was` carries the row, and with it the whole history, to the new name."""
+    c = t.campaign.c
     for name in (plan.campaign, plan.was):
-        found = connection.scalar(sa.select(t.campaign.c.id).where(t.campaign.c.name == name))
+        found = connection.scalar(sa.select(c.id).where(c.name == name))
         if found is not None:
-            connection.execute(t.campaign.update().where(t.campaign.c.id == found).values(name=plan.campaign))
+            first = sa.func.coalesce(c.was, c.name)
+            connection.execute(
+                t.campaign.update().where(c.id == found, c.name != plan.campaign).values(name=plan.campaign, was=first)
+            )
             return found, False
     made = connection.execute(
         t.campaign.insert().values(name=plan.campaign, wanted_state=plan.state, first_applied_at=at)
@@ -116,16 +120,27 @@ def _nodes(connection: Connection, campaign_id: int, plan: Plan) -> dict[str, in
             sa.select(t.node.c.step_id, t.node.c.id).where(t.node.c.campaign_id == campaign_id)
         )
     }
-    for step_id, was in plan.step_was:
-        if was in known and step_id not in known:
-            known[step_id] = known.pop(was)
-            connection.execute(t.node.update().where(t.node.c.id == known[step_id]).values(step_id=step_id))
+    renames = {was: step_id for step_id, was in plan.step_was if was in known and step_id not in known}
+    for was, step_id in renames.items():
+        known[step_id] = known.pop(was)
+        connection.execute(t.node.update().where(t.node.c.id == known[step_id]).values(step_id=step_id))
+    if renames:
+        _rename_in_older(connection, campaign_id, renames)
     for node in plan.nodes:
         if node.id not in known:
             known[node.id] = _new_id(
                 connection.execute(t.node.insert().values(campaign_id=campaign_id, step_id=node.id, kind=node.kind))
             )
     return known
+
+
+def _rename_in_older(connection: Connection, campaign_id: int, renames: dict[str, str]) -> None:
+    """Stored versions speak today's names: people under way on one are found where they stand."""
+    v = t.version.c
+    meaningful = connection.execute(sa.select(v.id, v.plan_json).where(v.campaign_id == campaign_id)).all()
+    for version_id, text in meaningful:
+        older = plan_to_json(with_steps_renamed(plan_from_json(text), renames))
+        connection.execute(t.version.update().where(v.id == version_id).values(plan_json=older))
 
 
 def _contents(connection: Connection, nodes: dict[str, int], contents: Sequence[ContentOf], at: Micros) -> bool:
@@ -149,7 +164,7 @@ def _contents(connection: Connection, nodes: dict[str, int], contents: Sequence[
         )
         if now != content_id:
             changed = True
-            _upsert(connection, t.node_content, key, {"content_id": content_id, "applied_at": at})
+            put_row(connection, t.node_content, key, {"content_id": content_id, "applied_at": at})
     return changed
 
 
@@ -163,22 +178,17 @@ def _register(connection: Connection, nodes: dict[str, int], plan: Plan, at: Mic
             arms = [arm.name for arm in node.arms]
         else:
             continue
+        x, node_id = t.experiment.c, nodes[node.id]
         name = experiment_name(plan.campaign, node.id)
-        known = connection.scalar(sa.select(t.experiment.c.id).where(t.experiment.c.name == name))
-        if known is None:
+        if connection.scalar(sa.select(x.id).where(x.node_id == node_id)) is None:
+            if connection.scalar(sa.select(x.id).where(x.name == name)) is not None:
+                name = f"{name}#{node_id}"  # a step that was renamed meanwhile keeps this name for its own question
             connection.execute(
                 t.experiment.insert().values(
-                    name=name, node_id=nodes[node.id], metric=plan.verdict.by, arms=json.dumps(arms), looks=looks,
+                    name=name, node_id=node_id, metric=plan.verdict.by, arms=json.dumps(arms), looks=looks,
                     registered_at=at,
                 )
             )  # fmt: skip
-
-
-def _upsert(connection: Connection, table: sa.Table, key: dict[str, Any], values: dict[str, Any]) -> None:
-    insert = pg_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    connection.execute(
-        insert(table).values(**key, **values).on_conflict_do_update(index_elements=list(key), set_=values)
-    )
 
 
 def _new_id(result: sa.CursorResult[Any]) -> int:
