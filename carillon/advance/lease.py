@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from carillon.kernel.clock import MINUTE, Clock, Micros
 from carillon.kernel.worker import is_gone, worker_id
 from carillon.store import tables as t
-from carillon.store.engine import Store, rowcount
+from carillon.store.engine import Store
+from carillon.store.writing import put_row
 
 LEASE: Micros = 10 * MINUTE
 
@@ -41,17 +40,8 @@ def _take(store: Store, name: str, me: str, now: Micros) -> bool:
         free = row.until <= now
         if holder is not None and (holder == me or is_gone(holder)):
             free = row.holder == holder
-        insert = pg_insert if store.dialect == "postgresql" else sqlite_insert
-        statement = insert(t.lease).values(name=name, holder=me, until=now + LEASE)
-        return bool(
-            rowcount(
-                connection.execute(
-                    statement.on_conflict_do_update(
-                        index_elements=["name"], set_={"holder": me, "until": now + LEASE}, where=free
-                    )
-                )
-            )
-        )
+        taken = {"holder": me, "until": now + LEASE}
+        return bool(put_row(connection, t.lease, {"name": name}, taken, only_over=free))
 
 
 def lease_holder(store: Store, name: str, machine_clock: Clock) -> str | None:

@@ -24,6 +24,7 @@ from carillon.plan.rules import Rules
 from carillon.store import tables as t
 from carillon.store.bulk import many
 from carillon.store.engine import Store
+from carillon.store.writing import take_turn
 
 CONSUMER = "effects"
 SLICE = 10_000
@@ -73,8 +74,7 @@ def standing_rules(rules: Rules) -> StandingRules:
 
 def _apply_slice(store: Store, now: Micros, standing: StandingRules, rules: Rules) -> Effects:
     with store.write("core") as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        take_turn(connection, _LOCK)
         low = _cursor(connection)
         found = connection.execute(
             sa.select(t.signal)

@@ -20,6 +20,7 @@ from carillon.store import tables as t
 from carillon.store.bulk import many
 from carillon.store.engine import Store
 from carillon.store.staging import stage, weigh
+from carillon.store.writing import take_turn
 
 SLICE = 200_000
 """Arrivals of one transaction: enough for set statements to pay, few enough that writers of events wait under a second
@@ -61,8 +62,7 @@ def has_new(store: Store) -> bool:
 
 def _fold_slice(store: Store, now: Micros, heard: Collection[str] | None) -> FoldResult:
     with store.write("events") as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        take_turn(connection, _LOCK)
         taken = _take_intakes(connection)
         if not taken:
             return FoldResult()

@@ -23,6 +23,7 @@ from carillon.kernel.time.resolve import ResolvedZone, country_of_phone, resolve
 from carillon.people.events import json_text
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows, many, reserve_ids, update_rows
+from carillon.store.writing import take_turn
 
 INVALID_EMAIL, INVALID_PHONE = 1 << CHANNEL_NUMBER[Channel.EMAIL], 1 << CHANNEL_NUMBER[Channel.SMS]
 
@@ -99,8 +100,7 @@ def upsert_contacts(
     workspace_zone: str, source: str, at: Micros,
 ) -> UpsertResult:  # fmt: skip
     """Make or change the contacts in one transaction on core; a row that comes twice is told twice, the later one rules."""
-    if connection.dialect.name == "postgresql":  # two imports that meet a new id at once must not both make it
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    take_turn(connection, _LOCK)  # two imports that meet a new id at once must not both make it
     told = _merge_repeated(rows)
     known = _known_contacts(connection, list(told))
     new = [row for shop_id, row in told.items() if shop_id not in known]

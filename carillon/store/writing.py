@@ -1,0 +1,38 @@
+"""Two things that each writer needs and that the stores spell differently: a row that may stand already, and a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import Connection
+
+
+def put_row(
+    connection: Connection, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any],
+    *, only_over: sa.ColumnElement[bool] | None = None,
+) -> int:  # fmt: skip
+    """Insert the row, or set its values where the key stands already; returns 1 when it was written.
+
+    `only_over` says which standing row may be overwritten; another one is left alone, and 0 returned.
+    """
+    insert = pg_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    statement = insert(table).values({**key, **values})
+    result = connection.execute(
+        statement.on_conflict_do_update(index_elements=list(key), set_=dict(values), where=only_over),
+        # SQLAlchemy forgets the count of an INSERT: with psycopg it answers -1, "not won", to the one who has won.
+        execution_options={"preserve_rowcount": True},
+    )
+    return result.rowcount
+
+
+def take_turn(connection: Connection, lock: int) -> None:
+    """Wait until no other transaction holds this lock, and hold it to the end of ours.
+
+    On SQLite a writing transaction is alone in its part already.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
