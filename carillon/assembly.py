@@ -10,9 +10,9 @@ import httpx
 
 from carillon.advance.engine import Engine
 from carillon.delivery.protocol import Capabilities, Connector
-from carillon.feedback.model import Feedback, WebhookRequest, WebhookSource
+from carillon.feedback.model import WebhookSource
 from carillon.kernel.channels import Channel
-from carillon.kernel.clock import Clock, Micros, SystemClock
+from carillon.kernel.clock import Clock, SystemClock
 from carillon.kernel.tokens import Keyring
 from carillon.plan.applied import load_rules
 from carillon.plan.rules import Rules
@@ -168,24 +168,6 @@ def webhook_sources(settings: Settings, sandbox: Mapping[str, str] | None) -> li
     public_key = given.get("SENDGRID_WEBHOOK_PUBLIC_KEY", "")
     token = given.get("TWILIO_AUTH_TOKEN", "")
 
-    def twilio_source(path: str) -> WebhookSource:
-        def parse(request: WebhookRequest, received_at: Micros) -> list[Feedback]:
-            return twilio.parse(request.body, request.url.partition("?")[2], received_at)
-
-        return WebhookSource(
-            path,
-            verify=lambda request: twilio.verify(request.body, request.headers, token, request.url),
-            parse=parse,
-            answer="<Response/>",
-            answer_type="text/xml",
-        )
-
-    return [
-        WebhookSource(
-            "sendgrid",
-            verify=lambda request: sendgrid.verify(request.body, request.headers, public_key),
-            parse=lambda request, received_at: sendgrid.parse(request.body, received_at),
-        ),
-        twilio_source("twilio/status"),
-        twilio_source("twilio/inbound"),
-    ]
+    # A status callback is told to the path of the connector that sent it; the sandbox doubles Twilio.
+    twilio_paths = ("twilio", "twilio/status", "twilio/inbound", "sandbox.sms")
+    return [sendgrid.source(public_key), *(twilio.source(token, path) for path in twilio_paths)]

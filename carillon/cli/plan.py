@@ -88,8 +88,12 @@ def apply(
 
 def apply_all(house: Opened, names: list[str], now: str | None) -> list[tuple[str, str]]:
     """Apply these campaigns, all or none: every one is planned before the first is written."""
+    from carillon.consent.standing import ensure_folded, rules_of
     from carillon.foresight.screen import blocking
     from carillon.plan.apply import apply_plan
+
+    # A topic that now asks twice, or a new language, is true of everybody from this apply on.
+    ensure_folded(house.store, rules_of(house.loaded.workspace))
 
     foreseen = [(name, *_foresee(house, name, now)) for name in names]
     for name, draft, outlook in foreseen:
@@ -114,10 +118,12 @@ def _foresee(house: Opened, name: str, now: str | None) -> tuple[Draft, Outlook]
     from carillon.foresight.draft import draft_of
     from carillon.foresight.hypothetical import hypothetical
     from carillon.foresight.outlook import outlook
+    from carillon.plan.applied import links_applied
     from carillon.store.zones import ready_for_zones
 
-    draft = draft_of(house.loaded, name)
     ready_for_zones(house.store)
+    with house.store.read() as connection:
+        draft = draft_of(house.loaded, name, links_applied(connection, name))
     with house.store.read() as connection:
         ground = hypothetical(house.store, connection, draft.plan, draft.rules, house.instant(now))
         return draft, outlook(connection, ground, draft.contents)

@@ -156,7 +156,8 @@ class Bodies:
     ) -> Letter:
         message: SharedEmail | SharedSms
         if batch.channel is Channel.EMAIL:
-            categories = (place.campaign, f"{place.campaign}/{place.step}")
+            step = f"{place.campaign}/{place.step}"
+            categories = (place.campaign, step, f"{step}/{batch.arm}") if batch.arm else (place.campaign, step)
             message = SharedEmail(
                 sender, rendered.subject, rendered.html, rendered.text, rendered.shared_headers, categories
             )

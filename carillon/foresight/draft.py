@@ -9,6 +9,7 @@ from carillon.definition.load import Loaded
 from carillon.definition.model import OnEvent
 from carillon.kernel.problems import Problem
 from carillon.messages.for_campaign import CampaignContents, contents_of
+from carillon.plan.applied import ContentKey
 from carillon.plan.compile import compile_plan, compile_rules
 from carillon.plan.model import Plan
 from carillon.plan.rules import Rules
@@ -28,8 +29,11 @@ class Draft:
         return tuple(p for p in self.contents.problems if p.severity == "error")
 
 
-def draft_of(loaded: Loaded, campaign: str) -> Draft:
-    """Compile one campaign of a workspace that `check` has passed; raises KeyError for a campaign that is not there."""
+def draft_of(loaded: Loaded, campaign: str, links_before: Mapping[ContentKey, str] | None = None) -> Draft:
+    """Compile one campaign of a workspace that `check` has passed; raises KeyError for a campaign that is not there.
+
+    `links_before` are those of the contents now applied (`plan.applied.links_applied`).
+    """
     definition = loaded.campaigns[campaign]
     plan = compile_plan(definition, loaded.segments, loaded.workspace)
     rules = compile_rules(loaded.workspace, loaded.segments)
@@ -41,6 +45,7 @@ def draft_of(loaded: Loaded, campaign: str) -> Draft:
         values=loaded.values,
         shared=loaded.shared,
         known=_known(loaded, plan),
+        links_before=links_before,
     )
     return Draft(plan, rules, contents)
 

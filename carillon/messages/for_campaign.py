@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,8 @@ from carillon.definition.model import Campaign, MessageSource, Send, SourceText,
 from carillon.kernel.channels import Channel
 from carillon.kernel.problems import Problem
 from carillon.messages.compiling import Setting, compile_content
-from carillon.messages.content import Content
+from carillon.messages.content import Content, links_from
+from carillon.plan.applied import ContentKey
 from carillon.plan.apply import ContentOf
 from carillon.plan.model import MessageNode, Plan, arms_of
 from carillon.plan.rules import Rules
@@ -36,8 +38,12 @@ def contents_of(
     values: Mapping[str, Any],
     shared: Mapping[str, SourceText],
     known: Mapping[str, Any] | None = None,
+    links_before: Mapping[ContentKey, str] | None = None,
 ) -> CampaignContents:
-    """Compile every message of the plan in every language that it is written in."""
+    """Compile every message of the plan in every language that it is written in.
+
+    `links_before` are the links of the contents that these replace: slots in mails that have left keep their targets.
+    """
     rows, compiled, problems, missing = [], {}, dict[Problem, None](), []
     subjects = {step.id: step.subject or "" for step in walk(campaign.journey) if isinstance(step, Send)}
     for node in plan.messages:
@@ -47,6 +53,9 @@ def contents_of(
         for language in written:
             for arm in arms_of(node):
                 setting = _setting(plan, node, arm, rules, values, shared, known, subjects[node.id])
+                before = (links_before or {}).get((node.id, arm, str(node.channel), language))
+                if before:
+                    setting = replace(setting, links_before=links_from(json.loads(before)))
                 result = compile_content(source, node.channel, language, arm, setting)
                 problems |= dict.fromkeys(result.problems)
                 if result.content is not None:

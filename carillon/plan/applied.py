@@ -143,3 +143,20 @@ def campaigns_by_topic(connection: Connection) -> dict[str, tuple[str, ...]]:
     for name, text in rows:
         topics.setdefault(plan_from_json(text).topic, []).append(name)
     return {topic: tuple(names) for topic, names in topics.items()}
+
+
+ContentKey = tuple[str, str, str, str]
+"""Step id, arm, channel, language."""
+
+
+def links_applied(connection: Connection, campaign: str) -> dict[ContentKey, str]:
+    """The links of the contents now applied, as stored: mails that have left lead by their numbers."""
+    nc, c = t.node_content.c, t.content.c
+    rows = connection.execute(
+        sa.select(t.node.c.step_id, nc.arm, nc.channel, nc.language, c.links)
+        .join_from(t.node_content, t.content, c.id == nc.content_id)
+        .join(t.node, t.node.c.id == nc.node_id)
+        .join(t.campaign, t.campaign.c.id == t.node.c.campaign_id)
+        .where(t.campaign.c.name == campaign)
+    )
+    return {(step, arm, channel, language): links for step, arm, channel, language, links in rows}
