@@ -41,7 +41,12 @@ class Store:
         elif parsed.get_backend_name() == "postgresql":
             self.dialect = "postgresql"
             engine = sa.create_engine(
-                parsed.set(drivername="postgresql+psycopg"), pool_size=pool_size, max_overflow=16, pool_pre_ping=True
+                parsed.set(drivername="postgresql+psycopg"),
+                pool_size=pool_size,
+                max_overflow=16,
+                pool_pre_ping=True,
+                # SQLAlchemy forgets the count of an INSERT: with psycopg it told -1, "none", to the one who had won.
+                execution_options={"preserve_rowcount": True},
             )
             self._engines = dict.fromkeys((None, *PARTS), engine)
         else:

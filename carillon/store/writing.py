@@ -10,6 +10,8 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection
 
+from carillon.store.engine import rowcount
+
 
 def put_row(
     connection: Connection, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any],
@@ -22,11 +24,9 @@ def put_row(
     insert = pg_insert if connection.dialect.name == "postgresql" else sqlite_insert
     statement = insert(table).values({**key, **values})
     result = connection.execute(
-        statement.on_conflict_do_update(index_elements=list(key), set_=dict(values), where=only_over),
-        # SQLAlchemy forgets the count of an INSERT: with psycopg it answers -1, "not won", to the one who has won.
-        execution_options={"preserve_rowcount": True},
+        statement.on_conflict_do_update(index_elements=list(key), set_=dict(values), where=only_over)
     )
-    return result.rowcount
+    return rowcount(result)
 
 
 def take_turn(connection: Connection, lock: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from carillon.store import tables as t
+from carillon.store.engine import rowcount
 from carillon.store.writing import put_row
 
 
@@ -27,3 +28,11 @@ def test_a_row_that_may_not_be_overwritten_is_left_alone_and_said_so(store):
         third = put_row(connection, t.lease, {"name": "spring"}, other, only_over=lease.until <= 10)
         holder = connection.scalar(sa.select(lease.holder))
     assert (first, second, third, holder) == (1, 0, 1, "bob")
+
+
+def test_rows_inserted_from_a_select_are_counted(store):
+    """Who entered is counted by the statement that let them in."""
+    names = sa.union_all(*(sa.select(sa.literal(name).label("name"), sa.literal("x").label("value")) for name in "abc"))
+    with store.write("core") as connection:
+        result = connection.execute(t.setting.insert().from_select(["name", "value"], names))
+        assert rowcount(result) == 3
