@@ -7,6 +7,7 @@ again, and ends in the same rows.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from carillon.advance.brakes import hold_if_twice_the_plan
 from carillon.advance.engine import Engine
 from carillon.advance.judge import judge
 from carillon.advance.lead import lead
-from carillon.advance.lease import lease
+from carillon.advance.lease import Held, lease
 from carillon.advance.next_due import next_due
 from carillon.advance.stages import Perform, Stage, perform_plainly
 from carillon.delivery.model import WorkResult
@@ -26,7 +27,7 @@ from carillon.delivery.work import Progress, work
 from carillon.feedback.effects import apply_effects
 from carillon.feedback.fold import fold
 from carillon.journey.enter import enter
-from carillon.journey.exits import exits
+from carillon.journey.exits import exits, exits_of_due
 from carillon.journey.ground import Ground, load_ground
 from carillon.journey.leave import leave
 from carillon.journey.move import move
@@ -70,8 +71,8 @@ def advance(
     """
     now = engine.campaign_clock.now()
     ready_for_zones(engine.store)
-    with lease(engine.store, f"advance:{campaign}", engine.machine_clock):
-        run = _Run(engine, campaign, now, alone, perform, progress)
+    with lease(engine.store, f"advance:{campaign}", engine.machine_clock) as held:
+        run = _Run(engine, campaign, now, alone, perform, progress, held)
         for _ in range(MOST_ROUNDS):
             if not run.round():
                 break
@@ -86,8 +87,16 @@ class _Run:
     """One advance under its lease: the stages of ledger.md in their order, and what they did."""
 
     def __init__(
-        self, engine: Engine, campaign: str, now: Micros, alone: bool, perform: Perform, progress: Progress | None
+        self,
+        engine: Engine,
+        campaign: str,
+        now: Micros,
+        alone: bool,
+        perform: Perform,
+        progress: Progress | None,
+        held: Held,
     ) -> None:
+        self._held = held
         self._engine, self._campaign, self._now, self._alone = engine, campaign, now, alone
         self._perform, self._progress = perform, progress
         self.stages: list[Stage] = []
@@ -96,6 +105,7 @@ class _Run:
     def round(self) -> bool:
         """All stages once; says whether anything happened that may have made more due."""
         before = len(self.stages)
+        self._held.renew()
         ground = self._ground()
         self._do("read what came in", lambda: _feedback(ground))
         for stage in _moves(ground):
@@ -130,8 +140,10 @@ class _Run:
             with self._engine.store.read() as connection:
                 names = list(applied_names(connection))
         grounds = [g for g in (load_ground(self._engine.store, n, self._now) for n in names) if g.applied.is_running]
+        gone = {g.applied.name: exits_of_due(g) for g in grounds}.get(self._campaign, Counter[str]())
         decided = reserve(grounds, max_people=self._engine.max_people)
-        return Stage("decide who gets it", counts=_decided_counts(decided.get(self._campaign, [])))
+        counts = {f"exit ({code})": n for code, n in gone.items()} | _decided_counts(decided.get(self._campaign, []))
+        return Stage("decide who gets it", counts=counts)
 
     def _ready(self, ground: Ground) -> Iterator[tuple[str, int]]:
         """The message steps with people ready to be handed over now."""
@@ -175,6 +187,7 @@ class _Run:
 
     def _refresh(self, ground: Ground) -> None:
         """Just before a claim: what has come in since is folded, and who exits by it is not written to."""
+        self._held.renew()
         if _feedback(ground).did_something:
             exits(ground)
 

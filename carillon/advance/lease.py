@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from carillon.kernel.clock import MINUTE, Clock, Micros
 from carillon.kernel.worker import is_gone, worker_id
 from carillon.store import tables as t
-from carillon.store.engine import Store
+from carillon.store.engine import Store, rowcount
 from carillon.store.writing import put_row
 
 LEASE: Micros = 10 * MINUTE
@@ -20,14 +22,35 @@ class AlreadyRunning(Exception):
     """Another process advances this campaign now."""
 
 
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease that is ours; what takes long renews it on its way."""
+
+    store: Store
+    name: str
+    holder: str
+    machine_clock: Clock
+
+    def renew(self) -> None:
+        """Hold it for its whole length from now on; raises AlreadyRunning where it lapsed and another took it."""
+        row = t.lease.c
+        mine = t.lease.update().where(row.name == self.name, row.holder == self.holder)
+        with self.store.write("ledger") as connection:
+            if not rowcount(connection.execute(mine.values(until=self.machine_clock.now() + LEASE))):
+                raise AlreadyRunning(self.name)
+
+
 @contextmanager
-def lease(store: Store, name: str, machine_clock: Clock) -> Iterator[None]:
-    """Hold the named lease for the body; raises AlreadyRunning while another live process holds it."""
-    me = worker_id()
+def lease(store: Store, name: str, machine_clock: Clock) -> Iterator[Held]:
+    """Hold the named lease for the body; raises AlreadyRunning while another holds it, in this process or another."""
+    me = f"{worker_id()}/{next(_numbers)}"
     if not _take(store, name, me, machine_clock.now()):
         raise AlreadyRunning(name)
     try:
-        yield
+        yield Held(store, name, me, machine_clock)
     finally:
         with store.write("ledger") as connection:
             connection.execute(t.lease.delete().where(t.lease.c.name == name, t.lease.c.holder == me))
@@ -38,7 +61,7 @@ def _take(store: Store, name: str, me: str, now: Micros) -> bool:
     with store.write("ledger") as connection:
         holder = connection.scalar(sa.select(row.holder).where(row.name == name))
         free = row.until <= now
-        if holder is not None and (holder == me or is_gone(holder)):
+        if holder is not None and is_gone(holder):
             free = row.holder == holder
         taken = {"holder": me, "until": now + LEASE}
         return bool(put_row(connection, t.lease, {"name": name}, taken, only_over=free))

@@ -41,6 +41,6 @@ def _is_overdue(ground: Ground) -> bool:
                 known = sa.select(w.id).where(
                     w.campaign_id == ground.applied.id, w.entry == entry_key(entry), w.ref == occasion.ref
                 )
-                if not occasion.is_late and connection.scalar(known) is None:
+                if ground.now - occasion.at <= occasion.if_late and connection.scalar(known) is None:
                     return True
     return False

@@ -23,6 +23,7 @@ from carillon.kernel.clock import SECOND
 from carillon.plan.model import MessageNode, Plan, arms_of
 from carillon.plan.rules import SenderRule
 from carillon.policy.decide import Question, SkipReason, decisions
+from carillon.store import localtime
 from carillon.store import tables as t
 from carillon.store.writing import take_turn
 
@@ -284,11 +285,19 @@ def _write_sends(
 
 
 def _watch_ghosts(connection: Connection, ground: Ground, plan: Plan, decision: sa.Table) -> None:
-    """A held person stays at the ghost until the goal's window closes; without a goal there is nothing to wait for."""
+    """A held person stays at the ghost until the goal's window closes.
+
+    Without a goal there is nothing to wait for; of a recurring entry the next occurrence must find the person free.
+    """
     e, d = t.enrolment.c, decision.c
     ends_at: sa.ColumnElement[Any] = sa.literal(ground.now, sa.BigInteger())
-    if plan.goal is not None:
-        ends_at = e.entered_at + plan.goal.within.seconds * SECOND
+    if plan.goal is not None and not any(isinstance(entry, Every) for entry in plan.entries):
+        within = plan.goal.within
+        ends_at = e.entered_at + within.seconds * SECOND
+        if within.months:
+            s = t.standing.c
+            window = localtime.add_months(s.zone, e.entered_at, within.months)
+            ends_at = sa.select(window).where(s.contact_id == e.contact_id).scalar_subquery()
     ghosts = sa.select(d.enrolment_id).where(d.reason == SkipReason.HOLDOUT.value)
     connection.execute(t.enrolment.update().where(e.id.in_(ghosts)).values(due_at=ends_at))
 

@@ -67,9 +67,8 @@ def _enter_scheduled(ground: Ground, entry: At | Every) -> list[Entered]:
         with ground.store.write("ledger") as connection:
             if connection.scalar(sa.select(w.id).where(mine)) is None:
                 people = candidates(ground, occasion.instant_for(t.standing.c.zone))
-                entered.append(
-                    _take_in(connection, ground, entry, occasion.ref, occasion.at, people, is_late=occasion.is_late)
-                )
+                late_before = ground.now - occasion.if_late
+                entered.append(_take_in(connection, ground, entry, occasion.ref, occasion.at, people, late_before))
     return entered
 
 
@@ -105,18 +104,24 @@ def _enter_signalled(ground: Ground, entry: OnEvent | ByApi) -> list[Entered]:
         people = _signalled(ground, entry, low, high)
         if connection.scalar(sa.select(sa.exists(people))):
             _renew_triggers(connection, ground, people)
-            entered.append(_take_in(connection, ground, entry, f"{low}-{high}", ground.now, people, is_late=False))
+            if entry.again not in ("always", "once_a_thing"):
+                people = _signalled(ground, entry, low, high, once_a_person=True)
+            entered.append(_take_in(connection, ground, entry, f"{low}-{high}", ground.now, people))
         cursor.advance(connection, consumer, high)
     return entered
 
 
-def _signalled(ground: Ground, entry: OnEvent | ByApi, low: int, high: int) -> sa.Select[Any]:
-    """Candidates named by signals: the newest trigger of each contact and thing, after the first apply and not too late."""
+def _signalled(
+    ground: Ground, entry: OnEvent | ByApi, low: int, high: int, *, once_a_person: bool = False
+) -> sa.Select[Any]:
+    """Candidates named by signals: the newest trigger of each contact and thing, after the first apply and not too late.
+
+    `once_a_person` takes the newest of each contact: two things that come at once are two entries of the same person.
+    """
     told = _told(ground, entry, low, high).subquery("told")
     trigger = Subject(told.c.contact_id, enrolment=told, few=True)
-    place = sa.func.row_number().over(
-        partition_by=[told.c.contact_id, told.c.thing], order_by=[told.c.happened_at.desc(), told.c.signal_id.desc()]
-    )
+    same = [told.c.contact_id] if once_a_person else [told.c.contact_id, told.c.thing]
+    place = sa.func.row_number().over(partition_by=same, order_by=[told.c.happened_at.desc(), told.c.signal_id.desc()])
     ranked = (
         sa.select(*(c for c in told.c if c.name not in ("signal_id", "happened_at")), place.label("place"))
         .where(where(ground.applied.plan.audience, trigger, ground.moment))
@@ -204,21 +209,21 @@ def _take_in(
     ref: str,
     at: Micros,
     people: sa.Select[Any],
-    *,
-    is_late: bool,
+    late_before: Micros | None = None,
 ) -> Entered:
+    """Make the wave and its enrolments; to whom the occasion came before `late_before`, it came too late."""
     applied, plan = ground.applied, ground.applied.plan
     wave_id = connection.execute(
         t.wave.insert().values(
             campaign_id=applied.id, entry=entry_key(entry), ref=ref, snapshot_at=at, n=0, left_out={}
         )
     ).inserted_primary_key[0]  # type: ignore[index]
-    if is_late:
-        late = connection.scalar(sa.select(sa.func.count()).select_from(people.subquery())) or 0
-        return _count(connection, wave_id, entry, ref, 0, {LATE: late})
     p = people.subquery("candidate")
     reason = not_entered(ground, entry.again, p)
-    left_out = _left_out(connection, ground, p, reason)
+    if is_late := late_before is not None and at < late_before:
+        reason = sa.case((p.c.arrived_at < late_before, LATE), else_=reason)
+    # Where nobody ever entered nobody can be kept out: spare the second look at the audience.
+    left_out = _left_out(connection, p, reason) if is_late or _has_history(connection, ground) else {}
     role = role_of(applied.seed, plan, ground.rules.holdout, p.c.h31)
     stand = stand_at(
         ground, plan, plan.first, Arriving(p.c.arrived_at, p.c.zone, p.c.h31, sa.literal(wave_id, sa.BigInteger()))
@@ -241,14 +246,12 @@ def _count(
     return Entered(entry_key(entry), ref, n, left_out)
 
 
-def _left_out(
-    connection: Connection, ground: Ground, people: sa.Subquery, reason: sa.ColumnElement[Any]
-) -> dict[str, int]:
-    if (
-        connection.scalar(sa.select(t.enrolment.c.id).where(t.enrolment.c.campaign_id == ground.applied.id).limit(1))
-        is None
-    ):
-        return {}  # Nobody ever entered, so nobody can be kept out: spare the second look at the audience.
+def _has_history(connection: Connection, ground: Ground) -> bool:
+    earlier = sa.select(t.enrolment.c.id).where(t.enrolment.c.campaign_id == ground.applied.id).limit(1)
+    return connection.scalar(earlier) is not None
+
+
+def _left_out(connection: Connection, people: sa.Subquery, reason: sa.ColumnElement[Any]) -> dict[str, int]:
     rows = connection.execute(
         sa.select(reason, sa.func.count()).select_from(people).where(reason.is_not(None)).group_by(reason)
     )

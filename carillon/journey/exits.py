@@ -25,8 +25,8 @@ GOAL = "goal"
 def exits(ground: Ground) -> Counter[str]:
     """End the enrolments of all who were signalled and now fulfil an exit condition; returns exit code → people.
 
-    Only contacts named by signals since the last look are asked: an exit condition cannot come true without one.
-    What time alone can make true is asked when a message falls due.
+    Only contacts named by signals since the last look are asked. What a changed field or time alone makes true is asked
+    by `exits_of_due`, when a message falls due.
     """
     gone: Counter[str] = Counter()
     with ground.store.write("ledger") as connection:
@@ -36,11 +36,28 @@ def exits(ground: Ground) -> Counter[str]:
             return gone
         for version_id, plan in ground.applied.versions.items():
             for code, condition in exit_conditions(plan):
-                gone[code] += _end(connection, ground, version_id, code, condition, low, high)
+                gone[code] += _end(connection, ground, version_id, code, condition, _signalled(condition, low, high))
         if gone.total():
             _drop_ready_sends(connection, ground)
         cursor.advance(connection, consumer, high)
-    return gone
+    return +gone
+
+
+def exits_of_due(ground: Ground) -> Counter[str]:
+    """The same question to everybody who is due at a message and not decided yet, just before it is decided."""
+    e, s = t.enrolment.c, t.send.c
+    gone: Counter[str] = Counter()
+    for version_id, plan in ground.applied.versions.items():
+        asked = list(exit_conditions(plan))
+        if not asked or not plan.messages:
+            continue
+        at_message = e.node_id.in_([ground.applied.nodes[n.id] for n in plan.messages])
+        undecided = sa.not_(sa.exists().where(s.node_id == e.node_id, s.enrolment_id == e.id))
+        with ground.store.write("ledger") as connection:
+            for code, condition in asked:
+                due = sa.and_(at_message, e.due_at <= ground.now, undecided)
+                gone[code] += _end(connection, ground, version_id, code, condition, due)
+    return +gone
 
 
 def exit_conditions(plan: Plan) -> Iterator[tuple[str, Condition]]:
@@ -69,19 +86,20 @@ def _since_entry(condition: Condition) -> Condition:
 
 
 def _end(
-    connection: Connection, ground: Ground, version_id: int, code: str, condition: Condition, low: int, high: int
+    connection: Connection,
+    ground: Ground,
+    version_id: int,
+    code: str,
+    condition: Condition,
+    asked: sa.ColumnElement[bool],
 ) -> int:
-    e, signal = t.enrolment.c, t.signal.c
-    signalled = sa.select(signal.contact_id).where(signal.id > low, signal.id <= high, signal.contact_id.is_not(None))
-    events = depends_on(condition).events
-    if events:
-        signalled = signalled.where(sa.or_(signal.kind != "event", signal.subject.in_(sorted(events))))
+    e = t.enrolment.c
     leaving = (
         sa.select(e.id)
         .join_from(t.enrolment, t.contact, t.contact.c.id == e.contact_id)
         .join(t.standing, t.standing.c.contact_id == e.contact_id)
         .where(e.campaign_id == ground.applied.id, e.version_id == version_id, e.state == "live")
-        .where(e.contact_id.in_(signalled))
+        .where(asked)
         .where(where(condition, of_enrolment(contact=t.contact, standing=t.standing), ground.moment))
     )
     return rowcount(
@@ -91,6 +109,16 @@ def _end(
             .values(state="done", exit_code=code, ended_at=ground.now, due_at=None)
         )
     )
+
+
+def _signalled(condition: Condition, low: int, high: int) -> sa.ColumnElement[bool]:
+    """The enrolments of contacts that a signal in (low, high] names, of those signals that the condition hears."""
+    signal = t.signal.c
+    named = sa.select(signal.contact_id).where(signal.id > low, signal.id <= high, signal.contact_id.is_not(None))
+    events = depends_on(condition).events
+    if events:
+        named = named.where(sa.or_(signal.kind != "event", signal.subject.in_(sorted(events))))
+    return t.enrolment.c.contact_id.in_(named)
 
 
 def _drop_ready_sends(connection: Connection, ground: Ground) -> None:

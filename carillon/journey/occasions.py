@@ -25,7 +25,8 @@ class Occasion:
     at: Micros
     local: datetime
     zone: Zone
-    is_late: bool
+    if_late: Micros
+    """How long after its clock time has come to a contact they may still be taken in."""
 
     def instant_for(self, zone: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """When it comes to a contact in this zone."""
@@ -68,9 +69,8 @@ def next_occasion_of(ground: Ground, entry: At | Every) -> Occasion | None:
 
 
 def _occasion(ground: Ground, entry: At | Every, local: datetime, at: Micros) -> Occasion:
-    is_late = ground.now - at > entry.if_late.seconds * SECOND
     ref = local.date().isoformat() if isinstance(entry, Every) else local.isoformat()
-    return Occasion(ref, at, local, entry.zone, is_late)
+    return Occasion(ref, at, local, entry.zone, entry.if_late.seconds * SECOND)
 
 
 def _candidates(ground: Ground, entry: At | Every, *, future: bool = False) -> Iterator[datetime]:

@@ -164,7 +164,8 @@ def _local(zone: Column, clock: int) -> Column:
 def _is_duplicate(question: Question, asked: sa.Subquery) -> sa.ColumnElement[bool]:
     """Somebody else with the same address gets this message in this wave: the lowest contact id, or who got it before."""
     address = address_of(question.node.channel)
-    place = sa.func.row_number().over(
+    # Ranks count contacts, not rows: one person with two carts is nobody's double.
+    place = sa.func.dense_rank().over(
         partition_by=[asked.c.wave_id, asked.c.address, asked.c.first_reason], order_by=asked.c.contact_id
     )
     twin, e, s = t.contact.alias("twin"), t.enrolment.alias("twin_enrolment"), t.send.alias("twin_send")
