@@ -178,12 +178,20 @@ class _Work:
             if self._refresh is not None:
                 await asyncio.to_thread(self._refresh)
             self._settled.clear()
-            taken = await self._desk.writer.run(_take_all, self._wanted())
-            self._in_hand |= {b.id for b in taken}
+            taken = await self._take()
             if taken or not self._in_hand:
                 return taken
             await self._settled.wait()
         return []
+
+    async def _take(self) -> list[ReadyBatch]:
+        taking = asyncio.ensure_future(self._desk.writer.run(_take_all, self._wanted()))
+        try:
+            await asyncio.shield(taking)
+        finally:  # cancelled or not: what was taken must be known, to be put back
+            taken = await taking
+            self._in_hand |= {b.id for b in taken}
+        return taken
 
     def _wanted(self) -> Wanted:
         desk = self._desk
