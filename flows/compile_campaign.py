@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from prefect import Flow, get_run_logger, task
+from prefect import Flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 
 from carillon.advance.advance import Advanced, advance
@@ -21,28 +23,39 @@ from carillon.kernel.clock import SystemClock, VirtualClock, to_micros
 from carillon.plan.applied import load_campaign, load_rules
 from carillon.reports.build import build_report
 from carillon.reports.markdown import markdown
-from carillon.settings import read_settings
 from carillon.store.engine import Store
 from flows.plan_next_run import plan_next_run
+from flows.read_secrets import settings_of_run
 
 logging.getLogger("carillon").setLevel(logging.INFO)
+
+SHOWN_EVERY_S = 1.0
 
 
 def campaign_flow(name: str) -> Flow[..., dict[str, Any]]:
     """The flow of an applied campaign; raises LookupError where it was never applied."""
-    store = open_house(read_settings())
-    with store.read() as connection:
-        applied = load_campaign(connection, name)
-    store.close()
+    store = open_house(settings_of_run())
+    try:
+        with store.read() as connection:
+            applied, rules = load_campaign(connection, name), load_rules(connection)
+    finally:
+        store.close()
     steps = " → ".join(node.id for node in applied.plan.nodes)
     return Flow(
         run_of(name),
         name=name,
         description=f"{applied.plan.title}\n\n{steps}",
         version=applied.meaning[:12],
-        flow_run_name=lambda: f"{name} {datetime.now(ZoneInfo('UTC')):%Y-%m-%d %H:%M} UTC",
+        flow_run_name=lambda: _run_name(name, rules.timezone),
         validate_parameters=True,
     )
+
+
+def _run_name(name: str, timezone: str) -> str:
+    """`spring_sale Mon 8 Mar 2027 09:00`: the instant that the run is about, on the shop's clock."""
+    said = runtime.flow_run.parameters.get("now")
+    at = datetime.fromisoformat(said) if said else datetime.now(UTC)
+    return f"{name} {at.astimezone(ZoneInfo(timezone)):%a %-d %b %Y %H:%M}"
 
 
 def run_of(name: str) -> Callable[[str | None], dict[str, Any]]:
@@ -51,7 +64,7 @@ def run_of(name: str) -> Callable[[str | None], dict[str, Any]]:
     def run_campaign(now: str | None = None) -> dict[str, Any]:
         """Advance the campaign to now. `now`: an instant with its offset, only to look back or for a rehearsal."""
         log = get_run_logger()
-        settings = read_settings()
+        settings = settings_of_run()
         store = open_house(settings)
         try:
             with store.read() as connection:
@@ -84,6 +97,7 @@ class Performer:
     def __init__(self) -> None:
         self._artifact: Any = None
         self._expected = 0
+        self._shown_at = 0.0
 
     def __call__(self, title: str, run: Callable[[], Stage], *, is_long: bool = False) -> Stage:
         if is_long:
@@ -91,7 +105,8 @@ class Performer:
             return _named(title, lambda: self._watched(title, run))
         stage = run()
         if stage.did_something:
-            _named(stage.line, lambda: _said(stage))
+            for part in stage.told:
+                _named(part.short, partial(_said, part))
         return stage
 
     def _watched(self, title: str, run: Callable[[], Stage]) -> Stage:
@@ -102,10 +117,13 @@ class Performer:
         return stage
 
     def progress(self, result: WorkResult) -> None:
-        """Told by the engine after each settled batch."""
-        if self._artifact is not None and self._expected:
-            done = sum(result.people.values())
-            update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * done / self._expected))
+        """Told by the engine after each settled batch; shown once a second, since showing costs a request."""
+        now = time.monotonic()
+        if self._artifact is None or not self._expected or now - self._shown_at < SHOWN_EVERY_S:
+            return
+        self._shown_at = now
+        done = sum(result.people.values())
+        update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * done / self._expected))
 
 
 def _number_in(title: str) -> int:

@@ -9,15 +9,24 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
-from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    DeploymentFilterTags,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.utilities.callables import parameter_schema
@@ -26,18 +35,24 @@ from carillon.advance.next_due import next_due
 from carillon.assembly import open_house
 from carillon.definition.model import WEEKDAYS, Every
 from carillon.journey.ground import Ground, load_ground
-from carillon.kernel.clock import SystemClock, from_micros
+from carillon.journey.occasions import next_occasion
+from carillon.kernel.clock import Micros, SystemClock, from_micros
 from carillon.plan.applied import applied_names
 from carillon.settings import Settings, read_settings
+from carillon.store import tables as t
 from flows.compile_campaign import run_of
-from flows.plan_next_run import ask_for_run
+from flows.plan_next_run import ask_for_run, forget_scheduled
 from flows.prepare_prefect import POOL, prepare
 
 OURS = "carillon"
 STANDING = {"keep_time": timedelta(minutes=1), "hand_over_batches": timedelta(minutes=1)}
 PAGE = 200
-HANDED_ON = ("CARILLON_", "SENDGRID_BASE", "TWILIO_BASE", "PREFECT_FLOWS_", "PREFECT_LOGGING_")
-"""Settings that a run inherits from here by name. No secret: workers have those in their own environment."""
+HANDED_ON = (
+    "CARILLON_DATABASE_URL", "CARILLON_ENV", "CARILLON_WORKSPACE", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY",
+    "PREFECT_LOGGING_EXTRA_LOGGERS",
+)  # fmt: skip
+"""Settings that a run takes over from here, since it must find the same store and files. They stand in the deployment
+for everybody to read, so no secret is among them: those a worker has in its environment, or the server in blocks."""
 
 
 def main() -> None:
@@ -59,7 +74,7 @@ async def deploy_all(settings: Settings) -> dict[str, list[str]]:
         for name, ground in wanted.items():
             deployment_id = await _deploy_campaign(client, settings, ground)
             due = next_due(ground)
-            if due is not None and ground.applied.is_running:
+            if due is not None and ground.applied.is_running and due not in _due_by_schedule(ground):
                 await ask_for_run(deployment_id, name, from_micros(due))
         for name, every in STANDING.items():
             # On one SQLite file there is one machine, whose runs hand over what they reserve: nobody needs help.
@@ -73,10 +88,6 @@ async def deploy_all(settings: Settings) -> dict[str, list[str]]:
 
 def _is_wanted(ground: Ground) -> bool:
     """A campaign keeps its deployment until it is over and nobody is under way."""
-    import sqlalchemy as sa
-
-    from carillon.store import tables as t
-
     if ground.applied.wanted_state == "live" and ground.applied.operator_state != "stopped":
         return True
     e = t.enrolment.c
@@ -101,28 +112,24 @@ async def our_deployments() -> list[DeploymentResponse]:
 
 
 async def remove(deployment: DeploymentResponse) -> bool:
-    """Pause, cancel what is scheduled, and delete where nothing runs: a deleted deployment's run could never end."""
-    from prefect.client.schemas.filters import (
-        DeploymentFilterId,
-        FlowRunFilter,
-        FlowRunFilterState,
-        FlowRunFilterStateType,
-    )
-    from prefect.client.schemas.objects import StateType
-
+    """Pause, forget what is scheduled, and delete where nothing runs: a deleted deployment's run could never end."""
     async with get_client() as client:
         await client.pause_deployment(deployment.id)
-        running = await client.read_flow_runs(
-            limit=1,
-            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
-            flow_run_filter=FlowRunFilter(
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
-            ),
-        )
-        if running:
+        await forget_scheduled(deployment.id)
+        if await _is_running(client, deployment.id):
             return False
         await client.delete_deployment(deployment.id)
         return True
+
+
+async def _is_running(client: PrefectClient, deployment_id: UUID) -> bool:
+    under_way = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+    runs = await client.read_flow_runs(
+        limit=1,
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=under_way)),
+    )
+    return bool(runs)
 
 
 async def _deploy_campaign(client: PrefectClient, settings: Settings, ground: Ground) -> UUID:
@@ -130,8 +137,7 @@ async def _deploy_campaign(client: PrefectClient, settings: Settings, ground: Gr
     flow_id = await client.create_flow_from_name(name)
     schedules = [
         DeploymentScheduleCreate(schedule=CronSchedule(cron=_cron(entry), timezone=ground.rules.timezone), active=True)
-        for entry in plan.entries
-        if isinstance(entry, Every) and entry.zone == "workspace"
+        for entry in _scheduled_entries(ground)
     ]
     return await client.create_deployment(
         flow_id=flow_id,
@@ -146,6 +152,17 @@ async def _deploy_campaign(client: PrefectClient, settings: Settings, ground: Gr
         tags=[OURS, "campaign", plan.topic],
         **_where(settings),
     )
+
+
+def _scheduled_entries(ground: Ground) -> Iterator[Every]:
+    """What a schedule of Prefect's can say. An hour on each contact's own clock it cannot: those runs are planned."""
+    for entry in ground.applied.plan.entries:
+        if isinstance(entry, Every) and entry.zone == "workspace":
+            yield entry
+
+
+def _due_by_schedule(ground: Ground) -> set[Micros | None]:
+    return {next_occasion(ground, entry) for entry in _scheduled_entries(ground)}
 
 
 async def _deploy_standing(
@@ -165,7 +182,9 @@ async def _deploy_standing(
 def _where(settings: Settings) -> dict[str, Any]:
     """Where and how runs of ours go: one at a time, since a run asks our tables what is due and a second would find
     nothing; in the folder of this workspace."""
-    environment = {k: v for k, v in os.environ.items() if k.startswith(HANDED_ON) and "KEY" not in k}
+    environment = {name: os.environ[name] for name in HANDED_ON if os.environ.get(name)}
+    if sa.make_url(settings.database_url).password is not None:
+        environment.pop("CARILLON_DATABASE_URL", None)
     return {
         "work_pool_name": POOL,
         "path": str(settings.root),

@@ -11,7 +11,7 @@ from carillon.delivery.model import WorkResult
 from carillon.delivery.work import work
 from carillon.kernel.worker import worker_id
 from carillon.plan.applied import load_rules
-from carillon.settings import read_settings
+from flows.read_secrets import settings_of_run
 
 
 @flow(name="hand_over_batches", description="Helps to hand over what is ready, whichever campaign it is of.")
@@ -25,7 +25,7 @@ def hand_over_batches() -> dict[str, int]:
 @task(task_run_name="hand over ready batches")
 def hand_over_ready() -> WorkResult:
     """Claims are exact whoever makes them: a batch has one worker at a time."""
-    settings = read_settings()
+    settings = settings_of_run()
     store = open_house(settings)
     try:
         with store.read() as connection:

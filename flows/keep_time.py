@@ -2,52 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from prefect import flow, get_client, get_run_logger, task
 from prefect.client.schemas.filters import (
     FlowRunFilter,
-    FlowRunFilterStartTime,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Crashed
 
 from carillon.advance.advance import advance
+from carillon.advance.engine import Engine
 from carillon.advance.lease import AlreadyRunning, lease_holder
 from carillon.advance.overdue import overdue
 from carillon.assembly import engine_of, open_house, sandbox_at_hand
-from carillon.kernel.clock import MINUTE, SystemClock
+from carillon.kernel.clock import MINUTE, SystemClock, from_micros
 from carillon.plan.applied import load_rules
-from carillon.settings import read_settings
 from flows.deploy_campaigns import our_deployments
-from flows.plan_next_run import keep_newest_missed
+from flows.plan_next_run import ask_for_run, keep_newest_missed
+from flows.read_secrets import settings_of_run
 
 PATIENCE = 2 * MINUTE
 """So long a run of Prefect's own may be late before the engine advances the campaign itself."""
 DEAD_AFTER = timedelta(minutes=10)
-"""A run that has been Running so long while nobody holds its campaign's lease has no process any more."""
+"""A run that has been under way so long while nobody holds its campaign's lease has no process any more."""
 
 
-@flow(name="keep_time", description="Advances overdue campaigns, ends runs whose process is gone, cancels missed runs.")
-async def keep_time() -> dict[str, int]:
+@flow(name="keep_time", description="Ends runs whose process is gone, cancels missed runs, advances overdue campaigns.")
+def keep_time() -> dict[str, int]:
     """Reconcile once; every part may be repeated."""
-    log = get_run_logger()
+    crashed = end_lost_runs()
+    missed = cancel_missed_runs()
+    # The last part, because a fault of a campaign ends the run as Failed.
     advanced = advance_overdue()
-    crashed = await end_lost_runs()
-    missed = await cancel_missed_runs()
-    log.info("%d overdue campaigns advanced, %d lost runs ended, %d missed runs cancelled", advanced, crashed, missed)
+    get_run_logger().info(
+        "%d overdue campaigns advanced, %d lost runs ended, %d missed runs cancelled", advanced, crashed, missed
+    )
     return {"advanced": advanced, "crashed": crashed, "missed": missed}
 
 
 @task(task_run_name="advance what is overdue")
 def advance_overdue() -> int:
     """Let the engine do what no run has done in time; a campaign that is being advanced is left alone."""
-    settings = read_settings()
+    settings = settings_of_run()
     store = open_house(settings)
-    done = 0
     try:
         names = overdue(store, SystemClock().now() - PATIENCE)
         if not names:
@@ -55,46 +58,74 @@ def advance_overdue() -> int:
         with store.read() as connection:
             rules = load_rules(connection)
         with sandbox_at_hand(settings, rules) as sandbox:
-            engine = engine_of(settings, store, sandbox=sandbox)
-            for name in names:
-                try:
-                    advance(engine, name)
-                    done += 1
-                except AlreadyRunning:
-                    continue
+            return _advance_each(engine_of(settings, store, sandbox=sandbox), names)
     finally:
         store.close()
+
+
+def _advance_each(engine: Engine, names: list[str]) -> int:
+    """Advance them all, and plan their next runs anew; a fault of one is raised when the others had their turn."""
+    done, faults = 0, []
+    deployments = {d.name: d.id for d in asyncio.run(our_deployments())}
+    for name in names:
+        try:
+            advanced = advance(engine, name)
+        except AlreadyRunning:
+            continue
+        except Exception as fault:
+            faults.append(fault)
+            continue
+        done += 1
+        for stage in advanced.stages:
+            get_run_logger().info("%s · %s", name, stage.line)
+        if advanced.next_due is not None and name in deployments:
+            asyncio.run(ask_for_run(deployments[name], name, from_micros(advanced.next_due)))
+    if faults:
+        raise ExceptionGroup("campaigns that could not be advanced", faults)
     return done
 
 
 @task(task_run_name="end runs whose process is gone")
-async def end_lost_runs() -> int:
-    """Runs of campaigns that say Running while nobody holds the campaign's lease are Crashed, which frees their slot."""
-    deployments = {d.id: d.name for d in await our_deployments()}
-    settings = read_settings()
-    store = open_house(settings)
-    ended = 0
+def end_lost_runs() -> int:
+    """Runs of campaigns that seem under way while nobody holds the campaign's lease are Crashed: their slot is free."""
+    store = open_house(settings_of_run())
     try:
-        async with get_client() as client:
-            running = await client.read_flow_runs(
-                limit=200,
-                flow_run_filter=FlowRunFilter(
-                    state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
-                    start_time=FlowRunFilterStartTime(before_=datetime.now(UTC) - DEAD_AFTER),
-                ),
-            )
-            for run in running:
-                name = deployments.get(run.deployment_id) if run.deployment_id else None
-                if name is not None and lease_holder(store, f"advance:{name}", SystemClock()) is None:
-                    lost = Crashed(message="its process is gone: nobody holds the campaign's lease")
-                    await client.set_flow_run_state(run.id, lost, force=True)
-                    ended += 1
+        return asyncio.run(_end_lost(lambda name: lease_holder(store, f"advance:{name}", SystemClock()) is not None))
     finally:
         store.close()
+
+
+async def _end_lost(is_held: Callable[[str], bool]) -> int:
+    deployments, ended = {d.id: d.name for d in await our_deployments()}, 0
+    async with get_client() as client:
+        under_way = await client.read_flow_runs(
+            limit=200,
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
+                expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC) - DEAD_AFTER),
+            ),
+        )
+        for run in under_way:
+            name = deployments.get(run.deployment_id) if run.deployment_id else None
+            if name is None or is_held(name) or _is_young(run):
+                continue
+            lost = Crashed(message="its process is gone: nobody holds the campaign's lease")
+            await client.set_flow_run_state(run.id, lost, force=True)
+            ended += 1
     return ended
 
 
+def _is_young(run: FlowRun) -> bool:
+    """A run that waited long for a worker began late."""
+    since = run.state.timestamp if run.state else run.start_time
+    return since is not None and datetime.now(UTC) - since < DEAD_AFTER
+
+
 @task(task_run_name="cancel missed runs but the newest")
-async def cancel_missed_runs() -> int:
+def cancel_missed_runs() -> int:
     """Of each deployment's missed runs only the newest is worth running."""
-    return sum([await keep_newest_missed(UUID(str(d.id))) for d in await our_deployments()])
+    return asyncio.run(_cancel_missed())
+
+
+async def _cancel_missed() -> int:
+    return sum([await keep_newest_missed(d.id) for d in await our_deployments()])

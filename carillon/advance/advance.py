@@ -132,7 +132,7 @@ class _Run:
     def _do(self, title: str, run: Callable[[], Stage], *, is_long: bool = False) -> None:
         stage = self._perform(title, run, is_long=is_long)
         if stage.did_something:
-            self.stages.append(stage)
+            self.stages += stage.told
 
     def _reserve(self) -> Stage:
         names = [self._campaign]
@@ -142,8 +142,8 @@ class _Run:
         grounds = [g for g in (load_ground(self._engine.store, n, self._now) for n in names) if g.applied.is_running]
         gone = {g.applied.name: exits_of_due(g) for g in grounds}.get(self._campaign, Counter[str]())
         decided = reserve(grounds, max_people=self._engine.max_people)
-        counts = {f"exit ({code})": n for code, n in gone.items()} | _decided_counts(decided.get(self._campaign, []))
-        return Stage("decide who gets it", counts=counts)
+        parts = [_counted("exit", gone), *_decided(decided.get(self._campaign, []))]
+        return Stage("decide who gets it", parts=[part for part in parts if part.did_something])
 
     def _ready(self, ground: Ground) -> Iterator[tuple[str, int]]:
         """The message steps with people ready to be handed over now."""
@@ -217,13 +217,18 @@ def _counted(title: str, counts: Mapping[str, int]) -> Stage:
     return Stage(title, counts={what: n for what, n in counts.items() if n})
 
 
-def _decided_counts(decided: Sequence[Reserved]) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _decided(decided: Sequence[Reserved]) -> Iterator[Stage]:
+    """What was decided, a stage a step."""
+    steps: dict[str, Counter[str]] = {}
     for reserved in decided:
-        told = {"ready": reserved.ready, "holdout": reserved.ghosts}
-        told |= {f"skipped ({reason})": n for reason, n in sorted(reserved.skipped.items())}
-        counts |= {f"{reserved.step_id} {what}": n for what, n in told.items() if n}
-    return counts
+        counts = steps.setdefault(reserved.step_id, Counter())
+        counts.update(ready=reserved.ready, holdout=reserved.ghosts)
+        counts.update({f"skipped ({reason})": n for reason, n in sorted(reserved.skipped.items())})
+    return (_step(step_id, counts) for step_id, counts in steps.items())
+
+
+def _step(step_id: str, counts: Mapping[str, int]) -> Stage:
+    return Stage(step_id, step_id, {what: n for what, n in counts.items() if n})
 
 
 def _sum(a: WorkResult, b: WorkResult) -> WorkResult:

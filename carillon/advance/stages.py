@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,16 +15,35 @@ class Stage:
     title: str
     step: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    parts: Sequence[Stage] = ()
+    """The same told apart by step, where one decision concerned several."""
+
+    @property
+    def told(self) -> Sequence[Stage]:
+        """What to tell of it: its parts where it has some."""
+        return self.parts or (self,)
 
     @property
     def line(self) -> str:
         """One log line: `email.sale: 12,004 ready, 310 skipped (no_consent)`."""
-        told = ", ".join(f"{n:,} {what}" for what, n in self.counts.items() if n)
-        return f"{self.title}: {told}" if told else self.title
+        return _line(self.title, self.counts)
+
+    @property
+    def short(self) -> str:
+        """The line without reasons: `email.sale: 12,004 ready, 310 skipped`."""
+        counts: Counter[str] = Counter()
+        for what, n in self.counts.items():
+            counts[what.partition(" (")[0]] += n
+        return _line(self.title, counts)
 
     @property
     def did_something(self) -> bool:
-        return any(self.counts.values())
+        return any(self.counts.values()) or any(part.did_something for part in self.parts)
+
+
+def _line(title: str, counts: Mapping[str, int]) -> str:
+    told = ", ".join(f"{n:,} {what}" for what, n in counts.items() if n)
+    return f"{title}: {told}" if told else title
 
 
 class Perform(Protocol):
