@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "apply": ("plan", "apply", "Make campaigns as written the live ones."),
     "run": ("run", "run", "Advance campaigns to now, in the foreground."),
     "report": ("report", "report", "Show how a campaign went: numbers, test, money."),
+    "demo": ("demo", "demo", "See everything once: a shop, a test, a report; no account needed."),
     "up": ("up", "up", "Start everything on this machine."),
     "import": ("import_", "import_group", "Bring contacts, events, consents, suppressions in."),
     "data": ("import_", "data", "Suggest data.yaml from what has been imported."),

@@ -34,7 +34,7 @@ def plan(campaigns: tuple[str, ...], folder: Path, now: str | None, as_json: boo
     console, answers, is_blocked = Console(highlight=False), [], False
     with opened(folder) as house:
         for name in house.campaigns(campaigns):
-            draft, outlook = _foresee(house, name, now)
+            draft, outlook = foresee(house, name, now)
             is_blocked = is_blocked or any(blocking(draft, outlook))
             if as_json:
                 answers.append(screen_json(draft, outlook))
@@ -95,7 +95,7 @@ def apply_all(house: Opened, names: list[str], now: str | None) -> list[tuple[st
     # A topic that now asks twice, or a new language, is true of everybody from this apply on.
     ensure_folded(house.store, rules_of(house.loaded.workspace))
 
-    foreseen = [(name, *_foresee(house, name, now)) for name in names]
+    foreseen = [(name, *foresee(house, name, now)) for name in names]
     for name, draft, outlook in foreseen:
         if draft.plan.state == "draft":
             refuse(f"{name} is a draft: set `state: live` to apply it")
@@ -114,7 +114,8 @@ def apply_all(house: Opened, names: list[str], now: str | None) -> list[tuple[st
     return done
 
 
-def _foresee(house: Opened, name: str, now: str | None) -> tuple[Draft, Outlook]:
+def foresee(house: Opened, name: str, now: str | None) -> tuple[Draft, Outlook]:
+    """The campaign as its files say it, and what would become of it."""
     from carillon.foresight.draft import draft_of
     from carillon.foresight.hypothetical import hypothetical
     from carillon.foresight.outlook import outlook

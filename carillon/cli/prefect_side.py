@@ -65,9 +65,20 @@ class Child:
 
 def start_server(settings: Settings, port: int) -> tuple[Child, str]:
     """Start a Prefect server on loopback and wait until it answers; raises TimeoutError or ChildProcessError."""
+    child, api_url = launch_server(settings, port)
+    wait_for_server(settings, child, api_url)
+    return child, api_url
+
+
+def launch_server(settings: Settings, port: int) -> tuple[Child, str]:
+    """Start a Prefect server on loopback; it answers some seconds later (`wait_for_server`)."""
     api_url = f"http://127.0.0.1:{port}/api"
     command = ["server", "start", "--host", "127.0.0.1", "--port", str(port), "--log-level", "WARNING"]
-    child = _start(settings, "Prefect server", command, api_url)
+    return _start(settings, "Prefect server", command, api_url), api_url
+
+
+def wait_for_server(settings: Settings, child: Child, api_url: str) -> None:
+    """Wait until the server answers; raises TimeoutError or ChildProcessError."""
     deadline = time.monotonic() + HEALTHY_WITHIN_S
     while not is_healthy(api_url):
         if child.process.poll() is not None:
@@ -77,7 +88,6 @@ def start_server(settings: Settings, port: int) -> tuple[Child, str]:
             raise TimeoutError(f"the Prefect server did not answer within {HEALTHY_WITHIN_S} s")
         time.sleep(0.25)
     (prefect_home(settings) / API_FILE).write_text(api_url)
-    return child, api_url
 
 
 def start_worker(settings: Settings, api_url: str) -> Child:
@@ -137,3 +147,13 @@ def deploy_where_reachable(settings: Settings) -> str:
     told = deploy(settings, api_url)
     removed = f", removed {', '.join(told['removed'])}" if told["removed"] else ""
     return f"deployed {', '.join(told['deployed']) or 'nothing'}{removed} ({api_url})"
+
+
+def free_port() -> int:
+    """A port of loopback that nobody uses."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
