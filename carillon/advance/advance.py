@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from carillon.advance.brakes import hold_if_twice_the_plan
 from carillon.advance.engine import Engine
+from carillon.advance.heard import heard_kinds
 from carillon.advance.judge import judge
 from carillon.advance.lead import lead
 from carillon.advance.lease import Held, lease
@@ -23,6 +24,7 @@ from carillon.advance.next_due import next_due
 from carillon.advance.stages import Perform, Stage, perform_plainly
 from carillon.delivery.model import WorkResult
 from carillon.delivery.reserve import Reserved, reserve
+from carillon.delivery.unsure import settle_unsure
 from carillon.delivery.work import Progress, work
 from carillon.feedback.effects import apply_effects
 from carillon.feedback.fold import fold
@@ -108,6 +110,7 @@ class _Run:
         self._held.renew()
         ground = self._ground()
         self._do("read what came in", lambda: _feedback(ground))
+        self._do("settle what was unsure", lambda: self._settle_unsure(ground))
         for stage in _moves(ground):
             self._do(*stage)
         if not ground.applied.is_running:
@@ -133,6 +136,12 @@ class _Run:
         stage = self._perform(title, run, is_long=is_long)
         if stage.did_something:
             self.stages += stage.told
+
+    def _settle_unsure(self, ground: Ground) -> Stage:
+        """Hand-overs whose outcome was unknown: by what came in since, then by the workspace's `if_unsure`."""
+        machine_now = self._engine.machine_clock.now()
+        settled = settle_unsure(ground.store, ground.rules, now=ground.now, machine_now=machine_now)
+        return _counted("settle what was unsure", settled)
 
     def _reserve(self) -> Stage:
         names = [self._campaign]
@@ -199,7 +208,7 @@ def _moves(ground: Ground) -> Iterator[tuple[str, Callable[[], Stage]]]:
 
 
 def _feedback(ground: Ground) -> Stage:
-    folded = fold(ground.store, ground.now)
+    folded = fold(ground.store, ground.now, heard=heard_kinds(ground.store))
     apply_effects(ground.store, ground.now, ground.rules)
     return Stage("read what came in", counts={"events": folded.arrivals})
 

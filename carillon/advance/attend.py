@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
 
 import sqlalchemy as sa
 
 from carillon.advance.advance import advance
 from carillon.advance.engine import Engine
+from carillon.advance.heard import heard_kinds, listens_to
 from carillon.advance.lease import AlreadyRunning
-from carillon.audience.select import depends_on
-from carillon.definition.model import OnEvent
 from carillon.feedback.effects import apply_effects
 from carillon.feedback.fold import fold, has_new
-from carillon.journey.exits import exit_conditions
 from carillon.kernel.clock import Micros
-from carillon.plan.applied import Applied, applied_names, load_campaign, load_rules
-from carillon.plan.model import Plan
+from carillon.plan.applied import applied_names, load_campaign, load_rules
 from carillon.store import tables as t
 
 log = logging.getLogger(__name__)
@@ -41,7 +37,7 @@ def attend_once(engine: Engine, seen: int) -> int:
     """Fold what is new and advance whom it concerns; returns the newest signal that was looked at."""
     if has_new(engine.store):
         now: Micros = engine.campaign_clock.now()
-        fold(engine.store, now)
+        fold(engine.store, now, heard=heard_kinds(engine.store))
         with engine.store.read() as connection:
             rules = load_rules(connection)
         apply_effects(engine.store, now, rules)
@@ -73,16 +69,4 @@ def concerned(engine: Engine, low: int, high: int) -> list[str]:
         events = {s.subject for s in told if s.kind == "event"}
         entering = {s.campaign_id for s in told if s.kind == ENTER}
         applied = [load_campaign(connection, name) for name in applied_names(connection)]
-    return [a.name for a in applied if a.is_running and (a.id in entering or events & set(_listens_to(a)))]
-
-
-def _listens_to(applied: Applied) -> Iterator[str]:
-    """The kinds of events that can enter or exit somebody."""
-    yield from (entry.event for entry in applied.plan.entries if isinstance(entry, OnEvent))
-    for plan in applied.versions.values():
-        yield from _exits_by(plan)
-
-
-def _exits_by(plan: Plan) -> Iterator[str]:
-    for _, condition in exit_conditions(plan):
-        yield from depends_on(condition).events
+    return [a.name for a in applied if a.is_running and (a.id in entering or events & set(listens_to(a)))]

@@ -1,0 +1,28 @@
+"""Which of the shop's events some campaign listens to: only these become signals, however many are imported."""
+
+from __future__ import annotations
+
+from carillon.audience.select import depends_on
+from carillon.definition.model import OnEvent
+from carillon.journey.exits import exit_conditions
+from carillon.plan.applied import Applied, applied_names, load_campaign
+from carillon.store.engine import Store
+
+
+def listens_to(applied: Applied) -> frozenset[str]:
+    """The kinds of events that can take somebody into the campaign, or out of it."""
+    entering = {entry.event for entry in applied.plan.entries if isinstance(entry, OnEvent)}
+    leaving = {
+        event
+        for plan in applied.versions.values()
+        for _, condition in exit_conditions(plan)
+        for event in depends_on(condition).events
+    }
+    return frozenset(entering | leaving)
+
+
+def heard_kinds(store: Store) -> frozenset[str]:
+    """The kinds that any applied campaign listens to. One applied later looks forward only: it misses no signal."""
+    with store.read() as connection:
+        applied = [load_campaign(connection, name) for name in applied_names(connection)]
+    return frozenset().union(*(listens_to(a) for a in applied))
