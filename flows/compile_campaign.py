@@ -139,9 +139,7 @@ def _said(stage: Stage) -> Stage:
 def _named(title: str, run: Callable[[], Stage]) -> Stage:
     # The name of a task run is a template to Prefect: braces in it would be looked up as parameters.
     name = title.replace("{", "(").replace("}", ")")
-    step = task(run, name=name.partition(":")[0], task_run_name=name, persist_result=False)
-    result: Stage = step()
-    return result
+    return task(name=name.partition(":")[0], task_run_name=name, persist_result=False)(run)()
 
 
 def _tell(log: Any, advanced: Advanced) -> None:

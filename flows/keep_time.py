@@ -13,7 +13,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Crashed
 
 from carillon.advance.advance import advance
@@ -109,7 +109,7 @@ async def _end_lost(is_held: Callable[[str], bool]) -> int:
             name = deployments.get(run.deployment_id) if run.deployment_id else None
             if name is None or is_held(name) or _is_young(run):
                 continue
-            lost = Crashed(message="its process is gone: nobody holds the campaign's lease")
+            lost: State[None] = Crashed(message="its process is gone: nobody holds the campaign's lease")
             await client.set_flow_run_state(run.id, lost, force=True)
             ended += 1
     return ended
