@@ -15,7 +15,7 @@ from carillon.audience.facts import EventFact, Facts, SendFact
 from carillon.audience.moment import ConditionError, Moment
 from carillon.audience.responses import HANDED_OVER
 from carillon.audience.values import leaves, say_found, tests_hold
-from carillon.audience.words import say
+from carillon.audience.words import say, say_within
 from carillon.definition.conditions import (
     All,
     AnswerIs,
@@ -124,7 +124,7 @@ def _leaf(
 
 def _event(condition: HasEvent, facts: Facts, at: Moment) -> tuple[bool, str]:
     found = [event for event in facts.events if _counts(event, condition, facts, at)]
-    said = f"{len(found)} {condition.event}"
+    said = f"{len(found)} {condition.event}{say_within(condition.within)}"
     if found:
         said += f", newest {_day(max(event.at for event in found))}"
     answer = bounds.holds(condition.count, len(found))

@@ -53,7 +53,7 @@ def say(condition: Condition) -> str:
             return _say_event(condition)
         case Responded():
             name = f" {condition.name}" if condition.name else ""
-            return f"{condition.what} {condition.of}{name}{_say_count(condition.count)}{_say_within(condition.within)}"
+            return f"{condition.what} {condition.of}{name}{_say_count(condition.count)}{say_within(condition.within)}"
         case Reachable(channel):
             return f"reachable by {channel}"
         case Consented(channel, topic):
@@ -63,7 +63,7 @@ def say(condition: Condition) -> str:
         case InList(name):
             return f"on list {name}"
         case EnrolledIn(campaigns, within):
-            return f"{'entered' if within else 'under way in'} {' or '.join(campaigns)}{_say_within(within)}"
+            return f"{'entered' if within else 'under way in'} {' or '.join(campaigns)}{say_within(within)}"
         case TriggerIs(tests):
             return f"the trigger's {say_tests(tests)}"
         case AnswerIs(tests):
@@ -127,7 +127,7 @@ def _say_event(condition: HasEvent) -> str:
         said += f" where {say_tests(condition.where)}"
     if condition.same:
         said += f" with the same {', '.join(same.field for same in condition.same)}"
-    said += _say_within(condition.within)
+    said += say_within(condition.within)
     if condition.since:
         said += f" since {condition.since}"
     if condition.sum:
@@ -141,5 +141,6 @@ def _say_count(count: Compare) -> str:
     return " never" if count.value == 0 and count.op in ("is", "at_most") else f" {say_bound(count)} times"
 
 
-def _say_within(within: Span | None) -> str:
+def say_within(within: Span | None) -> str:
+    """` in the last 30d`, or nothing."""
     return f" in the last {within}" if within else ""

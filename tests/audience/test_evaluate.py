@@ -314,7 +314,7 @@ def test_a_trace_says_which_parts_hold_and_why() -> None:
     )
     assert (found.asks, found.holds) == ("order in the last 30d and not on list staff", False)
     assert [(p.asks, p.holds, p.found) for p in found.parts] == [
-        ("order in the last 30d", True, "1 order, newest 2026-02-28"),
+        ("order in the last 30d", True, "1 order in the last 30d, newest 2026-02-28"),
         ("not on list staff", False, ""),
     ]
     assert reasons(found) == ["on list staff"]
