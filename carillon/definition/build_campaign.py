@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from carillon.definition.availability import is_available
 from carillon.definition.build_conditions import Names, condition_of, event_fields, same_of, where_of
 from carillon.definition.build_entries import build_entry, trigger_fields
+from carillon.definition.build_limits import build_budget, window_of
 from carillon.definition.build_steps import Steps
 from carillon.definition.campaign_words import (
     ApiWords,
@@ -30,6 +31,7 @@ from carillon.definition.words import note_later
 from carillon.kernel.channels import Channel
 from carillon.kernel.durations import Span
 from carillon.kernel.problems import Position, did_you_mean
+from carillon.kernel.time.windows import union_is_whole_day
 
 _A_WEEK = Span(seconds=7 * 86_400)
 _BY_CALENDAR = (AtWords, EveryWords, CronWords)
@@ -77,6 +79,8 @@ def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) 
         holdout=words.holdout.share if words.holdout is not None else None,
         holdout_none=str(words.holdout.none) if words.holdout is not None and words.holdout.none is not None else None,
         priority=words.priority,
+        counts_only=words.caps == "count_only",
+        budget=build_budget(words.budget),
         sender=str(words.sender) if words.sender is not None else None,
         verdict=_verdict(words.verdict) if words.verdict is not None else Verdict(),
     )
@@ -163,10 +167,19 @@ def _check_names(words: CampaignWords, names: Names, around: CampaignContext) ->
     if words.sender is not None and words.sender not in known:
         names.unknown(words.sender, "sender", known)
     topic = around.workspace.topics.get(words.topic or "")
-    if topic is not None and topic.kind == "transactional" and words.holdout is not None:
-        names.typing.reading.note(
-            words.key_at("holdout"), 8, f'"{topic.name}" is transactional: nobody is held out of it', "no holdout"
+    if topic is not None and topic.kind == "transactional":
+        for key, what in _MARKETING_ONLY.items():
+            if words.has(key):
+                names.typing.reading.note(words.key_at(key), 8, f'"{topic.name}" is transactional: {what}', f"no {key}")
+    if words.budget is not None and not around.workspace.costs:
+        names.typing.reading.missing(
+            words.key_at("budget"),
+            "without costs nothing is ever over budget",
+            "costs: {email: 0.0004} in workspace.yaml",
         )
+
+
+_MARKETING_ONLY = {"holdout": "nobody is held out of it", "caps": "no cap holds for it"}
 
 
 def _check_entries(words: CampaignWords, names: Names, around: CampaignContext) -> None:
@@ -199,9 +212,20 @@ def _check_sends(step: StepBase, words: CampaignWords, names: Names, around: Cam
     if isinstance(step, MessageStepWords):
         _check_test(step, words, names, around)
     topic = around.workspace.topics.get(words.topic or "")
-    if topic is not None and topic.kind == "transactional" and step.has("coupon"):
+    if topic is not None and topic.kind == "transactional":
+        for key, what in (("coupon", "no coupon may stand in it"), ("quiet_hours", "no quiet hours hold for it")):
+            if step.has(key):
+                names.typing.reading.note(step.key_at(key), 8, f'"{topic.name}" is transactional: {what}')
+    if isinstance(step, MessageStepWords) and step.quiet_hours is not None:
+        _check_quiet_hours(step, step.quiet_hours, names, around)
+
+
+def _check_quiet_hours(step: MessageStepWords, hours: Text, names: Names, around: CampaignContext) -> None:
+    channel = Channel.SMS if step.sms is not None else Channel.EMAIL
+    house, own = around.workspace.limits.quiet_hours.get(channel), window_of(hours, names.typing.reading)
+    if house is not None and own is not None and union_is_whole_day([house, own]):
         names.typing.reading.note(
-            step.key_at("coupon"), 8, f'"{topic.name}" is transactional: no coupon may stand in it'
+            hours.at, 3, f"with the quiet hours of workspace.yaml ({house}) this leaves no minute of the day"
         )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from carillon.definition.availability import is_available
 from carillon.definition.build_conditions import Names, condition_of, event_fields, same_of, where_of
+from carillon.definition.build_limits import window_of
 from carillon.definition.campaign_words import (
     ArmWords,
     ChooseWords,
@@ -97,6 +98,7 @@ class Steps:
             condition_of(words.only_if, self.names) if words.only_if is not None else None,
             self._test(words.test) if words.test is not None else None,
             words.valid_for, words.valid_until, str(words.subject) if words.subject is not None else None,
+            window_of(words.quiet_hours, self.names.typing.reading) if words.quiet_hours is not None else None,
         )  # fmt: skip
 
     def _note(self, words: StepBase | WaitWords | TestWords, key: str, message: str, expected: str = "") -> None:

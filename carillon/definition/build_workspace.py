@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from carillon.definition.build_conditions import Names, condition_of
+from carillon.definition.build_limits import build_budget, build_limits
 from carillon.definition.model import Attribution, Cost, Sender, Topic, Unsure, Workspace
 from carillon.definition.nodes import Map, Node, Seq, Text
 from carillon.definition.scalars import Reading
@@ -38,6 +39,7 @@ def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace
     default = next(iter(languages), "en")
     topics = {str(name): _topic(name, topic, default, reading) for name, topic in (words.topics or {}).items()}
     _check_topics(words, senders, reading)
+    _check_budget(words, reading)
     return Workspace(
         name=str(words.name or ""),
         timezone=str(words.timezone or "UTC"),
@@ -47,6 +49,8 @@ def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace
         public_url=str(words.public_url or ""),
         senders=senders,
         topics=topics,
+        limits=build_limits(words.limits, topics, reading),
+        budget=build_budget(words.budget),
         exclude=tuple(condition_of(condition, names) for condition in words.exclude or ()),
         holdout=words.holdout,
         margin=words.margin,
@@ -157,6 +161,17 @@ def _check_topics(words: WorkspaceWords, senders: Mapping[Channel, Mapping[str, 
     if mails and words.lacks("address"):
         reading.note(
             mails[0].at, 5, "marketing mail must bear the brand's postal address", "address: Acme GmbH, Hauptstr. 1, …"
+        )
+
+
+def _check_budget(words: WorkspaceWords, reading: Reading) -> None:
+    if words.budget is None:
+        return
+    if words.budget.per == "campaign":
+        reading.missing(words.budget.place, "the workspace's budget needs a period", "per: month")
+    if words.lacks("costs"):
+        reading.missing(
+            words.key_at("budget"), "without costs nothing is ever over budget", "costs: {email: 0.0004, sms: 0.06}"
         )
 
 

@@ -14,8 +14,10 @@ from decimal import Decimal
 from typing import Literal
 
 from carillon.definition.conditions import EVERYONE, Condition, FieldType, Same, Where
+from carillon.definition.limits import Budget, Limits
 from carillon.kernel.channels import Channel
 from carillon.kernel.durations import Span
+from carillon.kernel.time.windows import Window
 
 Share = int
 """Buckets of 10,000."""
@@ -103,6 +105,8 @@ class Workspace:
     """Currency → what one unit of it is worth in the workspace's."""
     if_unsure: Mapping[Literal["marketing", "transactional"], Unsure] = field(default_factory=dict)
     attribution: Attribution = Attribution()
+    limits: Limits = field(default_factory=Limits)
+    budget: Budget | None = None
 
     @property
     def default_language(self) -> str:
@@ -242,6 +246,8 @@ class Send:
     """On the contact's clock."""
     subject: str | None = None
     """The short form, where the message file has no subject of its own."""
+    quiet_hours: Window | None = None
+    """Beside the workspace's: both hold."""
     kind: Literal["send"] = "send"
 
 
@@ -436,6 +442,9 @@ class Campaign:
     holdout_none: str | None = None
     """Why nobody is held out, neither globally nor here (`holdout: {none: "legal notice"}`)."""
     priority: int = 50
+    counts_only: bool = False
+    """`caps: count_only`: no cap holds it back, but what it sends is counted."""
+    budget: Budget | None = None
     sender: str | None = None
     verdict: Verdict = Verdict()
 

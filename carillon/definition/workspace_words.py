@@ -20,6 +20,8 @@ from carillon.definition.scalars import (
     Local,
     Mailbox,
     NewName,
+    Number,
+    Rate,
     Ref,
     Share,
     Url,
@@ -73,6 +75,21 @@ class CapWords(Words):
     per: Line
     when_full: Loose = None
     keep_free: KeepFreeWords | None = None
+
+
+class WaitAtMostWords(Words):
+    """`{wait_at_most: 2d}`: a full cap is waited for so long."""
+
+    part: ClassVar[str] = "when_full"
+    wait_at_most: Duration
+
+
+class WarmingUpWords(Words):
+    """`{start: 2000/d, grow: 1.5}`: each day so many times more."""
+
+    part: ClassVar[str] = "pace"
+    start: Rate
+    grow: Number
 
 
 class BlackoutWords(Words):

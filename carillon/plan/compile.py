@@ -76,6 +76,8 @@ def compile_plan(campaign: Campaign, segments: Mapping[str, Segment], workspace:
         starts=campaign.starts,
         ends=campaign.ends,
         priority=campaign.priority,
+        counts_only=campaign.counts_only and marketing,
+        budget=campaign.budget,
         sender=campaign.sender,
         owner=campaign.owner,
         was=campaign.was,
@@ -128,6 +130,8 @@ def compile_rules(workspace: Workspace, segments: Mapping[str, Segment]) -> Rule
         margin=None if workspace.margin is None else workspace.margin / 10_000,
         if_unsure_marketing=unsure("marketing"),
         if_unsure_transactional=unsure("transactional"),
+        limits=workspace.limits,
+        budget=workspace.budget,
     )
 
 
@@ -154,14 +158,14 @@ def inline_segments(condition: Condition, segments: Mapping[str, Segment], _path
 
 
 def meaning(plan: Plan) -> str:
-    """The hash of what the campaign *means*: audience, entries, steps, waits, tests, goal, exits, holdout.
+    """The hash of what the campaign *means*: audience, entries, steps, waits, tests, goal, exits, holdout; no limits.
 
     Values equal to their default do not enter it, so a newer Carillon with more words gives old plans the same hash.
     """
     what = {
         "audience": canonical(plan.audience),
         "entries": canonical(plan.entries),
-        "nodes": canonical(plan.nodes),
+        "nodes": canonical([_without_limits(node) for node in plan.nodes]),
         "exit_on": canonical(plan.exit_on),
         "exits_on_goal": plan.exits_on_goal,
         "goal": canonical(plan.goal),
@@ -171,6 +175,10 @@ def meaning(plan: Plan) -> str:
     }
     text = json.dumps(what, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16, person=b"carillon-mean-v1").hexdigest()
+
+
+def _without_limits(node: PlanNode) -> PlanNode:
+    return dataclasses.replace(node, quiet_hours=None) if isinstance(node, MessageNode) else node
 
 
 def canonical(value: Any) -> Any:
@@ -217,7 +225,15 @@ def _node(step: Step, following: str | None, segments: Mapping[str, Segment]) ->
             only_if = inline_segments(step.only_if, segments) if step.only_if else None
             return [
                 MessageNode(
-                    step.id, following, step.channel, step.message, only_if, step.test, step.valid_for, step.valid_until
+                    step.id,
+                    following,
+                    step.channel,
+                    step.message,
+                    only_if,
+                    step.test,
+                    step.valid_for,
+                    step.valid_until,
+                    step.quiet_hours,
                 )
             ]
         case Wait() | WaitDays() | WaitUntilDay() | WaitUntil():

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Literal
 
 from carillon.definition.conditions import Condition
+from carillon.definition.limits import Budget
 from carillon.definition.model import (
     At,
     ByApi,
@@ -29,6 +30,7 @@ from carillon.definition.model import (
 )
 from carillon.kernel.channels import Channel
 from carillon.kernel.durations import Span
+from carillon.kernel.time.windows import Window
 
 DEFAULT_VERDICT = Verdict()
 
@@ -47,6 +49,8 @@ class MessageNode:
     test: Test | None = None
     valid_for: Span | None = None
     valid_until: datetime | None = None
+    quiet_hours: Window | None = None
+    """A limit: no part of the meaning."""
     kind: Literal["message"] = "message"
 
 
@@ -121,6 +125,9 @@ class Plan:
     starts: datetime | None = None
     ends: datetime | None = None
     priority: int = 50
+    counts_only: bool = False
+    """No cap holds it back, but what it sends is counted."""
+    budget: Budget | None = None
     sender: str | None = None
     owner: str | None = None
     was: str | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from carillon.definition.conditions import Condition, Span
+from carillon.definition.limits import Budget, Limits
 
 ConsentKind = Literal["explicit", "double", "assumed"]
 
@@ -74,6 +75,8 @@ class Rules:
     margin: float | None = None
     if_unsure_marketing: UnsurePolicy = UnsurePolicy()
     if_unsure_transactional: UnsurePolicy = UnsurePolicy()
+    limits: Limits = field(default_factory=Limits)
+    budget: Budget | None = None
 
     def sender(self, channel: str, *, topic: str, named: str | None = None) -> SenderRule | None:
         """Who writes: the campaign's `sender`, else the topic's, else the channel's first; None where there is none."""

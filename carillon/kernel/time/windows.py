@@ -21,6 +21,9 @@ class Window:
         if self.start == self.end:
             raise ValueError(f"a window from {self.start} to {self.end} would be all day or never: say which")
 
+    def __str__(self) -> str:
+        return f"{self.start:%H:%M}-{self.end:%H:%M}"
+
     @property
     def is_over_midnight(self) -> bool:
         return self.end < self.start
