@@ -119,7 +119,7 @@ class _Run:
         if hold_if_twice_the_plan(ground):
             self.stages.append(Stage("held: twice the planned audience", counts={"held": 1}))
             return False
-        self._do("go on", lambda: _counted("go on", move(ground)))
+        self._do("go on", lambda: _gone_on(move(ground)))
         self._do("decide who gets it", self._reserve)
         for step_id, waiting in self._ready(ground):
             self._do(f"{step_id}: {waiting:,} to hand over", partial(self._work, step_id), is_long=True)
@@ -203,7 +203,7 @@ class _Run:
 
 def _moves(ground: Ground) -> Iterator[tuple[str, Callable[[], Stage]]]:
     yield "exit", lambda: _counted("exit", exits(ground))
-    yield "leave", lambda: _counted("leave", leave(ground))
+    yield "go on", lambda: _gone_on(leave(ground))
     yield "choose the leader", lambda: _counted("choose the leader", lead(ground))
 
 
@@ -224,6 +224,10 @@ def _enter(ground: Ground) -> Stage:
 
 def _counted(title: str, counts: Mapping[str, int]) -> Stage:
     return Stage(title, counts={what: n for what, n in counts.items() if n})
+
+
+def _gone_on(steps: Mapping[str, int]) -> Stage:
+    return _counted("go on", {f"from {step_id}": n for step_id, n in steps.items()})
 
 
 def _decided(decided: Sequence[Reserved]) -> Iterator[Stage]:
