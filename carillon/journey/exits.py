@@ -15,11 +15,12 @@ from carillon.audience.select import depends_on
 from carillon.definition.conditions import Condition, HasEvent
 from carillon.journey import cursor
 from carillon.journey.ground import Ground
+from carillon.kernel.clock import Micros
 from carillon.plan.model import Plan
 from carillon.store import tables as t
 from carillon.store.engine import rowcount
 
-GOAL = "goal"
+GOAL, STOPPED = "goal", "stopped"
 
 
 def exits(ground: Ground) -> Counter[str]:
@@ -58,6 +59,13 @@ def exits_of_due(ground: Ground) -> Counter[str]:
                 due = sa.and_(at_message, e.due_at <= ground.now, undecided)
                 gone[code] += _end(connection, ground, version_id, code, condition, due)
     return +gone
+
+
+def end_all(connection: Connection, campaign_id: int, now: Micros) -> int:
+    """A person stopped the campaign: everybody under way leaves, whatever they wait for; returns how many."""
+    e = t.enrolment.c
+    under_way = t.enrolment.update().where(e.campaign_id == campaign_id, e.state == "live")
+    return rowcount(connection.execute(under_way.values(state="done", exit_code=STOPPED, ended_at=now, due_at=None)))
 
 
 def exit_conditions(plan: Plan) -> Iterator[tuple[str, Condition]]:

@@ -14,6 +14,7 @@ from carillon.kernel.clock import Micros
 from carillon.plan.applied import RULES
 from carillon.plan.compile import meaning, plan_from_json, plan_to_json, rules_to_json
 from carillon.plan.model import MessageNode, Plan, SplitNode, experiment_name
+from carillon.plan.operate import first_operator_state
 from carillon.plan.renames import with_steps_renamed
 from carillon.plan.rules import Rules
 from carillon.store import tables as t
@@ -95,8 +96,11 @@ def _campaign(connection: Connection, plan: Plan, at: Micros) -> tuple[int, bool
             )
             return found, False
     made = connection.execute(
-        t.campaign.insert().values(name=plan.campaign, wanted_state=plan.state, first_applied_at=at)
-    )
+        t.campaign.insert().values(
+            name=plan.campaign, wanted_state=plan.state, first_applied_at=at,
+            operator_state=first_operator_state(connection),
+        )
+    )  # fmt: skip
     return _new_id(made), True
 
 

@@ -1,0 +1,148 @@
+"""`carillon pause | resume | stop | approve | enter`: what a person says to campaigns that run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from carillon.cli.opened import Opened, json_option, me, nearest, opened, refuse, tell_json
+
+if TYPE_CHECKING:  # imported when a command runs
+    from carillon.kernel.clock import Micros
+    from carillon.plan.operate import OperatorState
+
+_all_option = click.option("--all", "everything", is_flag=True, help="Every campaign that is applied.")
+_why_option = click.option("--why", default="", help="Kept in the audit.")
+
+
+@click.command("pause", epilog="Example: carillon pause spring_sale --why 'wrong price in the mail'")
+@click.argument("campaigns", nargs=-1, metavar="[CAMPAIGN]...")
+@_all_option
+@_why_option
+@json_option
+def pause(campaigns: Sequence[str], everything: bool, why: str, as_json: bool) -> None:
+    """Hand nothing over and take nobody in until `resume`. Outlives every apply.
+
+    What is ready goes back: it is decided anew afterwards. With --all, campaigns applied later begin paused.
+    """
+    _change(campaigns, everything, "paused", why, as_json)
+
+
+@click.command("resume", epilog="Example: carillon resume spring_sale")
+@click.argument("campaigns", nargs=-1, metavar="[CAMPAIGN]...")
+@_all_option
+@_why_option
+@json_option
+def resume(campaigns: Sequence[str], everything: bool, why: str, as_json: bool) -> None:
+    """Let paused or stopped campaigns run again; who was under way when it was stopped stays out."""
+    _change(campaigns, everything, "running", why, as_json)
+
+
+@click.command("stop", epilog="Example: carillon stop spring_sale")
+@click.argument("campaigns", nargs=-1, metavar="[CAMPAIGN]...")
+@_all_option
+@_why_option
+@json_option
+def stop(campaigns: Sequence[str], everything: bool, why: str, as_json: bool) -> None:
+    """End campaigns for everybody under way; what is ready is withdrawn and never goes out."""
+    _change(campaigns, everything, "stopped", why, as_json)
+
+
+@click.command("approve", epilog="Example: carillon approve spring_sale")
+@click.argument("campaign")
+@_why_option
+@json_option
+def approve(campaign: str, why: str, as_json: bool) -> None:
+    """Say yes to what a campaign means as applied; it goes on from where its brake held it."""
+    from carillon.plan.operate import approve as write_approval
+
+    with opened() as house:
+        name = _applied(house, [campaign])[0]
+        approved = write_approval(house.store, name, who=me(), why=why, at=house.instant(None))
+    if as_json:
+        tell_json({"campaign": name, "meaning": approved.meaning, "was_held": approved.held})
+    else:
+        click.echo(
+            f"{name}: approved as it is applied now" + (f" (was held: {approved.held})" if approved.held else "")
+        )
+
+
+@click.command("enter", epilog="Example: carillon enter welcome c1042 --key order-77")
+@click.argument("campaign")
+@click.argument("contact")
+@click.option("--key", default="", help="The same key again changes nothing. Default: now.")
+@json_option
+def enter(campaign: str, contact: str, key: str, as_json: bool) -> None:
+    """Take one contact into a campaign with an entry `{api: true}`, at its next run."""
+    from carillon.people.ingest import ingest_events
+    from carillon.web.messages import Enter
+    from carillon.web.shop import read_enter
+
+    with opened() as house:
+        now = house.instant(None)
+        name = _applied(house, [campaign])[0]
+        try:
+            event = read_enter(house.store, Enter(campaign=name, userId=contact, key=key or str(now)), now)
+        except ValueError as error:
+            refuse(str(error))
+        taken = ingest_events(house.store, [event], source=f"carillon enter by {me()}", history=False, received_at=now)
+    if as_json:
+        tell_json({"campaign": name, "contact": contact, "is_new": bool(taken.inserted)})
+    elif taken.inserted:
+        click.echo(f"{contact} enters {name} with its next run (carillon run {name})")
+    else:
+        click.echo(f"{contact} was entered with this key before: nothing changes")
+
+
+def _change(names: Sequence[str], everything: bool, state: OperatorState, why: str, as_json: bool) -> None:
+    from carillon.plan.operate import set_operator_state, set_paused_for_all
+
+    if bool(names) == everything:
+        raise click.UsageError("name a campaign, or say --all")
+    with opened() as house:
+        at = house.instant(None)
+        wanted = _applied(house, names)
+        if everything and state != "stopped":
+            set_paused_for_all(house.store, state == "paused", who=me(), why=why, at=at)
+        changed = [one.name for one in set_operator_state(house.store, wanted, state, who=me(), why=why, at=at)]
+        people = {name: _let_go(house, name, state, at) for name in wanted}
+    if as_json:
+        tell_json([{"campaign": n, "state": state, "changed": n in changed, "people": people[n]} for n in wanted])
+        return
+    for name in wanted:
+        told = f"{name}: {state}" if name in changed else f"{name}: was {state} already"
+        click.echo(
+            told + (f", {people[name]:,} people who were about to be written to are not" if people[name] else "")
+        )
+
+
+def _let_go(house: Opened, name: str, state: OperatorState, at: Micros) -> int:
+    """What was reserved before a pause is decided anew, before a stop withdrawn; how many people that concerns."""
+    from carillon.delivery.release import release_campaign, withdraw
+    from carillon.journey.exits import end_all
+    from carillon.plan.applied import load_campaign
+
+    if state == "running":
+        return 0
+    with house.store.read() as connection:
+        campaign_id = load_campaign(connection, name).id
+    with house.store.write("ledger") as connection:
+        if state == "paused":
+            return release_campaign(connection, campaign_id, note=f"paused by {me()}")
+        n = withdraw(connection, campaign_id, at=at)
+        end_all(connection, campaign_id, at)
+        return n
+
+
+def _applied(house: Opened, names: Sequence[str]) -> list[str]:
+    """These applied campaigns, or all; ends the command where one was never applied."""
+    from carillon.plan.applied import applied_names
+
+    with house.store.read() as connection:
+        known = applied_names(connection)
+    for name in names:
+        if name not in known:
+            refuse(f'no campaign "{name}" was applied', nearest(name, known))
+    return list(names or known)

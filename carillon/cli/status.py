@@ -1,0 +1,113 @@
+"""`carillon status`: how all campaigns stand, and whether the ledger adds up."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from carillon.cli.opened import json_option, now_option, opened, tell_json
+
+if TYPE_CHECKING:  # imported when the command runs
+    from carillon.advance.invariants import Violation
+    from carillon.reports.status import CampaignStatus, Status
+
+
+@click.command("status", epilog="Example: carillon status --verify")
+@click.option("--verify", is_flag=True, help="Check that the ledger's sums hold; exit 1 where one does not.")
+@now_option
+@json_option
+def status(verify: bool, now: str | None, as_json: bool) -> None:
+    """Show each campaign: its state, who stands where, what comes next; and what a person must look at."""
+    from carillon.advance.invariants import violations
+    from carillon.kernel.clock import SystemClock
+    from carillon.reports.status import status as look
+    from carillon.store.zones import ready_for_zones
+
+    found: list[Violation] = []
+    with opened() as house:
+        ready_for_zones(house.store)
+        seen = look(house.store, house.loaded, house.instant(now), SystemClock())
+        if verify:
+            with house.store.read() as connection:
+                found = violations(connection)
+    if as_json:
+        tell_json(_json(seen) | ({"violations": [_violation_json(v) for v in found]} if verify else {}))
+    else:
+        _show(seen)
+        if verify:
+            click.echo("\nThe ledger adds up." if not found else "\nThe ledger does not add up:")
+            for violation in found:
+                click.echo(f"  {violation.sentence}")
+    sys.exit(1 if found else 0)
+
+
+def _show(seen: Status) -> None:
+    for campaign in seen.campaigns:
+        click.echo(
+            f"{campaign.name}: {campaign.state}" + (f" ({campaign.hold_reason})" if campaign.hold_reason else "")
+        )
+        for line in _lines(campaign):
+            click.echo(f"  {line}")
+    if not seen.campaigns:
+        click.echo("Nothing is applied yet: carillon apply --all")
+    for name in seen.not_applied:
+        click.echo(f"{name}: not applied yet (carillon plan {name})")
+    for connector, reason in seen.held_connectors.items():
+        click.echo(f"{connector} takes nothing until a person looks: {reason}")
+    if seen.waiting_intakes:
+        click.echo(f"{seen.waiting_intakes:,} deliveries of events wait for the next run")
+    click.echo(f"newest event {_clock(seen.newest_event)}, newest feedback {_clock(seen.newest_feedback)}")
+
+
+def _lines(campaign: CampaignStatus) -> list[str]:
+    lines = [f"{n:,} at {step}" for step, n in campaign.under_way.items()]
+    if campaign.ready:
+        lines.append(f"{campaign.ready:,} ready to be handed over")
+    if campaign.unsure:
+        lines.append(f"{campaign.unsure:,} unsure (carillon unsure --campaign {campaign.name})")
+    if campaign.state == "held":
+        lines.append(f"go on with: carillon approve {campaign.name}")
+    if campaign.is_advanced_now:
+        lines.append("is running right now")
+    if campaign.next_due is not None:
+        lines.append(f"next: {_clock(campaign.next_due)}")
+    if campaign.drift:
+        lines.append(f"{campaign.drift} (carillon plan {campaign.name})")
+    return lines
+
+
+def _clock(at: int | None) -> str:
+    from carillon.kernel.clock import from_micros
+
+    return "none yet" if at is None else f"{from_micros(at):%Y-%m-%d %H:%M} UTC"
+
+
+def _iso(at: int | None) -> str | None:
+    from carillon.kernel.clock import from_micros
+
+    return None if at is None else from_micros(at).isoformat()
+
+
+def _json(seen: Status) -> dict[str, object]:
+    return {
+        "at": _iso(seen.at),
+        "campaigns": [
+            {
+                "campaign": c.name, "state": c.state, "hold_reason": c.hold_reason, "under_way": dict(c.under_way),
+                "ready": c.ready, "unsure": c.unsure, "next_due": _iso(c.next_due), "is_running_now": c.is_advanced_now,
+                "drift": c.drift,
+            }
+            for c in seen.campaigns
+        ],
+        "not_applied": list(seen.not_applied),
+        "held_connectors": dict(seen.held_connectors),
+        "newest_event": _iso(seen.newest_event),
+        "newest_feedback": _iso(seen.newest_feedback),
+        "waiting_intakes": seen.waiting_intakes,
+    }  # fmt: skip
+
+
+def _violation_json(violation: Violation) -> dict[str, object]:
+    return {"rule": violation.rule, "n": violation.n, "evidence": list(violation.evidence)}

@@ -1,0 +1,98 @@
+"""What a person says to a running campaign: pause, resume, stop, approve. Their word outlives every apply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.kernel.clock import Micros
+from carillon.plan.applied import load_campaign
+from carillon.store import tables as t
+from carillon.store.engine import Store
+from carillon.store.writing import put_row
+
+OperatorState = Literal["running", "paused", "stopped"]
+
+PAUSED_ALL = "operator.paused"
+"""The name in `core.setting` under which `pause --all` stands: what is applied later begins paused, too."""
+
+_WORD: dict[OperatorState, str] = {"running": "resume", "paused": "pause", "stopped": "stop"}
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A campaign whose operator state was changed."""
+
+    id: int
+    name: str
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """What an approval covers, and what had held the campaign."""
+
+    campaign: str
+    meaning: str
+    held: str | None
+
+
+def set_operator_state(
+    store: Store, names: Sequence[str], state: OperatorState, *, who: str, why: str = "", at: Micros
+) -> list[Changed]:
+    """Pause, resume or stop these campaigns; returns those that were in another state before."""
+    c = t.campaign.c
+    with store.write("core") as connection:
+        rows = connection.execute(
+            sa.select(c.id, c.name, c.operator_state)
+            .where(c.name.in_(list(names)), c.operator_state != state)
+            .order_by(c.name)
+        ).all()
+        changed = [Changed(row.id, row.name, row.operator_state) for row in rows]
+        connection.execute(
+            t.campaign.update().where(c.id.in_([one.id for one in changed])).values(operator_state=state)
+        )
+        for one in changed:
+            _write_audit(connection, at, who, _WORD[state], one.name, why or f"was {one.before}")
+    return changed
+
+
+def set_paused_for_all(store: Store, is_paused: bool, *, who: str, why: str = "", at: Micros) -> None:
+    """Remember `pause --all`, or end it: campaigns that are applied while it stands begin paused."""
+    with store.write("core") as connection:
+        if is_paused:
+            put_row(connection, t.setting, {"name": PAUSED_ALL}, {"value": who})
+        else:
+            connection.execute(t.setting.delete().where(t.setting.c.name == PAUSED_ALL))
+        _write_audit(connection, at, who, "pause" if is_paused else "resume", "--all", why)
+
+
+def first_operator_state(connection: Connection) -> OperatorState:
+    """The state that a campaign begins in when it is applied for the first time."""
+    paused = connection.scalar(sa.select(t.setting.c.value).where(t.setting.c.name == PAUSED_ALL))
+    return "running" if paused is None else "paused"
+
+
+def approve(store: Store, name: str, *, who: str, why: str = "", at: Micros) -> Approved:
+    """A person's yes to what the campaign means now; clears what the engine's brake held. LookupError: never applied.
+
+    It covers every wave of this meaning; another meaning wants another yes.
+    """
+    with store.read() as connection:
+        applied = load_campaign(connection, name)
+    # The approval first: a crash between the two leaves a campaign that is held and may be approved again.
+    with store.write("ledger") as connection:
+        key = {"campaign_id": applied.id, "meaning": applied.meaning, "wave": ""}
+        put_row(connection, t.approval, key, {"by": who, "at": at})
+    with store.write("core") as connection:
+        connection.execute(t.campaign.update().where(t.campaign.c.id == applied.id).values(hold_reason=None))
+        _write_audit(connection, at, who, "approve", name, why or applied.hold_reason or "")
+    return Approved(name, applied.meaning, applied.hold_reason)
+
+
+def _write_audit(connection: Connection, at: Micros, who: str, what: str, subject: str, details: str) -> None:
+    connection.execute(t.audit.insert().values(at=at, who=who, what=what, subject=subject, details=details))
