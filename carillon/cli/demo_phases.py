@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from carillon.assembly import open_house, running_sandbox
 from carillon.cli import prefect_side as prefect
@@ -30,7 +33,7 @@ from carillon.demo.files import ImportFile, write_files
 from carillon.demo.importing import bring_in
 from carillon.demo.rehearsal import BrokenRehearsalError, Rehearsal, rehearsal
 from carillon.demo.servers import Town, town
-from carillon.demo.shop import Shop, make_shop
+from carillon.demo.shop import Order, Shop, make_shop
 from carillon.kernel.clock import HOUR, Micros, from_micros, to_micros
 from carillon.kernel.problems import render
 from carillon.settings import Settings, read_settings
@@ -43,6 +46,7 @@ DAYS = 15
 PAUSE = HOUR
 """Runs of the campaign keep at least this virtual distance, for the sake of the demo's real time."""
 MARK = "demo.json"
+SHOWN = ("take people in", "choose the leader", "judge")
 HERE = Path(__file__).parent
 
 
@@ -66,7 +70,7 @@ class Told:
         self.seconds[title] = time.perf_counter() - began
 
     def line(self, text: str, style: str = "") -> None:
-        self.console.print(f"  {escape(text)}", style=style or None)
+        self.console.print(Padding(Text(text, style=style), (0, 0, 0, 2)))
 
 
 def run_demo(folder: Path, data: Path | None, contacts: int, seed: int) -> None:
@@ -153,15 +157,17 @@ def _import(told: Told, house: Opened, files: list[ImportFile], at: Micros) -> N
     with Progress(*columns, console=told.console, transient=True) as bar:
         for file in files:
             task = bar.add_task(file.path.name, total=1.0, rows=0)
-            done = bring_in(
-                house.store, house.loaded, file, at, lambda share, n, t=task: bar.update(t, completed=share, rows=n)
-            )
+            done = bring_in(house.store, house.loaded, file, at, partial(_show_progress, bar, task))
             bar.remove_task(task)
             kept = ", ".join(f"{n:,} {what}" for what, n in done.counts.items() if n)
             beside = f"; {done.left_out:,} values left out, see {file.path.name}.refused.csv" if done.left_out else ""
             told.line(f"carillon import {file.kind} shop/{file.path.name}: {kept}{beside}")
             rows, seconds = rows + done.rows, seconds + done.seconds
     told.line(f"{rows:,} rows in {seconds:.1f} s, {round(rows / seconds):,} a second", "dim")
+
+
+def _show_progress(bar: Progress, task: TaskID, share: float, rows: int) -> None:
+    bar.update(task, completed=share, rows=rows)
 
 
 def _check_and_plan(told: Told, house: Opened, now: str) -> None:
@@ -191,9 +197,7 @@ def _run(told: Told, stack: ExitStack, house: Opened, shop: Shop, begins: Micros
     behaviour = replace(load_behaviour(house.settings.root / "behaviour.yaml"), people=addresses)
     around = stack.enter_context(town(house.settings, house.store, house.loaded.data, behaviour, begins))
     log = prefect.prefect_home(house.settings) / "rehearsal.log"
-    flow = stack.enter_context(
-        rehearsal(SALE, prefect.environment(house.settings, api_url), house.settings.root, log)
-    )
+    flow = stack.enter_context(rehearsal(SALE, prefect.environment(house.settings, api_url), house.settings.root, log))
     told.line(f"Prefect's UI, while this runs: {api_url.removesuffix('/api')}", "dim")
     _live(told, house, flow, around, _Coming(shop), begins)
 
@@ -206,7 +210,7 @@ class _Coming:
         self._at = [to_micros(datetime.fromisoformat(order.at)) for order in shop.coming]
         self._next = 0
 
-    def until(self, to: Micros) -> list:
+    def until(self, to: Micros) -> list[Order]:
         first, self._next = self._next, bisect_right(self._at, to)
         return self._orders[first : self._next]
 
@@ -225,16 +229,22 @@ def _live(told: Told, house: Opened, flow: Rehearsal, around: Town, coming: _Com
             around.prepare(now)
             lines = flow.run(now)
             runs += 1
-            told.line(f"{clock}  {' · '.join(lines) or 'nothing was due'}")
+            told.line(f"{clock}  {_short(lines)}")
             then = min(max(_next_due(house, now), now + PAUSE), end)
             bar.update(task, description=f"{clock}  people read, click and order")
             for what, n in around.live_until(then, coming.until(then)).items():
                 totals[what] = totals.get(what, 0) + n
             now = then
         around.prepare(end)
-        told.line(f"{from_micros(end).astimezone(zone):%a %d %b %H:%M}  {' · '.join(flow.run(end)) or 'nothing was due'}")
+        told.line(f"{from_micros(end).astimezone(zone):%a %d %b %H:%M}  {_short(flow.run(end))}")
     said = ", ".join(f"{n:,} {what}" for what, n in totals.items() if n)
     told.line(f"{runs + 1} flow runs; told by the world: {said}", "dim")
+
+
+def _short(lines: list[str]) -> str:
+    """What a run did for people, without its counts of who got nothing: those stand in the report and in Prefect."""
+    kept = [line for line in lines if line.startswith(SHOWN) or line.endswith(("accepted", "rejected", "unsure"))]
+    return " · ".join(kept) or "nothing to hand over"
 
 
 def _next_due(house: Opened, now: Micros) -> Micros:

@@ -101,7 +101,7 @@ class _People:
     left: Numbers
     """When each stopped buying, in seconds; for most that lies beyond the end."""
     weight: Shares
-    """How much each buys: a Pareto tail, and a third that never bought."""
+    """How much each buys: a Pareto tail, and a fifth that never bought."""
 
     @property
     def ids(self) -> list[Cell]:
@@ -122,11 +122,13 @@ def _people(dice: np.random.Generator, n: int, begins: datetime) -> _People:
     end = _seconds(begins) + DAY_S * AHEAD
     span = np.where(dice.random(n) < 0.62, 2.0, dice.random(n))  # two in five stop at some time of the year
     left = end - DAY_S * (YEAR + AHEAD) + (span * DAY_S * (YEAR + AHEAD)).astype(np.int64)
-    weight = np.where(dice.random(n) < 0.34, 0.0, np.minimum((1 - dice.random(n)) ** (-1 / 1.7), 30.0))
+    weight = np.where(dice.random(n) < 0.22, 0.0, np.minimum((1 - dice.random(n)) ** (-1 / 1.7), 30.0))
     return _People(columns, created, left, weight)
 
 
-def _person(i: int, land_no: int, culture: float, city: float, phone: float, first: float, last: float) -> tuple[Cell, ...]:
+def _person(
+    i: int, land_no: int, culture: float, city: float, phone: float, first: float, last: float
+) -> tuple[Cell, ...]:
     land = LANDS[land_no]
     people = CULTURES[_chosen(land.cultures, culture)]
     one, other = people.first[int(first * len(people.first))], people.last[int(last * len(people.last))]
@@ -136,7 +138,7 @@ def _person(i: int, land_no: int, culture: float, city: float, phone: float, fir
     # Every number once: the place in the list is its tail, spread by a multiplier without a common factor.
     number = f"{prefix}{(i // len(land.phones) * 7919 + 101) % 10**digits:0{digits}d}"
     return (
-        f"m-{i + 1:06d}", f"{lettered(one)}.{lettered(other)}.{i + 1}@{domain}", number if phone < 0.64 else None,
+        f"c{i + 1:06d}", f"{lettered(one)}.{lettered(other)}.{i + 1}@{domain}", number if phone < 0.64 else None,
         written(one), written(other), people.language if culture < 0.9 else None, land.code, land.cities[town],
         land.zones[town] if land.zones else None,
     )  # fmt: skip
@@ -161,10 +163,10 @@ def _make_untidy(columns: dict[str, list[Cell]], chance: Shares, n: int) -> None
 
 
 def _consents(dice: np.random.Generator, people: _People) -> dict[str, list[Cell]]:
-    """Who said what, when and how it can be proved; a fifth never said anything."""
+    """Who said what, when and how it can be proved; some never said anything."""
     rows: list[tuple[Cell, ...]] = []
     later = dice.random(len(people.ids))
-    for channel, yes, no, has in (("email", 0.76, 0.82, "email"), ("sms", 0.5, 0.58, "phone")):
+    for channel, yes, no, has in (("email", 0.86, 0.91, "email"), ("sms", 0.5, 0.58, "phone")):
         said, way = dice.random(len(people.ids)), dice.random(len(people.ids))
         when = _texts(people.created + (later * 86_400 * 2).astype(np.int64))
         for i in np.flatnonzero(said < no).tolist():
@@ -226,7 +228,7 @@ def _orders(dice: np.random.Generator, ids: Sequence[Cell], at: Numbers, who: Nu
     total = (worth[starts[1:]] - worth[starts[:-1]]).tolist()
     texts, people, edges = _texts(at), who.tolist(), starts.tolist()
     return [
-        Order(texts[i], ids[people[i]] or "", f"W{i + 300_000}", total[i], things[edges[i] : edges[i + 1]])
+        Order(str(texts[i]), ids[people[i]] or "", f"W{i + 300_000}", total[i], things[edges[i] : edges[i + 1]])
         for i in range(len(texts))
     ]
 
