@@ -143,12 +143,13 @@ def _people(connection: Connection, ground: Ground) -> tuple[sa.Subquery, int, d
     return entering, sum(counts.values()), left_out
 
 
-def _as_enrolled(ground: Ground, plan: Plan, people: sa.Subquery) -> sa.Subquery:
+def as_enrolled(ground: Ground, plan: Plan, people: sa.Subquery) -> sa.Subquery:
     """The people as the rows they would become, so that the decision can be asked of them."""
     p = people.c
     nothing = sa.cast(sa.null(), sa.BigInteger())
     return sa.select(
-        p.contact_id.label("id"),
+        # Below zero: no enrolment has this id, so no answer of somebody else's can be read by it.
+        (-p.contact_id).label("id"),
         p.contact_id,
         sa.literal(ground.applied.id).label("campaign_id"),
         sa.literal(0, sa.BigInteger()).label("wave_id"),
@@ -181,7 +182,7 @@ def _first_message(
     contents: CampaignContents,
 ) -> FirstMessage:
     question = _question(ground, plan, node, contents)
-    decided = decisions(question, _as_enrolled(ground, plan, people)).subquery("decided")
+    decided = decisions(question, as_enrolled(ground, plan, people)).subquery("decided")
     d = decided.c
     rows = connection.execute(
         sa.select(d.reason, d.language, d.country, sa.func.count().label("n")).group_by(d.reason, d.language, d.country)
@@ -253,7 +254,7 @@ def _examples(
     if node is None:
         return None, None
     question = _question(ground, plan, node, contents)
-    decided = decisions(question, _as_enrolled(ground, plan, people)).subquery("decided")
+    decided = decisions(question, as_enrolled(ground, plan, people)).subquery("decided")
     who = (
         sa.select(t.contact.c.shop_id, decided.c.reason)
         .join_from(decided, t.contact, t.contact.c.id == decided.c.contact_id)

@@ -1,0 +1,345 @@
+"""Why a contact got something from a campaign, or nothing: the Selects of the stages, asked of one person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.audience.evaluate import where
+from carillon.audience.moment import Moment, Subject
+from carillon.audience.reference import Trace
+from carillon.audience.values import say_found
+from carillon.audience.words import say
+from carillon.definition.conditions import All, AnyOf, Condition, ContactIs, HasEvent, Not
+from carillon.definition.model import At, ByApi, Every, OnEvent
+from carillon.delivery.reserve import question_of
+from carillon.experiment.holdout import GLOBAL, campaign_holdout, role_for
+from carillon.foresight.outlook import MONTH, as_enrolled
+from carillon.foresight.screen import entry_sentence
+from carillon.journey.enter import candidates, happened_candidates, not_entered
+from carillon.journey.ground import Ground
+from carillon.journey.occasions import next_occasion_of, occasions
+from carillon.kernel.clock import Micros, from_micros
+from carillon.kernel.ids import bucket
+from carillon.plan.model import PlanEntry
+from carillon.policy.decide import decisions
+from carillon.store import tables as t
+
+WOULD_GET_IT = "would get it"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Where a share of buckets puts the contact."""
+
+    experiment: str
+    bucket: int
+    share: int
+
+    @property
+    def is_held(self) -> bool:
+        return self.bucket < self.share
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One thing that is written down about this contact: when, where, what."""
+
+    at: Micros | None
+    step: str
+    what: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One enrolment, from entry to where it is now."""
+
+    id: int
+    thing: str
+    role: str
+    version: int
+    entered_at: Micros
+    stands_at: str | None
+    due_at: Micros | None
+    exit_code: str | None
+    ended_at: Micros | None
+    happenings: tuple[Happening, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Everything that is known about one contact in one campaign."""
+
+    contact: str
+    campaign: str
+    at: Micros
+    audience: Trace
+    role: str
+    draws: tuple[Drawn, ...]
+    ways: tuple[Way, ...]
+    entries: tuple[tuple[str, str], ...]
+    """(entry, whether it would take the contact in now, and why not)."""
+    messages: tuple[tuple[str, str], ...]
+    """(message step, what would be decided if it were due now)."""
+
+
+def explain(connection: Connection, ground: Ground, shop_id: str) -> Explained:
+    """Everything about a contact, by the shop's id; raises LookupError for one that is not known."""
+    contact = connection.execute(sa.select(t.contact).where(t.contact.c.shop_id == shop_id)).one_or_none()
+    if contact is None:
+        raise LookupError(f'no contact "{shop_id}" is known')
+    plan, applied = ground.applied.plan, ground.applied
+    global_share = ground.rules.holdout if plan.global_holdout else 0
+    ways = tuple(_ways(connection, ground, contact.id))
+    return Explained(
+        contact=shop_id,
+        campaign=applied.name,
+        at=ground.now,
+        audience=condition_of(connection, plan.audience, contact, ground.moment),
+        role=role_for(applied.seed, plan, ground.rules.holdout, contact.h31),
+        draws=(
+            Drawn(GLOBAL, bucket(GLOBAL, contact.h31), global_share),
+            Drawn(campaign_holdout(applied.seed), bucket(campaign_holdout(applied.seed), contact.h31), plan.holdout),
+        ),
+        ways=ways,
+        entries=tuple((entry_sentence(e), _entry(connection, ground, e, contact.id)) for e in plan.entries),
+        messages=tuple(_messages(connection, ground, contact.id, next((w for w in ways if w.stands_at), None))),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ the condition
+
+
+def condition_of(connection: Connection, condition: Condition, contact: sa.Row[Any], moment: Moment) -> Trace:
+    """The condition part by part; each answer is the one that the store gives to the run."""
+    parts = list(_parts(condition))
+    subject = Subject(t.contact.c.id, contact=t.contact, few=True)
+    asked = [where(c, subject, moment) for part in parts for c in (part, Not(part))]
+    row = connection.execute(
+        sa.select(*(question.label(f"q{i}") for i, question in enumerate(asked))).where(t.contact.c.id == contact.id)
+    ).one()
+    answers = {id(part): _answer(row[2 * i], row[2 * i + 1]) for i, part in enumerate(parts)}
+    return _trace(connection, condition, contact, answers)
+
+
+def _parts(condition: Condition) -> Iterator[Condition]:
+    yield condition
+    match condition:
+        case All(parts) | AnyOf(parts):
+            for part in parts:
+                yield from _parts(part)
+        case Not(part):
+            yield from _parts(part)
+        case _:
+            pass
+
+
+def _answer(holds: Any, holds_not: Any) -> bool | None:
+    return True if holds else False if holds_not else None
+
+
+def _trace(
+    connection: Connection, condition: Condition, contact: sa.Row[Any], answers: Mapping[int, bool | None]
+) -> Trace:
+    inner: tuple[Condition, ...] = ()
+    match condition:
+        case All(parts) | AnyOf(parts):
+            inner = parts
+        case Not(part):
+            inner = (part,)
+        case _:
+            pass
+    traced = tuple(_trace(connection, part, contact, answers) for part in inner)
+    found = "" if inner else _found(connection, condition, contact)
+    return Trace(say(condition), answers[id(condition)], found, traced)
+
+
+def _found(connection: Connection, condition: Condition, contact: sa.Row[Any]) -> str:
+    """What the store holds about it, where one look tells."""
+    if isinstance(condition, ContactIs):
+        own = {
+            "id": contact.shop_id, "email": contact.email_key, "phone": contact.phone_key, "country": contact.country,
+            "language": contact.language, "timezone": contact.zone, "created_at": from_micros(contact.created_at),
+        }  # fmt: skip
+        return say_found(condition.tests, {**contact.attrs, **own})
+    if isinstance(condition, HasEvent):
+        s = t.contact_stat.c
+        stat = connection.execute(
+            sa.select(s.n, s.last_at).where(s.kind == condition.event, s.contact_id == contact.id)
+        ).one_or_none()
+        return f"{stat.n:,} ever, the last {from_micros(stat.last_at):%Y-%m-%d}" if stat else "none ever"
+    return ""
+
+
+# ---------------------------------------------------------------------------------------------------------- the entry
+
+
+def _entry(connection: Connection, ground: Ground, entry: PlanEntry, contact_id: int) -> str:
+    """Whether this entry would take the contact in now, by the Select that it takes people in with."""
+    if ground.applied.wanted_state != "live":
+        return f"no: the campaign is {ground.applied.wanted_state}"
+    when = ""
+    match entry:
+        case At() | Every():
+            occasion = next(iter(occasions(ground, entry)), None)
+            ahead = next_occasion_of(ground, entry)
+            if occasion is None and ahead is None:
+                return "no: it has no occurrence any more"
+            chosen = ahead or occasion
+            assert chosen is not None
+            when = f" at {from_micros(chosen.at):%Y-%m-%d %H:%M} UTC" if ahead else ", its last occurrence is over"
+            matched: sa.Select[Any] = candidates(ground, chosen.instant_for(t.standing.c.zone))
+        case OnEvent():
+            when = f", by what happened in the {entry.event} events of the last 30 days"
+            matched = happened_candidates(ground, entry, ground.now - MONTH)
+        case ByApi():
+            when = ", once it is called"
+            matched = candidates(ground, sa.literal(ground.now, sa.BigInteger()))
+        case _:
+            assert_never(entry)
+    everybody = matched.subquery("candidate")
+    mine = (
+        sa.select(not_entered(ground, entry.again, everybody).label("reason"))
+        .select_from(everybody)
+        .where(everybody.c.contact_id == contact_id)
+    )
+    reasons = list(connection.scalars(mine))
+    if not reasons:
+        return "no: " + (
+            "no such event fits, or the audience does not" if isinstance(entry, OnEvent) else "not in the audience"
+        )
+    if None in reasons:
+        return f"yes{when}"
+    return "no: " + {"under_way": "under way in it already", "again": "had it before"}[str(reasons[0])]
+
+
+def _messages(
+    connection: Connection, ground: Ground, contact_id: int, under_way: Way | None
+) -> Iterator[tuple[str, str]]:
+    """What the policy says of each message if it were due now; of a person under way, of those still ahead."""
+    plan = ground.applied.plan if under_way is None else ground.applied.versions[under_way.version]
+    if under_way is None:
+        person = as_enrolled(ground, plan, _as_candidate(ground, contact_id).subquery("person"))
+    else:
+        person = _as_due(ground, under_way.id)
+    behind = {h.step for h in under_way.happenings} if under_way else set[str]()
+    for node in plan.messages:
+        if node.id in behind:
+            continue
+        decided = decisions(question_of(connection, ground, plan, node), person).subquery("decided")
+        reason = connection.execute(sa.select(decided.c.reason)).scalar_one_or_none()
+        yield node.id, reason or WOULD_GET_IT
+
+
+def _as_due(ground: Ground, enrolment_id: int) -> sa.Subquery:
+    """An enrolment as if it were due now."""
+    columns = (
+        sa.literal(ground.now, sa.BigInteger()).label("due_at") if c.name == "due_at" else c for c in t.enrolment.c
+    )
+    return sa.select(*columns).where(t.enrolment.c.id == enrolment_id).subquery("due")
+
+
+def _as_candidate(ground: Ground, contact_id: int) -> sa.Select[Any]:
+    """One contact as a candidate, whether the audience holds or not."""
+    nothing = sa.cast(sa.null(), sa.BigInteger())
+    return (
+        sa.select(
+            t.contact.c.id.label("contact_id"),
+            sa.literal(ground.now, sa.BigInteger()).label("arrived_at"),
+            sa.literal("").label("thing"),
+            nothing.label("trigger_at"),
+            nothing.label("trigger_hash"),
+            t.standing.c.zone.label("zone"),
+            t.standing.c.h31.label("h31"),
+        )
+        .join_from(t.contact, t.standing, t.standing.c.contact_id == t.contact.c.id)
+        .where(t.contact.c.id == contact_id)
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- the ways
+
+
+def _ways(connection: Connection, ground: Ground, contact_id: int) -> Iterator[Way]:
+    e, n = t.enrolment.c, t.node.c
+    rows = connection.execute(
+        sa.select(t.enrolment, n.step_id)
+        .outerjoin_from(t.enrolment, t.node, n.id == e.node_id)
+        .where(e.campaign_id == ground.applied.id, e.contact_id == contact_id)
+        .order_by(e.id)
+    ).all()
+    for row in rows:
+        told = [
+            *_passages(connection, row.id),
+            *_sends(connection, row.id),
+            *_reports(connection, contact_id, row.id),
+        ]
+        yield Way(
+            id=row.id,
+            thing=row.thing,
+            role=row.role,
+            version=row.version_id,
+            entered_at=row.entered_at,
+            stands_at=row.step_id if row.state == "live" else None,
+            due_at=row.due_at,
+            exit_code=row.exit_code,
+            ended_at=row.ended_at,
+            happenings=tuple(sorted(told, key=lambda h: (h.at is None, h.at or 0))),
+        )
+
+
+def _passages(connection: Connection, enrolment_id: int) -> Iterator[Happening]:
+    p, n = t.passage.c, t.node.c
+    rows = connection.execute(
+        sa.select(p.at, n.step_id, p.branch)
+        .join_from(t.passage, t.node, n.id == p.node_id)
+        .where(p.enrolment_id == enrolment_id)
+    )
+    for at, step, branch in rows:
+        yield Happening(at, step, f"took {branch}")
+
+
+def _sends(connection: Connection, enrolment_id: int) -> Iterator[Happening]:
+    s, b, n, a = t.send.c, t.batch.c, t.node.c, t.attempt.c
+    rows = connection.execute(
+        sa.select(
+            n.step_id, s.arm, s.channel, s.outcome, s.due_at, s.decided_at, s.batch_id, b.state, b.claimed_at, b.connector,
+            b.note,
+        )
+        .join_from(t.send, t.node, n.id == s.node_id)
+        .outerjoin(t.batch, b.id == s.batch_id)
+        .where(s.enrolment_id == enrolment_id)
+    ).all()  # fmt: skip
+    for row in rows:
+        arm = f" ({row.arm})" if row.arm else ""
+        outcome = row.outcome or row.state
+        what = outcome.replace("skipped:", "skipped: ") if outcome else "decided"
+        yield Happening(row.claimed_at or row.decided_at, row.step_id, f"{row.channel}{arm} {what}", row.note or "")
+        if row.batch_id is None:
+            continue
+        attempts = connection.execute(
+            sa.select(a.no, a.status, a.note).where(a.batch_id == row.batch_id).order_by(a.no)
+        )
+        for no, status, note in attempts:  # their own instants are machine time: not to be sorted among these
+            what = f"attempt {no} of batch {row.batch_id} by {row.connector}: {status}"
+            yield Happening(row.claimed_at or row.decided_at, row.step_id, what, note or "")
+
+
+def _reports(connection: Connection, contact_id: int, enrolment_id: int) -> Iterator[Happening]:
+    ev, n = t.event.c, t.node.c
+    rows = connection.execute(
+        sa.select(ev.occurred_at, n.step_id, ev.kind, ev.props)
+        .join_from(t.event, t.node, n.id == ev.node_id)
+        .where(ev.contact_id == contact_id, ev.enrolment_id == enrolment_id)
+        .where(ev.kind >= "message.", ev.kind < "message/")
+    )
+    for at, step, kind, props in rows:
+        machine = f", by a machine ({props['machine']})" if "machine" in props else ""
+        yield Happening(
+            at, step, kind.removeprefix("message.") + machine, props.get("reason") or props.get("url") or ""
+        )
