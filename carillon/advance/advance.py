@@ -65,18 +65,20 @@ def advance(
     alone: bool = False,
     perform: Perform = perform_plainly,
     progress: Progress | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Advanced:
     """Bring the campaign to now; raises LookupError where it was never applied, AlreadyRunning while another does it.
 
     `alone` decides for this campaign only (an explicit `--now`); else everybody due in the workspace is decided in one
-    pass, so that the better priority goes first.
+    pass, so that the better priority goes first. Once `stopping` says so no further batch begins and no further round;
+    the next advance goes on from there.
     """
     now = engine.campaign_clock.now()
     ready_for_zones(engine.store)
     with lease(engine.store, f"advance:{campaign}", engine.machine_clock) as held:
-        run = _Run(engine, campaign, now, alone, perform, progress, held)
+        run = _Run(engine, campaign, now, alone, perform, progress, held, stopping)
         for _ in range(MOST_ROUNDS):
-            if not run.round():
+            if stopping() or not run.round():
                 break
         else:
             raise RuntimeError(f"{campaign}: still moving after {MOST_ROUNDS} rounds")
@@ -97,8 +99,9 @@ class _Run:
         perform: Perform,
         progress: Progress | None,
         held: Held,
+        stopping: Callable[[], bool],
     ) -> None:
-        self._held = held
+        self._held, self._stopping = held, stopping
         self._engine, self._campaign, self._now, self._alone = engine, campaign, now, alone
         self._perform, self._progress = perform, progress
         self.stages: list[Stage] = []
@@ -177,7 +180,14 @@ class _Run:
 
     async def _hand_over(self) -> WorkResult:
         connectors = self._engine.make_connectors()
-        ground = self._ground()
+        ground, stop = self._ground(), asyncio.Event()
+
+        def settled(result: WorkResult) -> None:
+            if self._stopping():
+                stop.set()
+            if self._progress is not None:
+                self._progress(result)
+
         try:
             return await work(
                 self._engine.store,
@@ -189,7 +199,8 @@ class _Run:
                 worker=worker_id(),
                 campaign_id=ground.applied.id,
                 refresh=lambda: self._refresh(ground),
-                progress=self._progress,
+                progress=settled,
+                stop=stop,
             )
         finally:
             await asyncio.gather(*(c.close() for c in connectors.values()))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from carillon.advance.advance import advance
+from carillon.advance.advance import Advanced, advance
 from carillon.advance.engine import Engine
 from carillon.advance.heard import heard_kinds, listens_to
 from carillon.advance.lease import AlreadyRunning
@@ -23,17 +24,25 @@ EVERY_S = 1.0
 ENTER = "enter"
 
 
-def attend(engine: Engine, stop: threading.Event, *, every_s: float = EVERY_S) -> None:
+Told = Callable[[Advanced], None]
+"""Hears of each advance: whoever plans runs learns when the campaign wants to be advanced again."""
+
+
+def attend(
+    engine: Engine, stop: threading.Event, *, every_s: float = EVERY_S, told: Told = lambda advanced: None
+) -> None:
     """Fold and advance until `stop` is set; an error in one round is logged and the next round tries again."""
     seen = newest_signal(engine)
     while not stop.wait(every_s):
         try:
-            seen = attend_once(engine, seen)
+            seen = attend_once(engine, seen, told=told, stopping=stop.is_set)
         except Exception:
             log.exception("attending to events failed; the next second tries again")
 
 
-def attend_once(engine: Engine, seen: int) -> int:
+def attend_once(
+    engine: Engine, seen: int, *, told: Told = lambda advanced: None, stopping: Callable[[], bool] = lambda: False
+) -> int:
     """Fold what is new and advance whom it concerns; returns the newest signal that was looked at."""
     if has_new(engine.store):
         now: Micros = engine.campaign_clock.now()
@@ -45,7 +54,7 @@ def attend_once(engine: Engine, seen: int) -> int:
     if newest > seen:
         for name in concerned(engine, seen, newest):
             try:
-                advance(engine, name)
+                told(advance(engine, name, stopping=stopping))
             except AlreadyRunning:
                 continue  # Who runs now folds before each claim: it has seen these signals, or its next run will.
     return newest
