@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from carillon.definition.load import Loaded, load_workspace
 from carillon.delivery.protocol import (
     Accepted,
     Capabilities,
+    Connector,
     Outcome,
     People,
     SharedEmail,
@@ -54,6 +55,8 @@ from carillon.plan.apply import AppliedChange, apply_plan
 from carillon.settings import Settings
 from carillon.store import tables as t
 from carillon.store.engine import Store
+from carillon.web.messages import Enter
+from carillon.web.shop import read_enter
 
 KEYS = Keyring((b"a key of the tests, 32 bytes it is",))
 BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36"
@@ -298,6 +301,11 @@ class Shop:
     def order(self, name: str, total: str = "10", at: str | Micros | None = None, **props: Any) -> None:
         self.event(name, "order_completed", at, total=total, **props)
 
+    def enter(self, name: str, campaign: str, key: str) -> None:
+        """The shop calls for a contact to be taken in."""
+        event = read_enter(self.store, Enter(campaign=campaign, userId=name, key=key), self.clock.now())
+        ingest_events(self.store, [event], source="test", history=False, received_at=self.clock.now())
+
     # ---------------------------------------------------------------------------------------------- what comes back
 
     def click(self, name: str, step: str, at: str | Micros | None = None) -> None:
@@ -350,7 +358,13 @@ class Shop:
         )
 
     def run(
-        self, name: str, at: str | Micros | None = None, *, alone: bool = False, stop_before: int | None = None
+        self,
+        name: str,
+        at: str | Micros | None = None,
+        *,
+        alone: bool = False,
+        stop_before: int | None = None,
+        connectors: Callable[[], Mapping[str, Connector]] | None = None,
     ) -> Advanced:
         """Advance a campaign; `stop_before` interrupts it before the stage of that number, as a kill would."""
         if at is not None:
@@ -365,7 +379,8 @@ class Shop:
             assert not stage.did_something or self.violations() == [], f"after “{title}”"
             return stage
 
-        return advance(self.engine, name, alone=alone, perform=perform)
+        engine = self.engine if connectors is None else replace(self.engine, make_connectors=connectors)
+        return advance(engine, name, alone=alone, perform=perform)
 
     def run_to(self, name: str, until: str, most: int = 60) -> None:
         """Advance whenever the campaign wants to be, up to an instant, and at that instant."""
