@@ -32,7 +32,7 @@ def emit(connection: Connection, now: Micros, heard: Collection[str] | None) -> 
 
 
 def _heard(heard: Collection[str]) -> sa.TextClause:
-    kinds: sa.BindParameter[str] = sa.bindparam("heard", sorted(heard), expanding=True)
+    kinds: sa.BindParameter[str] = sa.bindparam("heard", sorted(heard), type_=sa.String(), expanding=True)
     return sa.text(f"{_EVENTS.text.replace(_ORDER, '')} AND f.kind IN :heard {_ORDER}").bindparams(kinds)
 
 
