@@ -65,7 +65,11 @@ NOT_YET = frozenset(
         # evaluation
         "campaign.also_measure",
         "campaign.attribution",
+        "workspace.attribution",
+        "workspace.rates",
+        "verdict.correction",
         # people (⟨B⟩)
+        "condition.list",  # nothing imports lists yet: nobody would be on one
         "data.surveys",
         "data.scores",
         "data.loyalty",

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
 from carillon.definition.availability import is_available
 from carillon.definition.campaign_words import CampaignWords
 from carillon.definition.load import Loaded
+from carillon.definition.meanings import MEANINGS
 from carillon.definition.model import walk
+from carillon.definition.words import Words
 from carillon.definition.workspace_words import DataWords, MessageWordsFile, SegmentFileWords, WorkspaceWords
 
 Schema = dict[str, Any]
 
-FILES: Mapping[str, tuple[type[BaseModel], tuple[str, ...]]] = {
+FILES: Mapping[str, tuple[type[Words], tuple[str, ...]]] = {
     "workspace.json": (WorkspaceWords, ("workspace.yaml", "workspace.*.yaml")),
     "data.json": (DataWords, ("data.yaml",)),
     "segment.json": (SegmentFileWords, ("segments/*.yaml",)),
@@ -38,6 +38,7 @@ def schemas(loaded: Loaded) -> dict[str, Schema]:
         finished = _Finish(names, raw.get("$defs", {})).finish(raw)
         _complete_fields(finished, fields)
         finished.setdefault("$defs", {})["value"] = _value(loaded)
+        _explain(finished, model)
         found[file] = {"$schema": "https://json-schema.org/draft/2020-12/schema", **finished}
     return found
 
@@ -145,6 +146,23 @@ _CONDITIONS = frozenset(
         "PeopleWords",
     }
 )  # fmt: skip
+
+
+def _explain(schema: Schema, top: type[Words]) -> None:
+    """What each key means, for the editor to show beside it."""
+    models = {model.__name__: model for model in _all_words(Words)}
+    for name, definition in [(top.__name__, schema), *schema["$defs"].items()]:
+        part = models[name].part if name in models else ""
+        for key, value in definition.get("properties", {}).items():
+            meaning = MEANINGS.get(f"{part}.{key}")
+            if meaning is not None and "$ref" not in value:
+                value["description"] = meaning
+
+
+def _all_words(model: type[Words]) -> Iterable[type[Words]]:
+    for one in model.__subclasses__():
+        yield one
+        yield from _all_words(one)
 
 
 def _complete_fields(schema: Schema, fields: Mapping[str, list[str]]) -> None:

@@ -91,5 +91,12 @@ def test_schemas_complete_this_workspaces_fields(shop: Shop) -> None:
     found = schemas(shop.load())["campaign.json"]["$defs"]
     assert "tier" in found["ContactWords"]["properties"]["contact"]["properties"]
     assert "cart_id" in found["EventWords"]["properties"]["where"]["properties"]
-    assert found["EventWords"]["properties"]["event"] == {"enum": ["cart_updated", "order_completed"]}
+    assert found["EventWords"]["properties"]["event"]["enum"] == ["cart_updated", "order_completed"]
     assert found["value"]["properties"]["value"] == {"enum": ["sale_ends"]}
+
+
+def test_schemas_say_what_each_key_means(shop: Shop) -> None:
+    """The editor shows a sentence beside the key under the cursor."""
+    found = schemas(shop.load())["campaign.json"]
+    assert found["properties"]["ends"]["description"] == "Nobody enters and nothing is sent after."
+    assert found["$defs"]["EventWords"]["properties"]["event"]["description"] == "An event that the contact did."
