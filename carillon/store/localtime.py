@@ -143,6 +143,17 @@ def next_allowed(zone: Expression, at: Expression, windows: Sequence[Window]) ->
     return at
 
 
+def leave_spans(zone: Expression, at: Expression, spans: Sequence[tuple[int, int]]) -> Expression:
+    """Each `at`, or the end of the first span of clock times (of given days) in which the zone's clock stands then."""
+    if not spans:
+        return at
+    given = _given(at=at, clock=utc_to_local(zone, at))
+    clock = given.c.clock
+    ends = [(sa.and_(clock >= start, clock < end), sa.literal(end, sa.BigInteger)) for start, end in spans]
+    held = _given(given, at=given.c.at, clock=clock, end=sa.case(*ends))
+    return _asked(held, _left(zone, held.c))
+
+
 def is_in_window(zone: Expression, at: Expression, windows: Sequence[Window]) -> Expression:
     """Does the zone's clock stand in one of the windows at each instant?"""
     given = _given(clock=utc_to_local(zone, at))
@@ -217,9 +228,14 @@ def _leave_window(zone: Expression, at: Expression, windows: Sequence[Window]) -
     time_of_day = _time_of_day(given.c.clock)
     ends = [(_holds(window, time_of_day), midnight(given.c.clock) + _end_of(window, time_of_day)) for window in windows]
     held = _given(given, at=given.c.at, clock=given.c.clock, end=sa.case(*ends))
-    left = local_to_utc(zone, held.c.end)
-    again = held.c.at + held.c.end - held.c.clock  # the second pass of a repeated hour: the clock gets there once more
-    return _asked(held, sa.case((held.c.end.is_(None), held.c.at), (left > held.c.at, left), else_=again))
+    return _asked(held, _left(zone, held.c))
+
+
+def _left(zone: Expression, held: Any) -> Expression:
+    """`held.at`, or where there is an end the instant at which the clock comes to it."""
+    left = local_to_utc(zone, held.end)
+    again = held.at + held.end - held.clock  # the second pass of a repeated hour: the clock gets there once more
+    return sa.case((held.end.is_(None), held.at), (left > held.at, left), else_=again)
 
 
 def _end_of(window: Window, time_of_day: Expression) -> Expression:

@@ -501,6 +501,10 @@ class Send(SQLModel, table=True):
     outcome: str | None = _maybe_text()  # skipped:<reason> | ghost | rejected | exited … ; null: as its batch
 
 
+LATE_BATCH = "claimed_at > due_at + 900000000"
+"""Handed over more than `policy.scan.PUNCTUAL` after it was due: few, so that their index is small."""
+
+
 class Batch(SQLModel, table=True):
     """Sends handed over together."""
 
@@ -512,6 +516,7 @@ class Batch(SQLModel, table=True):
             sqlite_where=text("state IN ('ready', 'claimed', 'unsure')"),
             postgresql_where=text("state IN ('ready', 'claimed', 'unsure')"),
         ),
+        Index("ix_batch_late", "claimed_at", sqlite_where=text(LATE_BATCH), postgresql_where=text(LATE_BATCH)),
     )  # fmt: skip
     id: int | None = _id()
     campaign_id: int = _int()
@@ -523,6 +528,7 @@ class Batch(SQLModel, table=True):
     sender: str = _text("")
     connector: str = _text("")
     n: int = _int(default=0)
+    price_micro: int = _int(default=0)  # planned, a person: what is released gives back n times as much
     priority: int = _int(default=50)
     due_at: int = _int()
     decided_at: int = _int()
@@ -606,6 +612,8 @@ class Coupon(SQLModel, table=True):
 
 
 class Spent(SQLModel, table=True):
+    """Planned costs by quarter of an hour (UTC): every zone's days, weeks and months are whole numbers of them."""
+
     __tablename__ = "spent"
     __table_args__ = _part("ledger", rowid=False)
     period: str = _key(String)
@@ -622,6 +630,7 @@ class Pace(SQLModel, table=True):
     tokens: int = _int(default=0)
     at: int = _int()
     held_reason: str | None = _maybe_text()
+    warm_since: int | None = _maybe_int()  # machine time of the first hand-over while it warms up
 
 
 class Lease(SQLModel, table=True):
