@@ -139,15 +139,19 @@ def _fork(
     branch: sa.ColumnElement[Any],
     targets: Sequence[tuple[str, str | None]],
 ) -> int:
-    """Write down who takes which branch, then move everybody along what is written: repeating it changes nothing."""
+    """Write down who takes which branch, then move everybody along what is written: repeating it changes nothing.
+
+    Whose branch stands there already keeps it (`assigned.pass_in`).
+    """
     e, s, p = t.enrolment.c, t.standing.c, t.passage.c
     node_id = ground.applied.nodes[node.id]
     here = _due_here(ground, version_id, node_id)
+    has_branch = sa.exists().where(p.node_id == node_id, p.enrolment_id == e.id)
     taken = (
         sa.select(sa.literal(node_id, sa.BigInteger()), e.id, branch, e.due_at)
         .join_from(t.enrolment, t.standing, s.contact_id == e.contact_id)
         .join(t.contact, t.contact.c.id == e.contact_id)
-        .where(here)
+        .where(here, sa.not_(has_branch))
     )
     connection.execute(t.passage.insert().from_select(["node_id", "enrolment_id", "branch", "at"], taken))
     stand = stand_by_branch(ground, plan, p.branch, targets, Arriving(e.due_at, s.zone, s.h31, e.wave_id))
