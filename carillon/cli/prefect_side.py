@@ -63,6 +63,11 @@ class Child:
             self.process.wait()
 
 
+def api_at(port: int) -> str:
+    """The API of a server that listens at this port of loopback."""
+    return f"http://127.0.0.1:{port}/api"
+
+
 def start_server(settings: Settings, port: int) -> tuple[Child, str]:
     """Start a Prefect server on loopback and wait until it answers; raises TimeoutError or ChildProcessError."""
     child, api_url = launch_server(settings, port)
@@ -72,7 +77,7 @@ def start_server(settings: Settings, port: int) -> tuple[Child, str]:
 
 def launch_server(settings: Settings, port: int) -> tuple[Child, str]:
     """Start a Prefect server on loopback; it answers some seconds later (`wait_for_server`)."""
-    api_url = f"http://127.0.0.1:{port}/api"
+    api_url = api_at(port)
     command = ["server", "start", "--host", "127.0.0.1", "--port", str(port), "--log-level", "WARNING"]
     return _start(settings, "Prefect server", command, api_url), api_url
 

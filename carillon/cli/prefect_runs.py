@@ -1,0 +1,78 @@
+"""Planning a campaign's next run over Prefect's API, for a process that must not load Prefect."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from carillon.advance.advance import Advanced
+from carillon.kernel.clock import from_micros
+
+log = logging.getLogger(__name__)
+
+DUE = "due"
+"""The tag of planned runs, as `flows/plan_next_run.py` gives it."""
+SAME = timedelta(seconds=1)
+
+
+@dataclass(slots=True)
+class Planner:
+    """Keeps each deployment's planned run at the instant that the newest advance named, with no request where it is."""
+
+    api_url: str | None = None
+    """None until the server answers: deploying then plans every campaign."""
+    _planned: dict[str, datetime] = field(default_factory=dict)
+
+    def __call__(self, advanced: Advanced) -> None:
+        if self.api_url is None or advanced.next_due is None:
+            return
+        at = from_micros(advanced.next_due)
+        if self._planned.get(advanced.campaign) == at:
+            return
+        try:
+            _plan(self.api_url, advanced.campaign, at)
+        except httpx.HTTPError as fault:
+            # Nothing is lost: what no run does in time, keep_time does.
+            log.warning("the next run of %s could not be planned: %s", advanced.campaign, fault)
+        else:
+            self._planned[advanced.campaign] = at
+
+
+def _plan(api_url: str, campaign: str, at: datetime) -> None:
+    with httpx.Client(base_url=api_url, timeout=10, trust_env=False) as http:
+        found = http.get(f"/deployments/name/{campaign}/{campaign}")
+        if found.status_code == httpx.codes.NOT_FOUND:
+            return
+        deployment = found.raise_for_status().json()["id"]
+        ahead = _ahead(http, deployment)
+        there = [run for run in ahead if abs(_start(run) - at) < SAME]
+        for run in ahead:
+            if DUE in run["tags"] and run not in there[:1]:
+                http.delete(f"/flow_runs/{run['id']}").raise_for_status()
+        if not there:
+            http.post(f"/deployments/{deployment}/create_flow_run", json=_run(campaign, at)).raise_for_status()
+
+
+def _ahead(http: httpx.Client, deployment: str) -> list[dict[str, Any]]:
+    wanted = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"after_": _now().isoformat()}}
+    said = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": wanted, "limit": 200}
+    found: list[dict[str, Any]] = http.post("/flow_runs/filter", json=said).raise_for_status().json()
+    return found
+
+
+def _run(campaign: str, at: datetime) -> dict[str, Any]:
+    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
+    # The present minute is part of the key: Prefect remembers keys for ever, cancelled runs included.
+    return {"state": state, "tags": [DUE], "idempotency_key": f"{campaign}:{at.isoformat()}:{_now():%Y%m%d%H%M}"}
+
+
+def _start(run: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(run["next_scheduled_start_time"] or run["expected_start_time"])
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
