@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?=
 
-.PHONY: demo test setup soak bench lint types check-style clean wheel
+.PHONY: demo test setup soak bench lint types check-style clean wheel reference
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Carillon needs Python 3.11 or newer (make PYTHON=python3.12 …)"; exit 1; }
@@ -32,6 +32,9 @@ check-style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+reference: $(READY)
+	$(BIN)/python -m carillon.definition.reference docs/language.md
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -6,9 +6,24 @@ import ast
 import re
 import sys
 import tomllib
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
+
+from carillon.definition.load import load_workspace
+from carillon.definition.meanings import LEFT_OUT, MEANINGS
+from carillon.definition.model import WEEKDAYS
+from carillon.definition.reference import WRITTEN, with_reference
+from carillon.definition.scalars import parse_clock
+from carillon.definition.schema import all_words
+from carillon.definition.words import Words
+from carillon.kernel.clock import from_micros
+from carillon.kernel.durations import parse_span
+from carillon.kernel.time.calendar import add_span, days_at, local_to_utc, next_weekday_at
+from carillon.policy.decide import SkipReason
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -83,3 +98,83 @@ def test_links_in_the_documents_lead_somewhere():
             if not re.match(r"[a-z]+:", target) and not (page.parent / target).exists():
                 broken.append(f"{page.relative_to(ROOT)} → {target}")
     assert broken == []
+
+
+# ---------------------------------------------------------------- docs/language.md
+
+LANGUAGE = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+
+
+def test_the_reference_is_what_the_models_say():
+    """Run `make reference` after a word was added, changed or got its engine."""
+    assert with_reference(LANGUAGE) == LANGUAGE
+
+
+def test_every_word_of_the_language_has_a_meaning():
+    """And no meaning is left of a word that is gone."""
+    models = [model for model in all_words(Words) if model.part]
+    words = {f"{model.part}.{info.alias or name}" for model in models for name, info in model.model_fields.items()}
+    assert words == set(MEANINGS)
+    assert {word for word in LEFT_OUT if word not in words} == set()
+    assert {word for word in WRITTEN if word not in words} == set()
+
+
+def test_the_examples_of_the_language_page_have_no_problems(tmp_path):
+    """Every YAML block that names its file is read, together with the others, and there is nothing to complain about."""
+    files = dict(re.findall(r"```yaml\n# (\S+\.yaml)\n(.*?)```", LANGUAGE, flags=re.S))
+    assert len(files) == 11
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        if name.endswith("campaign.yaml"):
+            _write_messages(tmp_path / name, text)
+    loaded = load_workspace(tmp_path)
+    assert [f"{p.position.file}:{p.position.line} {p.message}" for p in loaded.problems] == []
+    assert set(loaded.campaigns) == {"announce", "spring_sale", "cart", "win_back"}
+
+
+def _write_messages(campaign: Path, text: str) -> None:
+    folder = campaign.parent / "messages"
+    folder.mkdir(exist_ok=True)
+    for channel, name in re.findall(r"\b(email|sms): (\w+)", text):
+        if channel == "sms":
+            (folder / f"{name}.sms.txt").write_text("Hello")
+        else:
+            (folder / f"{name}.txt").write_text("Hello {{ links.unsubscribe }} {{ brand.address }}")
+            if (
+                not (folder / f"{name}.yaml").exists()
+                and f"# {folder.parent.name}/messages/{name}.yaml" not in LANGUAGE
+            ):
+                (folder / f"{name}.yaml").write_text("subject: Hello\n")
+
+
+WAITS = re.findall(r"^\| (\w+/\w+) \| (\S+ \S+) \| `(.+?)` \| (\S+ \S+) \|", LANGUAGE, flags=re.M)
+
+
+def test_the_table_of_waits_is_there():
+    """An empty table would prove nothing."""
+    assert len(WAITS) == 9
+
+
+@pytest.mark.parametrize(("zone", "begins", "written", "ends"), WAITS)
+def test_a_wait_of_the_language_page_ends_when_it_says(zone, begins, written, ends):
+    """The instants of the table are those of `kernel/time`."""
+    start = local_to_utc(zone, datetime.fromisoformat(begins))
+    match yaml.load(written, Loader=yaml.BaseLoader):
+        case {"days": days, "at": at}:
+            end = days_at(zone, start, int(days), parse_clock(at))
+        case {"until": day, "at": at}:
+            end = next_weekday_at(zone, start, [WEEKDAYS.index(day)], parse_clock(at))
+        case {"until": instant}:
+            end = local_to_utc(zone, datetime.fromisoformat(instant))
+        case duration:
+            span = parse_span(duration)
+            end = add_span(zone, start, seconds=span.seconds, months=span.months)
+    assert f"{from_micros(end).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}" == ends
+
+
+def test_the_reasons_for_getting_nothing_stand_in_their_order():
+    """The page lists the reasons as the engine asks them."""
+    listed = re.search(r"the first of these reasons: `([a-z_\s]+)`", LANGUAGE)
+    assert listed is not None
+    assert listed[1].split() == [reason.value for reason in SkipReason]

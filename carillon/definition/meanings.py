@@ -279,3 +279,49 @@ MEANINGS: Mapping[str, str] = {
     "variant.preheader": "Its preheader.",
     "variant.texts": "Its texts, where they differ.",
 }
+
+TITLES: Mapping[str, str] = {
+    "audience": "who may enter", "goal": "goal", "holdout": "holdout", "verdict": "verdict", "test": "test",
+    "send_leader": "leader", "wait": "wait", "choose": "branch of choose", "arm": "arm of split", "sender": "sender",
+    "topic": "topic", "limits": "limits", "cap": "cap", "keep_free": "places kept free", "blackout": "blackout",
+    "budget": "budget", "coupons": "pool of coupons", "attribution": "attribution", "expect": "expectation",
+    "approval": "approval", "on_change": "change", "exit_on": "exit", "collect": "bundle", "existing": "those in it already",
+    "top": "the first so many", "reach": "way to reach", "wait_for": "what is waited for", "unsubscribe": "consent that ends",
+    "response": "responses anywhere", "compare": "bound", "variant": "words of a variant", "field": "field",
+    "if_unsure": "sending again", "when_full": "waiting for a place", "pace": "warming up",
+}  # fmt: skip
+"""Part of the language → what a marketer calls it, for headings and links."""
+
+LEFT_OUT: Mapping[str, str] = {
+    **dict.fromkeys(
+        ["campaign.topic", "campaign.entry", "campaign.journey", "workspace.name", "workspace.timezone",
+         "workspace.currency", "workspace.languages", "workspace.senders", "workspace.topics"], "must be written",
+    ),
+    "campaign.title": "the folder's name",
+    "campaign.audience": "everyone, but must be written for `at` and `every`",
+    "campaign.holdout": "nobody is held out",
+    "campaign.verdict": "as below",
+    "campaign.sender": "the topic's, else the channel's first",
+    "workspace.address": "must be written where mails are marketing",
+    "workspace.holdout": "nobody",
+    "workspace.if_unsure": "`hold`",
+    "topic.consent": "must be written for marketing",
+    "topic.sender": "the channel's first",
+    "goal.within": "7d",
+    "verdict.alpha": "5%",
+    "verdict.looks": "4h, 8h, 24h, 72h, 14d",
+    "entry.again": "`always` for `every`; once a thing for `once_per`; else `never`",
+    "entry.if_late": "2h for `at` and `every`, else 24h",
+    "send_leader.sample": "auto: a fifth",
+    "send_leader.after": "24h",
+    "send_leader.rest": "at once",
+    "wait.if_past": "`exit` for a date, `next` for a weekday",
+    "arm.share": "what is left, in equal parts",
+    "condition.count": "at least once",
+    "condition.topic": "the campaign's",
+    "step.id": "see [names of steps](#names-of-steps)",
+    "step.subject": "the message's",
+    "cap.when_full": "`skip`",
+    "blackout.channels": "all",
+}  # fmt: skip
+"""What holds where a key is left out and the model cannot say it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
@@ -20,7 +20,9 @@ from carillon.definition import campaign_words as campaign
 from carillon.definition import condition_words as condition
 from carillon.definition import workspace_words as workspace
 from carillon.definition.availability import NOT_YET, is_available
-from carillon.definition.meanings import MEANINGS
+from carillon.definition.build_data import BUILT_IN_CONTACT
+from carillon.definition.field_tests import OPS_OF
+from carillon.definition.meanings import LEFT_OUT, MEANINGS, TITLES
 from carillon.definition.scalars import Ref, Scalar
 from carillon.definition.words import Headed, OneOrMany, Words
 
@@ -33,17 +35,6 @@ FILES: Mapping[str, type[Words]] = {
     "campaign.yaml": campaign.CampaignWords,
     "messages/NAME.yaml": workspace.MessageWordsFile,
 }
-TITLES: Mapping[str, str] = {
-    "audience": "who may enter", "goal": "goal", "holdout": "holdout", "verdict": "verdict", "test": "test",
-    "send_leader": "leader", "wait": "wait", "choose": "branch of choose", "arm": "arm of split", "sender": "sender",
-    "topic": "topic", "limits": "limits", "cap": "cap", "keep_free": "places kept free", "blackout": "blackout",
-    "budget": "budget", "coupons": "pool of coupons", "attribution": "attribution", "expect": "expectation",
-    "approval": "approval", "on_change": "change", "exit_on": "exit", "collect": "bundle", "existing": "those in it already",
-    "top": "the first so many", "reach": "way to reach", "wait_for": "what is waited for", "unsubscribe": "consent that ends",
-    "response": "responses anywhere", "compare": "bound", "variant": "words of a variant", "field": "field",
-    "if_unsure": "sending again", "when_full": "waiting for a place", "pace": "warming up",
-}  # fmt: skip
-"""Part of the language → what a marketer calls it, for headings and links."""
 
 _UNIONS: Mapping[str, str] = {
     "entry": "an [entry](#entries)",
@@ -91,40 +82,6 @@ WRITTEN: Mapping[str, tuple[str, tuple[type[Words], ...]]] = {
 }  # fmt: skip
 """How a word is written whose model reads any shape, and the mappings that may stand there."""
 
-LEFT_OUT: Mapping[str, str] = {
-    **dict.fromkeys(
-        ["campaign.topic", "campaign.entry", "campaign.journey", "workspace.name", "workspace.timezone",
-         "workspace.currency", "workspace.languages", "workspace.senders", "workspace.topics"], "must be written",
-    ),
-    "campaign.title": "the folder's name",
-    "campaign.audience": "everyone, but must be written for `at` and `every`",
-    "campaign.holdout": "nobody is held out",
-    "campaign.verdict": "as below",
-    "campaign.sender": "the topic's, else the channel's first",
-    "workspace.address": "must be written where mails are marketing",
-    "workspace.holdout": "nobody",
-    "workspace.if_unsure": "`hold`",
-    "topic.consent": "must be written for marketing",
-    "topic.sender": "the channel's first",
-    "goal.within": "7d",
-    "verdict.alpha": "5%",
-    "verdict.looks": "4h, 8h, 24h, 72h, 14d",
-    "entry.again": "`always` for `every`; once a thing for `once_per`; else `never`",
-    "entry.if_late": "2h for `at` and `every`, else 24h",
-    "send_leader.sample": "auto: a fifth",
-    "send_leader.after": "24h",
-    "send_leader.rest": "at once",
-    "wait.if_past": "`exit` for a date, `next` for a weekday",
-    "arm.share": "what is left, in equal parts",
-    "condition.count": "at least once",
-    "condition.topic": "the campaign's",
-    "step.id": "see [names of steps](#names-of-steps)",
-    "step.subject": "the message's",
-    "cap.when_full": "`skip`",
-    "blackout.channels": "all",
-}  # fmt: skip
-"""What holds where a key is left out and the model cannot say it."""
-
 
 @dataclass(slots=True)
 class _Book:
@@ -162,7 +119,7 @@ def reference() -> str:
         pages += [f"### {title}", "", _shared(part, base, book)]
         for member in members:
             pages += [_member(member, base, book), ""]
-    return "\n".join([*pages, *_chapters(book), *_builtin()]).strip() + "\n"
+    return "\n".join([*pages, *_chapters(book), *_fields(), *_builtin()]).strip() + "\n"
 
 
 def _shared(part: str, base: type[Words], book: _Book) -> str:
@@ -200,10 +157,35 @@ def _chapters(book: _Book) -> Iterator[str]:
             told |= set(model.model_fields) if part == "compare" else set()
 
 
+def _fields() -> Iterator[str]:
+    """What may be asked of a field, by its type, and the fields that need no declaration."""
+    yield "### Fields and what may be asked of them\n"
+    yield "A plain value is equality (`is`), a list is one of (`in`), else `{operator: value}`; several operators all hold.\n"
+    types = dict[tuple[str, ...], list[str]]()
+    for type_, ops in OPS_OF.items():
+        types.setdefault(ops, []).append(type_)
+    rows = [f"| {_words(of)} | {_words(ops)} |" for ops, of in types.items()]
+    yield "\n".join(
+        [
+            "| type | operators |",
+            "|---|---|",
+            *rows,
+            "| a list of things `[{…}]` | fields of one thing, all of which one line must fit; `exists` |",
+            "",
+        ]
+    )
+    built_in = ", ".join(f"`{name}` ({declared.type})" for name, declared in BUILT_IN_CONTACT.items())
+    yield f"Built in for every contact: {built_in}.\n"
+
+
+def _words(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
 def _builtin() -> Iterator[str]:
     later = sorted(word.removeprefix("event.") for word in NOT_YET if word.startswith("event."))
     if later:
-        yield f"### Events not available yet\n\n{', '.join(f'`{name}`' for name in later)}\n"
+        yield f"### Events not available yet\n\n{_words(later)}\n"
 
 
 def _said(model: type[Words]) -> str:
@@ -264,7 +246,7 @@ def _shape(annotation: Any, book: _Book, live: bool) -> str:
             return " or ".join(dict.fromkeys(book.name(one, live) for one in inner if issubclass(one, Words)))
         return " or ".join(dict.fromkeys(_shape(one, book, live) for one in inner if one is not NoneType))
     if origin is Literal:
-        return ", ".join(f"`{word}`" for word in inner)
+        return _words(inner)
     if origin is list:
         return f"a list: {_shape(inner[0], book, live)}"
     if origin is dict:

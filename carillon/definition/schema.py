@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from carillon.definition.availability import is_available
@@ -150,7 +150,7 @@ _CONDITIONS = frozenset(
 
 def _explain(schema: Schema, top: type[Words]) -> None:
     """What each key means, for the editor to show beside it."""
-    models = {model.__name__: model for model in _all_words(Words)}
+    models = {model.__name__: model for model in all_words(Words)}
     for name, definition in [(top.__name__, schema), *schema["$defs"].items()]:
         part = models[name].part if name in models else ""
         for key, value in definition.get("properties", {}).items():
@@ -159,10 +159,11 @@ def _explain(schema: Schema, top: type[Words]) -> None:
                 value["description"] = meaning
 
 
-def _all_words(model: type[Words]) -> Iterable[type[Words]]:
+def all_words(model: type[Words]) -> Iterator[type[Words]]:
+    """Every mapping of the language, below this one."""
     for one in model.__subclasses__():
         yield one
-        yield from _all_words(one)
+        yield from all_words(one)
 
 
 def _complete_fields(schema: Schema, fields: Mapping[str, list[str]]) -> None:
