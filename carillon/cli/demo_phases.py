@@ -32,6 +32,7 @@ from carillon.definition.proved import check_workspace
 from carillon.demo.files import ImportFile, write_files
 from carillon.demo.importing import bring_in
 from carillon.demo.rehearsal import BrokenRehearsalError, Rehearsal, rehearsal
+from carillon.demo.retail import NoRetailError, retail_shop
 from carillon.demo.servers import Town, town
 from carillon.demo.shop import Order, Shop, make_shop
 from carillon.kernel.clock import HOUR, Micros, from_micros, to_micros
@@ -81,7 +82,7 @@ def run_demo(folder: Path, data: Path | None, contacts: int, seed: int) -> None:
         server, api_url = prefect.launch_server(settings, prefect.free_port())  # it starts while we import
         stack.callback(server.stop)
         with told.phase("A workspace and a shop"):
-            house = stack.enter_context(_workspace(settings))
+            house = stack.enter_context(_workspace(settings, "EUR" if data is None else "GBP"))
             begins = _begins(house)
             shop, files = _shop(told, house, data, contacts, seed, begins)
         with told.phase("Imports"):
@@ -122,9 +123,12 @@ def _fresh_folder(told: Told, folder: Path) -> Settings:
 
 
 @contextmanager
-def _workspace(settings: Settings) -> Iterator[Opened]:
+def _workspace(settings: Settings, currency: str) -> Iterator[Opened]:
     shutil.copytree(starter(), settings.workspace, ignore=shutil.ignore_patterns(".*", "__pycache__"))
     shutil.copyfile(HERE.parent / "demo" / "behaviour.yaml", settings.root / "behaviour.yaml")
+    house_file = settings.workspace / "workspace.yaml"
+    written = house_file.read_text(encoding="utf-8")
+    house_file.write_text(written.replace("currency: EUR", f"currency: {currency}"), encoding="utf-8")
     loaded = load_workspace(settings.workspace)
     write_schemas(settings.workspace, loaded)
     store = open_house(settings)
@@ -144,11 +148,22 @@ def _begins(house: Opened) -> Micros:
 def _shop(
     told: Told, house: Opened, data: Path | None, contacts: int, seed: int, begins: Micros
 ) -> tuple[Shop, list[ImportFile]]:
-    shop = make_shop(contacts, from_micros(begins), seed)
-    files = write_files(shop, house.settings.root / "shop")
-    told.line(f"{len(house.loaded.campaigns)} campaigns in {house.settings.workspace.name}/, made by `carillon init`")
-    told.line(f"{len(shop.contacts['id']):,} contacts and {len(shop.orders):,} orders of a year, written as files")
-    return shop, files
+    told.line(
+        f"{len(house.loaded.campaigns)} campaigns in {house.settings.workspace.name}/, as `carillon init` makes them"
+    )
+    if data is None:
+        shop = make_shop(contacts, from_micros(begins), seed)
+        told.line(
+            f"{len(shop.contacts['id']):,} contacts and {len(shop.orders):,} orders of a year, made up (seed {seed})"
+        )
+    else:
+        try:
+            shop, weeks = retail_shop(data, from_micros(begins), seed)
+        except NoRetailError as error:
+            raise DemoError(str(error)) from error
+        told.line(f"{len(shop.contacts['id']):,} customers and {len(shop.orders):,} orders of Online Retail I and II")
+        told.line(f"real orders, moved by {weeks} weeks; addresses and consents are made up (seed {seed})", "dim")
+    return shop, write_files(shop, house.settings.root / "shop")
 
 
 def _import(told: Told, house: Opened, files: list[ImportFile], at: Micros) -> None:
@@ -194,7 +209,8 @@ def _run(told: Told, stack: ExitStack, house: Opened, shop: Shop, begins: Micros
         for who, address in zip(shop.contacts["id"], shop.contacts[column], strict=True)
         if address and who
     }
-    behaviour = replace(load_behaviour(house.settings.root / "behaviour.yaml"), people=addresses)
+    behaviour = load_behaviour(house.settings.root / "behaviour.yaml")
+    behaviour = replace(behaviour, people=addresses, orders=replace(behaviour.orders, currency=shop.currency))
     around = stack.enter_context(town(house.settings, house.store, house.loaded.data, behaviour, begins))
     log = prefect.prefect_home(house.settings) / "rehearsal.log"
     flow = stack.enter_context(rehearsal(SALE, prefect.environment(house.settings, api_url), house.settings.root, log))

@@ -29,12 +29,13 @@ def write_files(shop: Shop, folder: Path) -> list[ImportFile]:
     files = [
         ImportFile("contacts", _csv(folder / "contacts.csv", shop.contacts)),
         ImportFile("consents", _csv(folder / "consents.csv", shop.consents)),
-        ImportFile("suppressions", _csv(folder / "suppressions.csv", shop.suppressions)),
         ImportFile("events", _jsonl(folder / "orders.jsonl", shop.orders), ORDER_EVENT),
     ]
+    if shop.suppressions:
+        files.append(ImportFile("suppressions", _csv(folder / "suppressions.csv", shop.suppressions)))
     if shop.views:
         files.append(ImportFile("events", _csv(folder / "product_views.csv", shop.views), VIEW_EVENT))
-    return [file for file in files if file.path.stat().st_size]
+    return files
 
 
 def _csv(path: Path, columns: dict[str, list[Cell]]) -> Path:

@@ -81,7 +81,7 @@ def make_shop(n: int, begins: datetime, seed: int = 1) -> Shop:
     past = next((i for i, order in enumerate(orders) if order.at >= edge), len(orders))
     return Shop(
         contacts=people.columns,
-        consents=_consents(dice, people),
+        consents=consents_of(dice, people.columns, people.created),
         suppressions=_suppressions(dice, people),
         orders=orders[:past],
         coming=orders[past:],
@@ -115,7 +115,7 @@ def _people(dice: np.random.Generator, n: int, begins: datetime) -> _People:
     names = ("id", "email", "phone", "first_name", "last_name", "language", "country", "city", "timezone")
     columns: dict[str, list[Cell]] = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     created = _seconds(begins) - (DAY_S * (1 + 3 * YEAR * dice.random(n) ** 1.3)).astype(np.int64)
-    columns["created_at"] = _texts(created)
+    columns["created_at"] = texts(created)
     columns["tier"] = [("gold", "silver", "basic")[k] for k in _pick(dice.random(n), [0.06, 0.2, 0.74])]
     columns["birthday"] = _birthdays(dice.random(n), dice.random(n))
     _make_untidy(columns, dice.random(n), n)
@@ -162,18 +162,19 @@ def _make_untidy(columns: dict[str, list[Cell]], chance: Shares, n: int) -> None
             emails[i] = f"{ids[i]}(at)example.com"
 
 
-def _consents(dice: np.random.Generator, people: _People) -> dict[str, list[Cell]]:
+def consents_of(dice: np.random.Generator, contacts: dict[str, list[Cell]], created: Numbers) -> dict[str, list[Cell]]:
     """Who said what, when and how it can be proved; some never said anything."""
     rows: list[tuple[Cell, ...]] = []
-    later = dice.random(len(people.ids))
+    ids = contacts["id"]
+    later = dice.random(len(ids))
     for channel, yes, no, has in (("email", 0.86, 0.91, "email"), ("sms", 0.5, 0.58, "phone")):
-        said, way = dice.random(len(people.ids)), dice.random(len(people.ids))
-        when = _texts(people.created + (later * 86_400 * 2).astype(np.int64))
+        said, way = dice.random(len(ids)), dice.random(len(ids))
+        when = texts(created + (later * 86_400 * 2).astype(np.int64))
         for i in np.flatnonzero(said < no).tolist():
-            if people.columns[has][i]:
+            if contacts[has][i]:
                 state = "yes" if said[i] < yes else "no"
                 source, evidence = _chosen_proof(way[i], i)
-                rows.append((people.ids[i], "offers", channel, state, when[i], source, evidence))
+                rows.append((ids[i], "offers", channel, state, when[i], source, evidence))
     names = ("contact", "topic", "channel", "state", "at", "source", "evidence")
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
@@ -195,7 +196,7 @@ def _suppressions(dice: np.random.Generator, people: _People) -> dict[str, list[
         "address": [emails[i] for i in found],
         "channel": ["email"] * len(found),
         "reason": [*reasons],
-        "at": _texts(people.created[found] + DAY_S),
+        "at": texts(people.created[found] + DAY_S),
     }
 
 
@@ -226,10 +227,10 @@ def _orders(dice: np.random.Generator, ids: Sequence[Cell], at: Numbers, who: Nu
     things = [_line(p, q) for p, q in zip(product, quantity, strict=True)]
     worth = np.concatenate(([0], np.cumsum([CATALOGUE[p][3] * q for p, q in zip(product, quantity, strict=True)])))
     total = (worth[starts[1:]] - worth[starts[:-1]]).tolist()
-    texts, people, edges = _texts(at), who.tolist(), starts.tolist()
+    when, people, edges = texts(at), who.tolist(), starts.tolist()
     return [
-        Order(str(texts[i]), ids[people[i]] or "", f"W{i + 300_000}", total[i], things[edges[i] : edges[i + 1]])
-        for i in range(len(texts))
+        Order(str(when[i]), ids[people[i]] or "", f"W{i + 300_000}", total[i], things[edges[i] : edges[i + 1]])
+        for i in range(len(when))
     ]
 
 
@@ -244,7 +245,7 @@ def _views(dice: np.random.Generator, people: _People, begins: datetime, n: int)
     product = _pick(dice.random(past), [1 / (place + 3) for place in range(len(CATALOGUE))]).tolist()
     return {
         "contact": [people.ids[i] for i in who[:past].tolist()],
-        "at": _texts(at[:past]),
+        "at": texts(at[:past]),
         "product_id": [CATALOGUE[p][0] for p in product],
         "category": [CATALOGUE[p][2] for p in product],
     }
@@ -275,6 +276,7 @@ def _text(at: int) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _texts(at: Numbers) -> list[Cell]:
+def texts(at: Numbers) -> list[Cell]:
+    """Seconds as instants in UTC."""
     found: list[Cell] = np.datetime_as_string(at.astype("datetime64[s]"), timezone="UTC").tolist()
     return found
