@@ -22,7 +22,9 @@ from carillon.journey.leave import GHOST
 from carillon.kernel.clock import SECOND
 from carillon.plan.model import MessageNode, Plan, arms_of
 from carillon.plan.rules import SenderRule
-from carillon.policy.decide import Question, SkipReason, decisions
+from carillon.policy.decide import Question, decisions
+from carillon.policy.limits import limits_of
+from carillon.policy.words import WAITS, SkipReason
 from carillon.store import localtime
 from carillon.store import tables as t
 from carillon.store.writing import take_turn
@@ -42,10 +44,12 @@ class Reserved:
     ready: int = 0
     ghosts: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    waiting: Counter[str] = field(default_factory=Counter)
+    """Asked again later: quiet hours, a blackout, a full cap that is waited for."""
 
     @property
     def decided(self) -> int:
-        return self.ready + self.ghosts + self.skipped.total()
+        return self.ready + self.ghosts + self.skipped.total() + self.waiting.total()
 
 
 def reserve(
@@ -76,6 +80,7 @@ def question_of(connection: Connection, ground: Ground, plan: Plan, node: Messag
     return Question(
         plan, node, node_id, ground.rules, ground.moment, tuple(sorted(languages)),
         None if own_clock else ground.rules.timezone,
+        limits_of(connection, ground.rules, ground.applied.plan, node, ground.topics, ground.now),
     )  # fmt: skip
 
 
@@ -139,6 +144,7 @@ def _decide_slice(
         _fill(connection, ground, node, decisions(question, due).subquery("decided"), decision)
         _write_batches(connection, ground, plan, node, sender, size, decision, fresh)
         _write_sends(connection, ground, node, size, decision, fresh)
+        _postpone(connection, decision)
         _watch_ghosts(connection, ground, plan, decision)
         _tally(connection, decision, result)
 
@@ -175,6 +181,7 @@ def _decision_table() -> sa.Table:
         sa.Column("arm", sa.String),
         sa.Column("language", sa.String),
         sa.Column("reason", sa.String),
+        sa.Column("wait_until", sa.BigInteger),
         sa.Column("place", sa.BigInteger),
         prefixes=["TEMPORARY"],
     )
@@ -193,6 +200,7 @@ def _fill(connection: Connection, ground: Ground, node: MessageNode, decided: sa
         arm.label("arm"),
         d.language,
         d.reason,
+        d.wait_until,
         place.label("place"),
     )
     connection.execute(decision.insert().from_select([c.name for c in decision.c], rows))
@@ -279,9 +287,18 @@ def _write_sends(
             outcome.label("outcome"),
         )
         .join_from(decision, fresh, mine, isouter=True)
+        .where(d.wait_until.is_(None))
         .order_by(d.enrolment_id)
     )
     connection.execute(t.send.insert().from_select([c.name for c in rows.selected_columns], rows))
+
+
+def _postpone(connection: Connection, decision: sa.Table) -> None:
+    """Who waits is due again at the first instant at which the message may leave."""
+    e, d = t.enrolment.c, decision.c
+    connection.execute(
+        t.enrolment.update().where(e.id == d.enrolment_id, d.wait_until.is_not(None)).values(due_at=d.wait_until)
+    )
 
 
 def _watch_ghosts(connection: Connection, ground: Ground, plan: Plan, decision: sa.Table) -> None:
@@ -305,7 +322,9 @@ def _watch_ghosts(connection: Connection, ground: Ground, plan: Plan, decision: 
 def _tally(connection: Connection, decision: sa.Table, result: Reserved) -> None:
     d = decision.c
     for reason, n in connection.execute(sa.select(d.reason, sa.func.count()).group_by(d.reason)):
-        if reason is None:
+        if reason in WAITS:
+            result.waiting[reason] += n
+        elif reason is None:
             result.ready += n
         elif reason == SkipReason.HOLDOUT:
             result.ghosts += n

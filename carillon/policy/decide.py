@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,33 +18,19 @@ from carillon.consent.expressions import closed_by_sql
 from carillon.definition.conditions import Condition
 from carillon.kernel.channels import INVALID_ADDRESS, NO_ADDRESS, SUPPRESSED, Channel
 from carillon.kernel.clock import SECOND
-from carillon.kernel.time.calendar import clock_micros
+from carillon.kernel.time.calendar import clock_micros, local_to_utc
 from carillon.plan.model import MessageNode, Plan
-from carillon.plan.rules import Rules
 from carillon.plan.permissions import HousePermissions
+from carillon.plan.rules import Rules
+from carillon.policy.caps import capped
+from carillon.policy.clocks import clocks
+from carillon.policy.limits import FREE, MessageLimits
+from carillon.policy.words import WAITS
+from carillon.policy.words import SkipReason as SkipReason
 from carillon.store import localtime
 from carillon.store import tables as t
 
 Column = sa.ColumnElement[Any]
-
-
-class SkipReason(StrEnum):
-    """Why a contact who reached a message gets nothing; in the order in which they are asked."""
-
-    EXITED = "exited"
-    WITHDRAWN = "withdrawn"
-    EXPIRED = "expired"
-    NO_ADDRESS = "no_address"
-    INVALID_ADDRESS = "invalid_address"
-    SUPPRESSED = "suppressed"
-    NO_CONSENT = "no_consent"
-    EXCLUDED = "excluded"
-    ONLY_IF = "only_if"
-    NO_TRANSLATION = "no_translation"
-    DUPLICATE_ADDRESS = "duplicate_address"
-    TEMPLATE_SKIP = "template_skip"
-    RENDER_FAILED = "render_failed"
-    HOLDOUT = "holdout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +46,7 @@ class Question:
     """Languages in which the message has content."""
     ends_zone: str | None
     """The zone of `ends`; None = each contact's own."""
+    limits: MessageLimits = FREE
 
 
 def decisions(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
@@ -68,23 +54,88 @@ def decisions(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
 
     `candidates` has the columns of an enrolment that a condition may read (id, contact_id, wave_id, role, due_at,
     arrived_at, entered_at, trigger_at, …). Result columns: enrolment_id, contact_id, wave_id, role, due_at, h31, zone,
-    language, country, address, not_after, reason.
+    language, country, address, not_after, reason, wait_until. Where `wait_until` is not NULL the reason is a WaitReason,
+    and the same is asked again at that instant.
     """
     asked = _asked(question, candidates).subquery("asked")
     if not question.plan.marketing:
-        return sa.select(*(c for c in asked.c if c.name != "first_reason"), asked.c.first_reason.label("reason"))
-    reason = sa.case(
-        (asked.c.first_reason.is_not(None), asked.c.first_reason),
-        (_is_duplicate(question, asked), SkipReason.DUPLICATE_ADDRESS.value),
-        (asked.c.role != "treated", SkipReason.HOLDOUT.value),
+        never = sa.cast(sa.null(), sa.BigInteger()).label("wait_until")
+        return sa.select(*_kept(asked), asked.c.stands.label("reason"), never)
+    timed = _timed(question, candidates, _judged(question, asked))
+    if not question.limits.caps:
+        return _decided(timed, [], [timed.c.wait_until])
+    rows, cases, frees_at = capped(timed, question.limits, question.moment.now)
+    return _decided(rows, cases, [rows.c.wait_until, frees_at])
+
+
+_RESULT = (
+    "enrolment_id", "contact_id", "wave_id", "role", "due_at", "h31", "zone", "language", "country", "address", "not_after",
+)  # fmt: skip
+
+
+def _kept(rows: sa.FromClause) -> list[Column]:
+    return [rows.c[name] for name in _RESULT]
+
+
+def _judged(question: Question, asked: sa.Subquery) -> sa.Subquery:
+    """What stands against each person, the limits and the holdout not asked yet."""
+    duplicate = (_is_duplicate(question, asked), SkipReason.DUPLICATE_ADDRESS.value)
+    stands = sa.case((asked.c.stands.is_not(None), asked.c.stands), duplicate)
+    return sa.select(*(c for c in asked.c if c.name != "stands"), stands.label("stands")).subquery("judged")
+
+
+def _timed(question: Question, candidates: sa.FromClause, judged: sa.Subquery) -> sa.Subquery:
+    """Quiet hours and blackouts: who waits, until when, and from when on the others may not leave any more."""
+    limits, j = question.limits, judged.c
+    if not limits.is_by_clock:
+        never = sa.cast(sa.null(), sa.BigInteger()).label("wait_until")
+        return sa.select(*j, j.not_after.label("expires_at"), never).subquery("timed")
+    zone = t.standing.c.zone
+    pairs = sa.select(zone, _asked_at(question, candidates.c.due_at).label("at"))
+    pairs = pairs.join_from(candidates, t.standing, t.standing.c.contact_id == candidates.c.contact_id)
+    shut = clocks(pairs, limits.windows, limits.blackouts)
+    k = shut.c
+    here = sa.and_(k.zone == j.zone, k.at == _asked_at(question, j.due_at))
+    is_over = k.open_at >= j.not_after
+    stands = sa.case(
+        (j.stands.is_not(None), j.stands), (is_over, SkipReason.EXPIRED.value), (k.open_at.is_not(None), k.why)
     )
-    return sa.select(*(c for c in asked.c if c.name != "first_reason"), reason.label("reason"))
+    not_after = sa.case((sa.or_(j.not_after.is_(None), k.shut_at < j.not_after), k.shut_at), else_=j.not_after)
+    wait_until = sa.case((sa.and_(j.stands.is_(None), sa.not_(sa.func.coalesce(is_over, sa.false()))), k.open_at))
+    others = [c for c in j if c.name not in ("stands", "not_after")]
+    return (
+        sa.select(
+            *others, not_after.label("not_after"), j.not_after.label("expires_at"), stands.label("stands"),
+            wait_until.label("wait_until"),
+        )
+        .outerjoin_from(judged, shut, here)
+        .subquery("timed")
+    )  # fmt: skip
+
+
+def _asked_at(question: Question, due_at: Column) -> Column:
+    """The instant at which a person's clock is asked: now, or when `plan` looks ahead, when it falls due."""
+    now = sa.literal(question.moment.now, sa.BigInteger())
+    return sa.case((due_at > now, due_at), else_=now)
+
+
+def _decided(
+    rows: sa.FromClause, cases: Sequence[tuple[sa.ColumnElement[bool], Column]], waits: Sequence[Column]
+) -> sa.Select[Any]:
+    r = rows.c
+    reason = sa.case((r.stands.is_not(None), r.stands), *cases, (r.role != "treated", SkipReason.HOLDOUT.value))
+    told = sa.select(*_kept(rows), reason.label("reason"), sa.func.coalesce(*waits, sa.null()).label("until")).subquery(
+        "told"
+    )
+    wait_until = sa.case((told.c.reason.in_(sorted(WAITS)), told.c.until))
+    return sa.select(*_kept(told), told.c.reason, wait_until.label("wait_until"))
 
 
 def _asked(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
     c, s = candidates.c, t.standing.c
     address = address_of(question.node.channel)
-    not_after = _not_after(question, c.due_at)
+    first_due = _first_due(question, candidates)
+    not_after = _not_after(question, first_due)
     return (
         sa.select(
             c.id.label("enrolment_id"),
@@ -98,7 +149,8 @@ def _asked(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
             s.country.label("country"),
             address.label("address"),
             not_after.label("not_after"),
-            sa.case(*_reasons(question, candidates, not_after)).label("first_reason"),
+            first_due.label("first_due"),
+            sa.case(*_reasons(question, candidates, not_after)).label("stands"),
         )
         .join_from(candidates, t.standing, s.contact_id == c.contact_id)
         .join(t.contact, t.contact.c.id == c.contact_id)
@@ -135,6 +187,14 @@ def _reasons(
     return [(holds_, reason.value) for holds_, reason in reasons]
 
 
+def _first_due(question: Question, candidates: sa.FromClause) -> Column:
+    """When the message first fell due: a wait for quiet hours or a cap moves `due_at`, not the end of its validity."""
+    test = question.node.test
+    has_rest = test is not None and test.send_leader is not None  # whose hour comes with the leader, long after arrival
+    column: Column = candidates.c.due_at if has_rest else candidates.c.arrived_at
+    return column
+
+
 def _not_after(question: Question, due_at: Column) -> Column:
     """The earliest of `valid_for`, `valid_until` (the contact's clock) and the campaign's `ends`; NULL = no limit."""
     zone = t.standing.c.zone
@@ -147,8 +207,10 @@ def _not_after(question: Question, due_at: Column) -> Column:
     if question.node.valid_until is not None:
         limits.append(_local(zone, clock_micros(question.node.valid_until)))
     if question.plan.ends is not None:
-        ends_zone = zone if question.ends_zone is None else sa.literal(question.ends_zone)
-        limits.append(_local(ends_zone, clock_micros(question.plan.ends)))
+        if question.ends_zone is None:
+            limits.append(_local(zone, clock_micros(question.plan.ends)))
+        else:  # one instant for all, and the store may not know the periods of a zone that nobody lives in
+            limits.append(sa.literal(local_to_utc(question.ends_zone, question.plan.ends), sa.BigInteger()))
     if not limits:
         return sa.cast(sa.null(), sa.BigInteger())
     earliest = limits[0]
@@ -166,7 +228,7 @@ def _is_duplicate(question: Question, asked: sa.Subquery) -> sa.ColumnElement[bo
     address = address_of(question.node.channel)
     # Ranks count contacts, not rows: one person with two carts is nobody's double.
     place = sa.func.dense_rank().over(
-        partition_by=[asked.c.wave_id, asked.c.address, asked.c.first_reason], order_by=asked.c.contact_id
+        partition_by=[asked.c.wave_id, asked.c.address, asked.c.stands], order_by=asked.c.contact_id
     )
     twin, e, s = t.contact.alias("twin"), t.enrolment.alias("twin_enrolment"), t.send.alias("twin_send")
     # The campaign says nothing that the wave does not say, but the index of enrolments begins with it; and one EXISTS in

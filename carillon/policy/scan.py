@@ -1,0 +1,41 @@
+"""How far back the sends of a person must be read for its caps to be exact: as far as the longest window, and as much
+farther as the latest hand-over in it was late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.definition.limits import Cap
+from carillon.kernel.clock import DAY, MINUTE, SECOND, Micros
+from carillon.kernel.durations import Span
+from carillon.store import tables as t
+
+PUNCTUAL: Micros = 15 * MINUTE
+"""A hand-over at most this late stands where it was due, so that weekly messages stay a week apart."""
+
+_LONGEST = {"day": 2 * DAY, "week": 8 * DAY, "month": 32 * DAY}
+"""A period of the calendar, wherever in it an instant lies, with the hour that a changed clock may add."""
+
+
+def scan_from(connection: Connection, caps: Sequence[Cap], resends: bool, now: Micros) -> Micros:
+    """No send that was due before this instant can count for one of the caps."""
+    b = t.batch.c
+    since = now - PUNCTUAL - max(longest(cap) for cap in caps)
+    latest = sa.select(sa.func.max(b.claimed_at - b.due_at)).where(sa.text(t.LATE_BATCH), b.claimed_at > since)
+    lateness = connection.scalar(latest) or 0
+    pending = connection.scalar(sa.select(sa.func.min(b.due_at)).where(b.state.in_(pending_states(resends))))
+    return min(since - lateness, since if pending is None else pending - 1)
+
+
+def pending_states(resends: bool) -> tuple[str, ...]:
+    """The states of batches that may still be handed over at any time."""
+    return ("ready", "claimed", "unsure") if resends else ("ready", "claimed")
+
+
+def longest(cap: Cap) -> Micros:
+    """How long a window of the cap can be."""
+    return cap.per.seconds * SECOND if isinstance(cap.per, Span) else _LONGEST[cap.per]
