@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from carillon.definition.model import At, Every
 from carillon.journey.enter import entry_key
@@ -23,18 +24,29 @@ def hold_if_twice_the_plan(ground: Ground) -> bool:
     # A wave's snapshot may lie before the apply that it runs under, by as much as it may be late.
     earliest = ground.applied.applied_at - max(s.seconds for s in scheduled.values()) * SECOND
     approved = sa.exists().where(a.campaign_id == ground.applied.id, a.meaning == ground.applied.meaning)
+    large = sa.select(w.id, w.n).where(
+        w.campaign_id == ground.applied.id, w.entry.in_(list(scheduled)), w.n > 2 * planned, w.snapshot_at >= earliest,
+        sa.not_(approved),
+    )  # fmt: skip
     with ground.store.read() as connection:
-        largest = connection.scalar(
-            sa.select(sa.func.max(w.n)).where(
-                w.campaign_id == ground.applied.id,
-                w.entry.in_(list(scheduled)),
-                sa.not_(approved),
-                w.snapshot_at >= earliest,
-            )
+        largest = max(
+            (n for wave_id, n in connection.execute(large) if _is_fresh(connection, ground, wave_id)), default=0
         )
-    if not largest or largest <= 2 * planned:
+    if not largest:
         return False
     reason = f"{largest:,} people entered, {planned:,} were planned"
     with ground.store.write("core") as connection:
         connection.execute(t.campaign.update().where(t.campaign.c.id == ground.applied.id).values(hold_reason=reason))
     return True
+
+
+def _is_fresh(connection: Connection, ground: Ground, wave_id: int) -> bool:
+    """Whether the wave came in on the live version and nobody of it was decided: planning anew stops none that passed."""
+    e, s = t.enrolment.c, t.send.c
+    mine = sa.and_(e.campaign_id == ground.applied.id, e.wave_id == wave_id)
+    version = connection.scalar(sa.select(e.version_id).where(mine).limit(1))
+    nodes = list(ground.applied.nodes.values())
+    decided = (
+        sa.select(s.node_id).join_from(t.enrolment, t.send, s.enrolment_id == e.id).where(mine, s.node_id.in_(nodes))
+    )
+    return version == ground.applied.live_version and connection.execute(decided.limit(1)).first() is None
