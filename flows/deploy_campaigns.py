@@ -32,6 +32,7 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.utilities.callables import parameter_schema
 
 from carillon.advance.next_due import next_due
+from carillon.advance.overdue import overdue
 from carillon.assembly import open_house
 from carillon.definition.model import WEEKDAYS, Every
 from carillon.journey.ground import Ground, load_ground
@@ -63,17 +64,21 @@ def main() -> None:
 
 
 async def deploy_all(settings: Settings) -> dict[str, list[str]]:
-    """Deploy every running campaign and the standing flows; delete deployments of campaigns that are over."""
+    """Deploy every running campaign and the standing flows; delete deployments of campaigns that are over.
+
+    What is due already runs at once.
+    """
     store = open_house(settings)
     now = SystemClock().now()
     with store.read() as connection:
         names = applied_names(connection)
     grounds = {name: load_ground(store, name, now) for name in names}
     wanted = {name: g for name, g in grounds.items() if _is_wanted(g)}
+    late = overdue(store, now)
     async with get_client() as client:
         for name, ground in wanted.items():
             deployment_id = await _deploy_campaign(client, settings, ground)
-            due = next_due(ground)
+            due = now if name in late else next_due(ground)
             if due is not None and ground.applied.is_running and due not in _due_by_schedule(ground):
                 await ask_for_run(deployment_id, name, from_micros(due))
         for name, every in STANDING.items():

@@ -39,18 +39,19 @@ def plan_next_run(name: str, advanced: Advanced) -> None:
 async def ask_for_run(deployment_id: UUID, name: str, at: datetime) -> None:
     """One planned run of the deployment, at this instant, however often it is asked for; one for another is forgotten.
 
+    For an instant that has come any run that waits to begin will do.
     Prefect remembers an idempotency key for ever, cancelled runs included: the present minute is part of ours, so that
     an instant that was planned, cancelled and planned again gets its run.
     """
     async with get_client() as client:
-        ahead = await _scheduled(client, deployment_id, FlowRunFilterExpectedStartTime(after_=datetime.now(UTC)))
-        there = [run for run in ahead if abs(_start(run) - at) < SAME]
-        for run in ahead:
+        waiting, now = await _scheduled(client, deployment_id, None), datetime.now(UTC)
+        there = [run for run in waiting if abs(_start(run) - at) < SAME or max(_start(run), at) <= now]
+        for run in waiting:
             if DUE in run.tags and run not in there[:1]:
                 await client.delete_flow_run(run.id)
         if there:
             return
-        key = f"{name}:{at.isoformat()}:{datetime.now(UTC):%Y%m%d%H%M}"
+        key = f"{name}:{at.isoformat()}:{now:%Y%m%d%H%M}"
         await client.create_flow_run_from_deployment(
             deployment_id, state=Scheduled(scheduled_time=at), idempotency_key=key, tags=[DUE]
         )

@@ -48,17 +48,17 @@ def _plan(api_url: str, campaign: str, at: datetime) -> None:
         if found.status_code == httpx.codes.NOT_FOUND:
             return
         deployment = found.raise_for_status().json()["id"]
-        ahead = _ahead(http, deployment)
-        there = [run for run in ahead if abs(_start(run) - at) < SAME]
-        for run in ahead:
+        waiting = _waiting(http, deployment)
+        there = [run for run in waiting if abs(_start(run) - at) < SAME]
+        for run in waiting:
             if DUE in run["tags"] and run not in there[:1]:
                 http.delete(f"/flow_runs/{run['id']}").raise_for_status()
         if not there:
             http.post(f"/deployments/{deployment}/create_flow_run", json=_run(campaign, at)).raise_for_status()
 
 
-def _ahead(http: httpx.Client, deployment: str) -> list[dict[str, Any]]:
-    wanted = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"after_": _now().isoformat()}}
+def _waiting(http: httpx.Client, deployment: str) -> list[dict[str, Any]]:
+    wanted = {"state": {"type": {"any_": ["SCHEDULED"]}}}
     said = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": wanted, "limit": 200}
     found: list[dict[str, Any]] = http.post("/flow_runs/filter", json=said).raise_for_status().json()
     return found
@@ -67,12 +67,12 @@ def _ahead(http: httpx.Client, deployment: str) -> list[dict[str, Any]]:
 def _run(campaign: str, at: datetime) -> dict[str, Any]:
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
     # The present minute is part of the key: Prefect remembers keys for ever, cancelled runs included.
-    return {"state": state, "tags": [DUE], "idempotency_key": f"{campaign}:{at.isoformat()}:{_now():%Y%m%d%H%M}"}
+    return {
+        "state": state,
+        "tags": [DUE],
+        "idempotency_key": f"{campaign}:{at.isoformat()}:{datetime.now(UTC):%Y%m%d%H%M}",
+    }
 
 
 def _start(run: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(run["next_scheduled_start_time"] or run["expected_start_time"])
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -48,9 +48,7 @@ class Server:
     def runs(self, name: str, *states: str) -> list[dict[str, Any]]:
         """The runs of a flow in these states (all: none named), the earliest first."""
         wanted: dict[str, Any] = {"state": {"type": {"any_": list(states)}}} if states else {}
-        return self.ask(
-            "flow_runs", flows={"name": {"any_": [name]}}, flow_runs=wanted, sort="EXPECTED_START_TIME_ASC"
-        )
+        return self.ask("flow_runs", flows={"name": {"any_": [name]}}, flow_runs=wanted, sort="EXPECTED_START_TIME_ASC")
 
     def planned(self, name: str) -> list[datetime]:
         """When the runs start that were planned one by one."""

@@ -6,7 +6,9 @@ All on one real server, in one module, so that a run of the tests starts only on
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +19,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from carillon.kernel.clock import VirtualClock, to_micros
+from carillon.advance.lease import lease
+from carillon.kernel.clock import SystemClock, VirtualClock, to_micros
 from carillon.settings import read_settings
 from carillon.store.engine import Store
 from tests.flows.server import Server, serving, soon
@@ -62,8 +65,6 @@ def in_minutes(n: int) -> datetime:
 
 
 WEEKLY = "title: Weekly\naudience: {reachable: email}\nentry: {every: monday, at: 10:00}\njourney: [{email: hello}]\n"
-
-
 
 
 def once(at: datetime, more: str = "") -> str:
@@ -223,10 +224,158 @@ def test_a_run_tells_what_it_did(server: Server, shop: Shop) -> None:
     shop.campaign("told", once(at, "holdout: 10%\n"))
     shop.apply()
     done = campaign_flow("told")(now=at.isoformat())
-    assert done["campaign"] == "told"
     (run,) = server.runs("told")
     assert run["state_type"] == "COMPLETED"
     assert run["name"] == f"told {at.astimezone(BERLIN):%a %-d %b %Y %H:%M}"
-    assert soon(lambda: len(server.tasks(run["id"])) >= 4) and server.tasks(run["id"]) == []
-    lines = soon(lambda: server.lines(run["id"]))
-    assert lines == []
+    told = ["take people in: 41 entered", f"email.sale: {GOT} ready, {HELD} holdout"]
+    tasks = [*told, f"email.sale: {GOT} to hand over", "go on: 41 from email.sale"]
+    assert soon(lambda: len(server.tasks(run["id"])) == 4)
+    assert server.tasks(run["id"]) == tasks
+    lines = [*told, f"email.sale: {GOT} accepted", tasks[3]]
+    assert done == {"campaign": "told", "stages": lines}
+    assert soon(lambda: set(lines) <= set(server.lines(run["id"])))
+    found = {a["key"]: a for a in server.artifacts(run["id"])}
+    assert sorted(found, key=str) == [None, "report-told"]
+    assert (found[None]["type"], found[None]["data"]) == ("progress", 100.0)
+    assert found["report-told"]["data"].startswith("# Sale")
+    assert f"{GOT}" in found["report-told"]["data"]
+
+
+HELD, GOT = 5, 36
+"""Of 41 people 10 % by their buckets, which the campaign's name decides."""
+
+
+def test_a_run_with_nothing_to_do_says_so(server: Server, shop: Shop) -> None:
+    """One line, and the report as it stands."""
+    from flows.compile_campaign import campaign_flow
+
+    shop.people(2)
+    shop.campaign("early", once(in_minutes(90)))
+    shop.apply()
+    assert campaign_flow("early")() == {"campaign": "early", "stages": []}
+    (run,) = server.runs("early")
+    assert soon(lambda: "Nothing was due." in server.lines(run["id"]))
+    assert server.tasks(run["id"]) == []
+
+
+def test_a_run_beside_another_leaves_it_alone(server: Server, shop: Shop) -> None:
+    """The engine's own lease decides, not Prefect's slot: the second run completes and says why it did nothing."""
+    from flows.compile_campaign import campaign_flow
+
+    shop.campaign("twice", once(in_minutes(-5)))
+    shop.apply()
+    with lease(shop.store, "advance:twice", SystemClock()):
+        assert campaign_flow("twice")() == {"campaign": "twice", "already_running": True}
+    (run,) = server.runs("twice")
+    assert run["state_type"] == "COMPLETED"
+    assert soon(lambda: "twice is advanced by another process right now: nothing to do here" in server.lines(run["id"]))
+
+
+def test_settings_come_from_secret_blocks_where_the_environment_has_none(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker needs no key in its environment; one that is there wins."""
+    from prefect.blocks.system import Secret
+
+    from flows.read_secrets import settings_of_run
+
+    for name, value in {"sendgrid-api-key": "SG.block", "twilio-auth-token": "block", "unrelated": "x"}.items():
+        Secret(value=value).save(name)  # type: ignore[unused-coroutine]
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "environment")
+    monkeypatch.setenv("SENDGRID_API_KEY", "")
+    settings = settings_of_run()
+    assert settings.get("SENDGRID_API_KEY") == "SG.block"
+    assert settings.get("TWILIO_AUTH_TOKEN") == "environment"
+    assert settings.get("UNRELATED") == ""
+
+
+# --------------------------------------------------------------------------------------------------------- keep_time
+
+
+def test_keep_time_does_what_no_run_has_done(server: Server, shop: Shop) -> None:
+    """A campaign that is five minutes late is advanced, and has its next run planned."""
+    from flows.keep_time import keep_time
+
+    shop.people(3)
+    shop.campaign("late", once(in_minutes(-5)))
+    shop.apply()
+    deploy()
+    assert [at <= datetime.now(UTC) for at in server.planned("late")] == [True]  # it should run at once; no worker does
+    assert keep_time() == {"advanced": 1, "crashed": 0, "missed": 0}
+    assert shop.sends("email.sale") == {"p0001": "accepted", "p0002": "accepted", "p0003": "accepted"}
+    assert [local(run) for run in server.planned("late")] == [local(shop_due(shop))]
+    assert keep_time() == {"advanced": 0, "crashed": 0, "missed": 0}
+
+
+def test_keep_time_ends_a_run_whose_process_is_gone(
+    server: Server, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says Running, or Pending, and nobody holds the campaign's lease; with a holder it is left alone."""
+    from flows import keep_time
+
+    monkeypatch.setattr(keep_time, "DEAD_AFTER", timedelta(0))
+    shop.campaign("lost", once(in_minutes(90)))
+    shop.apply()
+    deploy()
+    begun, taken = (plan_by_hand("lost", datetime.now(UTC) - timedelta(minutes=1)) for _ in range(2))
+    set_state(begun, "RUNNING")
+    set_state(taken, "PENDING")
+    with lease(shop.store, "advance:lost", SystemClock()):
+        assert keep_time.keep_time()["crashed"] == 0
+    assert keep_time.keep_time()["crashed"] == 2
+    assert {run["id"] for run in server.runs("lost", "CRASHED")} == {begun, taken}
+
+
+def test_keep_time_cancels_missed_runs_but_the_newest(server: Server, shop: Shop) -> None:
+    """After a night without a worker one run does the work of all."""
+    from flows.keep_time import keep_time
+
+    shop.campaign("missed", once(in_minutes(90)))
+    shop.apply()
+    deploy()
+    runs = [plan_by_hand("missed", in_minutes(-minutes)) for minutes in (30, 20, 10)]
+    assert keep_time()["missed"] == 2
+    assert {run["id"] for run in server.runs("missed", "CANCELLED")} == set(runs[:2])
+    assert len(server.planned("missed")) == 2  # the newest of the missed, and the one ahead
+
+
+# ------------------------------------------------------------------------------------------------------ the server's
+
+
+def test_what_every_server_needs_is_there_once(server: Server) -> None:
+    """Preparing a server again changes nothing."""
+    from flows.prepare_prefect import HEARTBEAT_AUTOMATION, prepare
+
+    prepare()
+    assert [a["name"] for a in server.ask("automations")] == [HEARTBEAT_AUTOMATION]
+    assert [p["name"] for p in server.ask("work_pools")] == ["carillon"]
+
+
+def test_prefect_deploy_all_deploys_the_standing_flows(server: Server) -> None:
+    """The project's prefect.yaml, as a user calls it from the repository, without a question asked."""
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "deploy", "--all"], cwd=ROOT, env=os.environ, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("keep_time", "hand_over_batches"):
+        found = server.deployment(name)
+        assert found is not None
+        assert [s["schedule"]["interval"] for s in found["schedules"]] == [60]
+        assert (found["work_pool_name"], found["entrypoint"]) == ("carillon", f"flows/{name}.py:{name}")
+        assert found["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+
+
+def test_nobody_is_known_to_prefect(server: Server) -> None:
+    """All that the runs above have left there: no address, no number, no id of the shop's."""
+    kinds = ("flows", "deployments", "flow_runs", "task_runs", "logs", "artifacts", "variables")
+    left = {kind: json.dumps(server.ask(kind)) for kind in kinds}
+    assert "email.sale" in left["logs"]
+    assert "email.sale" in left["task_runs"]
+    told = [found[0] for text in left.values() for found in re.finditer(PERSONAL, text)]
+    assert told == []
+    assert [file for file in (server.root / ".carillon").rglob("storage/*") if file.is_file()] == []
+
+
+PERSONAL = r"[\w.]+@example\.com|\+?447911123456|\bp00\d\d\b|\bno_yes\b|\btexted\b"
+"""Addresses, numbers and ids of everybody in these tests."""

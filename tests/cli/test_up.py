@@ -1,0 +1,233 @@
+"""`carillon up` as a process of its own: everything starts, works without a run, and ends without a trace."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import psutil
+import pytest
+
+from carillon.kernel.clock import VirtualClock, to_micros
+from carillon.sandbox.keys import keys_of
+from carillon.store.migrate import open_store
+from tests.shop import Shop
+
+pytestmark = pytest.mark.timeout(400)
+
+WELCOME = """\
+title: Cart
+entry: {event: cart_updated, if_late: skip after 2h}
+journey: [{email: forgot}, {wait: 2d}, {email: last_call}]
+"""
+FREE_PORTS = ("--prefect-port", "0", "--web-port", "0", "--sandbox-port", "0")
+
+
+@dataclass
+class Up:
+    """A running `carillon up` and what it says."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    log: Path
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def url(self, what: str) -> str:
+        """The address that it gave for `Prefect`, `Web` or `Inbox`."""
+        found = re.search(rf"^{what} +(http://127\.0\.0\.1:\d+)", self.said, re.M)
+        assert found, self.said
+        return found[1]
+
+    def runs(self, *states: str) -> list[dict[str, Any]]:
+        """All flow runs of campaigns in these states."""
+        wanted = {"state": {"type": {"any_": list(states)}}, "tags": {"all_": ["carillon", "campaign"]}}
+        answer = httpx.post(f"{self.url('Prefect')}/api/flow_runs/filter", json={"flow_runs": wanted}, trust_env=False)
+        found: list[dict[str, Any]] = answer.raise_for_status().json()
+        return found
+
+    def family(self) -> list[psutil.Process]:
+        """The process and everything below it."""
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def end(self, number: int) -> int:
+        """Send it a signal; its exit code, within 15 seconds, and nobody left behind."""
+        family = self.family()
+        assert len(family) >= 3
+        self.process.send_signal(number)
+        code = self.process.wait(15)
+        assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+        return code
+
+    def kill_everything(self) -> None:
+        """What a power cut does."""
+        for process in self.family():
+            process.kill()
+        self.process.wait(15)
+
+
+def soon(ask: Callable[[], Any], within_s: float = 60) -> Any:
+    """The first answer that is not empty."""
+    end = time.monotonic() + within_s
+    while not (answer := ask()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return answer
+
+
+Start = Callable[..., Up]
+
+
+@pytest.fixture
+def start(tmp_path: Path, prefect_home: Path) -> Iterator[Start]:
+    """Starts `carillon up` in a folder and waits until everything runs; kills what a failed test leaves."""
+    started: list[Up] = []
+
+    def launch(folder: Path, *options: str, wait: bool = True) -> Up:
+        log = tmp_path / f"up{len(started)}.log"
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("CARILLON_", "PREFECT_"))}
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "carillon.cli.main", "up", *(options or FREE_PORTS)],
+                cwd=folder, env=clean | {"PREFECT_HOME": str(prefect_home)}, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True,
+            )  # fmt: skip
+        up = Up(process, folder, log)
+        started.append(up)
+        if wait:
+            soon(lambda: "Everything runs" in up.said or process.poll() is not None, 180)
+            assert process.poll() is None, up.said
+        return up
+
+    yield launch
+    for up in started:
+        if up.process.poll() is None:
+            up.kill_everything()
+
+
+def workspace(folder: Path) -> Shop:
+    """A workspace as `carillon up` finds it: its files, and its store in `.carillon/`."""
+    (folder / ".carillon").mkdir(parents=True)
+    store = open_store(f"sqlite:///{folder / '.carillon' / 'carillon.db'}")
+    return Shop(store, folder, VirtualClock(to_micros(datetime.now(UTC))))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """The workspace of a test."""
+    shop = workspace(tmp_path / "shop")
+    yield shop
+    shop.store.close()
+
+
+@pytest.fixture(scope="module")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prefect's home of these tests: a fresh one costs a quarter of a minute each time."""
+    return tmp_path_factory.mktemp("prefect")
+
+
+def track(up: Up, contact: str, number: int) -> None:
+    """The shop reports a cart."""
+    key = keys_of(up.folder / ".carillon" / "sandbox").write_key
+    event = {"event": "cart_updated", "userId": contact, "messageId": f"m{number}", "properties": {"cart_id": "c1"}}
+    said = event | {"timestamp": datetime.now(UTC).isoformat()}
+    httpx.post(f"{up.url('Web')}/v1/track", json=said, auth=(key, ""), trust_env=False).raise_for_status()
+
+
+def inbox(up: Up) -> str:
+    return httpx.get(f"{up.url('Inbox')}/", trust_env=False).text
+
+
+def test_up_serves_events_at_once_and_ends_without_a_trace(shop: Shop, start: Start, tmp_path: Path) -> None:
+    """An event becomes a mail within seconds without a run of Prefect's; a second `up` says why it cannot; SIGTERM ends all."""
+    shop.contact("ada")
+    shop.campaign("cart", WELCOME)
+    shop.apply()
+    up = start(shop.folder)
+    assert "(1 campaign: cart)" in up.said
+    track(up, "ada", 1)
+    began = time.monotonic()
+    assert soon(lambda: "ada@example.com" in inbox(up), 20)
+    assert time.monotonic() - began < 10
+    assert up.runs("RUNNING", "COMPLETED", "PENDING", "FAILED") == []
+    due = [datetime.fromisoformat(run["next_scheduled_start_time"]) for run in soon(lambda: up.runs("SCHEDULED"), 10)]
+    assert [timedelta(days=2) - timedelta(minutes=2) < at - datetime.now(UTC) <= timedelta(days=2) for at in due] == [
+        True
+    ]
+
+    again = start(shop.folder, wait=False)
+    assert again.process.wait(30) == 1
+    assert again.said == f"`carillon up` already runs here: process {up.process.pid}\n"
+
+    other = workspace(tmp_path / "other")
+    other.campaign("cart", WELCOME)
+    other.apply()
+    port = up.url("Web").rpartition(":")[2]
+    refused = start(other.folder, "--web-port", port, "--prefect-port", "0", "--sandbox-port", "0", wait=False)
+    assert refused.process.wait(30) == 3
+    sentence = f"port {port} of this machine cannot be used (Address already in use): choose another with --web-port\n"
+    assert refused.said == sentence
+    left = {path.name for path in (other.folder / ".carillon").iterdir()}
+    assert not left & {"up.json", "prefect", "sandbox"}
+    other.store.close()
+
+    assert up.end(signal.SIGTERM) == 0, up.said
+    assert up.said.endswith("Everything runs. Ctrl-C stops it.\nStopping …\n")
+
+
+def test_what_was_missed_is_taken_up_at_once_also_after_a_power_cut(shop: Shop, start: Start) -> None:
+    """A campaign's hour comes while nothing runs: the next `up` runs it; what a killed one left is in nobody's way."""
+    shop.people(3)
+    shop.campaign("sale", once(-5))
+    shop.apply()
+    up = start(shop.folder)
+    assert soon(lambda: inbox(up).count("@example.com") >= 3)
+    (run,) = soon(lambda: up.runs("COMPLETED"))
+    assert run["name"].startswith("sale ")
+    up.kill_everything()
+
+    shop.campaign("second", once(-1))
+    shop.apply("second")
+    again = start(shop.folder)
+    assert soon(lambda: inbox(again).count("@example.com") >= 6)
+    assert soon(lambda: {run["name"].partition(" ")[0] for run in again.runs("COMPLETED")} == {"sale", "second"})
+    again.process.send_signal(signal.SIGINT)
+    assert again.end(signal.SIGINT) == 0
+    assert "Traceback" not in again.said
+
+
+def test_children_of_a_killed_parent_are_ended_and_a_lost_child_is_started_again(shop: Shop, start: Start) -> None:
+    """Only `carillon up` itself was killed: its server and worker hold no port and no run against the next one."""
+    shop.campaign("cart", WELCOME)
+    shop.apply()
+    up = start(shop.folder)
+    orphans = psutil.Process(up.process.pid).children()
+    up.process.kill()
+    up.process.wait(15)
+    port = up.url("Prefect").rpartition(":")[2]
+    again = start(shop.folder, "--prefect-port", port, "--web-port", "0", "--sandbox-port", "0")
+    assert [o for o in orphans if o.is_running() and o.status() != psutil.STATUS_ZOMBIE] == []
+    worker = next(p for p in again.family() if "worker" in p.cmdline())
+    worker.kill()
+    assert soon(lambda: "The Prefect worker has ended (-9): starting it again" in again.said)
+    assert soon(lambda: any("worker" in p.cmdline() for p in again.family() if p.pid != worker.pid))
+    assert again.end(signal.SIGINT) == 0
+
+
+def once(minutes: int) -> str:
+    """A one-off that was due so many minutes ago (negative), with a second letter two days later."""
+    at = (datetime.now(UTC) + timedelta(minutes=minutes)).astimezone(ZoneInfo("Europe/Berlin"))
+    entry = f"entry: {{at: {at:%Y-%m-%d %H:%M}, if_late: skip after 2h}}"
+    return f"title: Sale\naudience: {{reachable: email}}\n{entry}\njourney: [{{email: sale}}, {{wait: 2d}}, {{email: again}}]\n"
