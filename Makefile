@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?=
 
-.PHONY: demo test setup soak bench lint types check-style clean wheel reference
+.PHONY: demo test setup soak bench check-style reference wheel clean
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Carillon needs Python 3.11 or newer (make PYTHON=python3.12 …)"; exit 1; }
@@ -26,7 +26,7 @@ soak: $(READY)
 	$(BIN)/python -m pytest -m soak --timeout 7200
 
 bench: $(READY)
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.delivery.speed
 
 check-style: $(READY)
 	$(BIN)/ruff check .
@@ -37,7 +37,7 @@ reference: $(READY)
 	$(BIN)/python -m carillon.definition.reference docs/language.md
 
 wheel: $(READY)
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) .carillon demo dist build *.egg-info
+	rm -rf $(VENV) demo dist build *.egg-info

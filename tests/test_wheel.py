@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -133,23 +135,29 @@ we are open. Unsubscribe: {{ links.unsubscribe }}
 """
 
 
-def test_the_first_steps_work_from_the_wheel(elsewhere):
-    """From `init` to messages in the sandbox's inbox, with what the wheel brings and nothing else."""
-    made = elsewhere.run("carillon", "init", "shop")
+def test_the_first_steps_of_the_readme_work_from_the_wheel(elsewhere):
+    """Every command of the README, one after the other, in an empty folder; each ends well and says what it did."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    steps = [shlex.split(line, comments=True) for line in re.findall(r"^carillon .*", readme, flags=re.M)]
+    assert steps[0] == ["carillon", "init", "shop", "&&", "cd", "shop"]
+    made = elsewhere.run(*steps[0][:3])
     assert (made.returncode, made.stderr) == (0, "")
     assert "Next: cd shop && carillon check" in made.stdout
 
-    assert elsewhere.carillon("check") == "3 campaigns: all good.\n"
-    imported = elsewhere.carillon("import", "contacts", "contacts.csv")
-    assert "6 new" in " ".join(imported.split())
-    plan = elsewhere.carillon("plan")
-    assert [line for line in plan.splitlines() if line.startswith("Plan of")] == [
-        "Plan of Spring sale (spring_sale)", "Plan of Welcome (welcome)", "Plan of We miss you (win_back)",
-    ]  # fmt: skip
-    applied = elsewhere.carillon("apply", "--all")
-    assert applied.splitlines()[:3] == ["spring_sale: new", "welcome: new", "win_back: new"]
-    assert "nothing is due" in elsewhere.carillon("run", "welcome")
+    said = {" ".join(step[1:]): " ".join(elsewhere.carillon(*step[1:]).split()) for step in steps[1:]}
+    assert said["check"] == "3 campaigns: all good."
+    assert "6 new" in said["import contacts contacts.csv"]
+    plans = ["Plan of Spring sale (spring_sale)", "Plan of Welcome (welcome)", "Plan of We miss you (win_back)"]
+    assert [plan in said["plan"] for plan in plans] == [True] * 3
+    assert "spring_sale: new welcome: new win_back: new" in said["apply --all"]
+    assert "1 entered" in said["run welcome"]
+    assert "1 accepted" in said["run welcome"]
+    assert "email.welcome" in said["explain m-1001 welcome"]
+    assert list(said)[-1] == "report welcome"
 
+
+def test_a_new_campaign_reaches_those_who_may_get_it(elsewhere):
+    """Of six contacts of the starter one has no address and one no consent; the sandbox takes four mails."""
     hello = elsewhere.folder / "shop" / "campaigns" / "hello"
     (hello / "messages").mkdir(parents=True)
     (hello / "campaign.yaml").write_text(FIRST_CAMPAIGN)
