@@ -23,7 +23,7 @@ from carillon.definition.words import Words
 from carillon.kernel.clock import from_micros
 from carillon.kernel.durations import parse_span
 from carillon.kernel.time.calendar import add_span, days_at, local_to_utc, next_weekday_at
-from carillon.policy.decide import SkipReason
+from carillon.policy.words import SkipReason
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -248,6 +248,7 @@ def _decided(decided: Sequence[Reserved]) -> Iterator[Stage]:
         counts = steps.setdefault(reserved.step_id, Counter())
         counts.update(ready=reserved.ready, holdout=reserved.ghosts)
         counts.update({f"skipped ({reason})": n for reason, n in sorted(reserved.skipped.items())})
+        counts.update({f"later ({reason})": n for reason, n in sorted(reserved.waiting.items())})
     return (_step(step_id, counts) for step_id, counts in steps.items())
 
 

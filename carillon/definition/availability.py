@@ -10,17 +10,12 @@ NOT_YET = frozenset(
         # hand-over: limits
         "workspace.coupons",
         "workspace.budget",
-        "limits.caps",
-        "limits.quiet_hours",
-        "limits.blackouts",
         "limits.pace",
-        "campaign.caps",
         "campaign.budget",
         "campaign.spend",
         "campaign.target",
         "campaign.approval",
         "step.coupon",
-        "step.quiet_hours",
         "condition.coupon",
         # journeys
         "workspace.proofs",

@@ -27,6 +27,7 @@ from carillon.kernel.clock import Micros, from_micros
 from carillon.kernel.ids import bucket
 from carillon.plan.model import PlanEntry
 from carillon.policy.decide import decisions
+from carillon.policy.words import WAITS
 from carillon.store import tables as t
 
 WOULD_GET_IT = "would get it"
@@ -223,24 +224,24 @@ def _messages(
 ) -> Iterator[tuple[str, str]]:
     """What the policy says of each message if it were due now; of a person under way, of those still ahead."""
     plan = ground.applied.plan if under_way is None else ground.applied.versions[under_way.version]
-    if under_way is None:
-        person = as_enrolled(ground, plan, _as_candidate(ground, contact_id).subquery("person"))
-    else:
-        person = _as_due(ground, under_way.id)
     behind = {h.step for h in under_way.happenings} if under_way else set[str]()
     for node in plan.messages:
         if node.id in behind:
             continue
+        if under_way is None:
+            person = as_enrolled(ground, plan, _as_candidate(ground, contact_id).subquery("person"))
+        else:
+            person = _as_due(ground, under_way.id, ground.applied.nodes[node.id])
         decided = decisions(question_of(connection, ground, plan, node), person).subquery("decided")
         reason = connection.execute(sa.select(decided.c.reason)).scalar_one_or_none()
-        yield node.id, reason or WOULD_GET_IT
+        yield node.id, f"later ({reason})" if reason in WAITS else reason or WOULD_GET_IT
 
 
-def _as_due(ground: Ground, enrolment_id: int) -> sa.Subquery:
-    """An enrolment as if it were due now."""
-    columns = (
-        sa.literal(ground.now, sa.BigInteger()).label("due_at") if c.name == "due_at" else c for c in t.enrolment.c
-    )
+def _as_due(ground: Ground, enrolment_id: int, node_id: int) -> sa.Subquery:
+    """An enrolment as if it were due at the message now; who stands there already has arrived before."""
+    now, e = sa.literal(ground.now, sa.BigInteger()), t.enrolment.c
+    new = {"due_at": now, "arrived_at": sa.case((e.node_id == node_id, e.arrived_at), else_=now)}
+    columns = (new[c.name].label(c.name) if c.name in new else c for c in e)
     return sa.select(*columns).where(t.enrolment.c.id == enrolment_id).subquery("due")
 
 

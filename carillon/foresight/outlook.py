@@ -23,7 +23,9 @@ from carillon.kernel.clock import DAY, Micros
 from carillon.messages.for_campaign import CampaignContents
 from carillon.messages.sms import segments
 from carillon.plan.model import MessageNode, Plan, SplitNode, WaitNode
-from carillon.policy.decide import Question, SkipReason, decisions
+from carillon.policy.decide import Question, decisions
+from carillon.policy.limits import limits_of
+from carillon.policy.words import WAITS, SkipReason
 from carillon.store import tables as t
 
 MONTH: Micros = 30 * DAY
@@ -38,6 +40,8 @@ class FirstMessage:
     gets: int
     held: int
     skipped: Mapping[str, int]
+    later: Mapping[str, int]
+    """Of those who get it: who gets it later, and what for (quiet hours, a blackout, a full cap)."""
     languages: Mapping[str, int]
     countries: Mapping[str, int]
     cost: float | None
@@ -166,11 +170,14 @@ def as_enrolled(ground: Ground, plan: Plan, people: sa.Subquery) -> sa.Subquery:
     ).subquery("due")
 
 
-def _question(ground: Ground, plan: Plan, node: MessageNode, contents: CampaignContents) -> Question:
+def _question(
+    connection: Connection, ground: Ground, plan: Plan, node: MessageNode, contents: CampaignContents
+) -> Question:
     own_clock = any(isinstance(e, At | Every) and e.zone == "contact" for e in plan.entries)
     languages = sorted({language for step, _, language in contents.compiled if step == node.id})
     zone = None if own_clock else ground.rules.timezone
-    return Question(plan, node, ground.applied.nodes[node.id], ground.rules, ground.moment, languages, zone)
+    limits = limits_of(connection, ground.rules, plan, node, ground.topics, ground.now)
+    return Question(plan, node, ground.applied.nodes[node.id], ground.rules, ground.moment, languages, zone, limits)
 
 
 def _first_message(
@@ -181,15 +188,17 @@ def _first_message(
     people: sa.Subquery,
     contents: CampaignContents,
 ) -> FirstMessage:
-    question = _question(ground, plan, node, contents)
+    question = _question(connection, ground, plan, node, contents)
     decided = decisions(question, as_enrolled(ground, plan, people)).subquery("decided")
     d = decided.c
     rows = connection.execute(
         sa.select(d.reason, d.language, d.country, sa.func.count().label("n")).group_by(d.reason, d.language, d.country)
     ).all()
-    skipped, languages, countries = dict[str, int](), dict[str, int](), dict[str, int]()
+    skipped, languages, countries, later = dict[str, int](), dict[str, int](), dict[str, int](), dict[str, int]()
     for reason, language, country, n in rows:
-        if reason is None:
+        if reason in WAITS:
+            later[reason] = later.get(reason, 0) + n
+        if reason is None or reason in WAITS:
             languages[language] = languages.get(language, 0) + n
             countries[country or "?"] = countries.get(country or "?", 0) + n
         else:
@@ -201,6 +210,7 @@ def _first_message(
         gets=sum(languages.values()),
         held=held,
         skipped=dict(sorted(skipped.items())),
+        later=dict(sorted(later.items())),
         languages=dict(sorted(languages.items())),
         countries=dict(sorted(countries.items(), key=lambda item: -item[1])),
         cost=_cost(ground, node, countries, contents),
@@ -241,7 +251,7 @@ def _lacking(
             *(sa.func.coalesce(sa.func.sum(sa.case((lack, 1), else_=0)), 0).label(n) for n, lack in lacks.items())
         )
         .join_from(decided, t.contact, t.contact.c.id == decided.c.contact_id)
-        .where(decided.c.reason.is_(None))
+        .where(sa.or_(decided.c.reason.is_(None), decided.c.reason.in_(sorted(WAITS))))
     ).one()
     return {f"contact.{name}": int(n) for name, n in zip(lacks, counts, strict=True) if n}
 
@@ -253,7 +263,7 @@ def _examples(
     node = next(first_messages(plan), None)
     if node is None:
         return None, None
-    question = _question(ground, plan, node, contents)
+    question = _question(connection, ground, plan, node, contents)
     decided = decisions(question, as_enrolled(ground, plan, people)).subquery("decided")
     who = (
         sa.select(t.contact.c.shop_id, decided.c.reason)
@@ -261,6 +271,7 @@ def _examples(
         .order_by(decided.c.contact_id)
         .limit(1)
     )
-    gets = connection.execute(who.where(decided.c.reason.is_(None))).one_or_none()
-    not_ = connection.execute(who.where(decided.c.reason.is_not(None))).one_or_none()
+    is_got = sa.or_(decided.c.reason.is_(None), decided.c.reason.in_(sorted(WAITS)))
+    gets = connection.execute(who.where(is_got)).one_or_none()
+    not_ = connection.execute(who.where(sa.not_(is_got))).one_or_none()
     return (gets.shop_id if gets else None), ((not_.shop_id, not_.reason) if not_ else None)

@@ -22,6 +22,13 @@ USUAL_CLICK_RATE = 0.025
 """What the test's power is reckoned with where the workspace has no history: said beside the number."""
 
 
+LATER = {
+    "quiet_hours": "it is within their quiet hours",
+    "blackout": "it is within a blackout",
+    "cap": "they have had enough for now, and wait",
+}
+
+
 def show(console: Console, draft: Draft, outlook: Outlook) -> None:
     """Print the plan screen."""
     zone = ZoneInfo(draft.rules.timezone)
@@ -89,6 +96,7 @@ def _left_out(first: FirstMessage) -> list[Text | Table]:
         table.add_row(f"− {first.held:,}", "holdout (watched, not written to)")
     table.add_row(f"{first.gets:,}", "get it", style="bold")
     lines: list[Text | Table] = [table]
+    lines += [Text(f"{n:,} of them later: {LATER[reason]}") for reason, n in first.later.items()]
     for what, counts in (("languages", first.languages), ("countries", first.countries)):
         if counts:
             lines.append(Text(f"{what}: " + ", ".join(f"{k} {n:,}" for k, n in list(counts.items())[:8]), style="dim"))
@@ -220,6 +228,7 @@ def _message_json(first: FirstMessage) -> Mapping[str, object]:
         "gets": first.gets,
         "holdout": first.held,
         "skipped": dict(first.skipped),
+        "later": dict(first.later),
         "languages": dict(first.languages),
         "countries": dict(first.countries),
         "cost": first.cost,

@@ -29,7 +29,7 @@ _SENT = ("accepted", "unsure", "closed")
 
 
 def capped(
-    timed: sa.Subquery, limits: MessageLimits, now: Micros
+    timed: sa.CTE, limits: MessageLimits, now: Micros
 ) -> tuple[sa.FromClause, list[tuple[sa.ColumnElement[bool], Column]], Column]:
     """What the caps say of candidates that nothing else stands against.
 
@@ -48,7 +48,7 @@ def capped(
     frees = [
         sa.case((full[i], sa.func.coalesce(_frees_at(ranked, limits, i), _NEVER))).label(f"free_{i}") for i in waits
     ]
-    freeing = sa.select(*r, sa.or_(sa.false(), *skips).label("is_full"), *frees).offset(_NOUGHT).subquery("freeing")
+    freeing = sa.select(*r, sa.or_(sa.false(), *skips).label("is_full"), *frees).offset(_NOUGHT).cte("freeing")
     f = freeing.c
     too_long = [f[f"free_{i}"] > f.first_due + _micros(limits.caps[i].cap.wait_at_most) for i in waits]
     latest: Column = f[f"free_{waits[0]}"]
@@ -63,7 +63,7 @@ def capped(
     return freeing, cases, latest
 
 
-def _placed(timed: sa.Subquery, limits: MessageLimits, now: Micros) -> sa.CTE:
+def _placed(timed: sa.CTE, limits: MessageLimits, now: Micros) -> sa.CTE:
     """The candidates with the instant at which their own send would stand."""
     c = timed.c
     # Who is decided too late to be handed over in time will stand where it is handed over: now, at the earliest.
@@ -71,7 +71,7 @@ def _placed(timed: sa.Subquery, limits: MessageLimits, now: Micros) -> sa.CTE:
     return sa.select(*c, stands_at.label("stands_at")).offset(_NOUGHT).cte("placed")
 
 
-def _roomy(placed: sa.CTE, limits: MessageLimits) -> sa.Subquery:
+def _roomy(placed: sa.CTE, limits: MessageLimits) -> sa.CTE:
     """How many more each cap allows, before anybody of this slice is counted; NULL where it is not asked."""
     begins = _beginnings(placed, limits)
     c = placed.c
@@ -82,17 +82,17 @@ def _roomy(placed: sa.CTE, limits: MessageLimits) -> sa.Subquery:
     source: sa.FromClause = placed
     if begins is not None:
         source = placed.join(begins, sa.and_(begins.c.zone == c.zone, begins.c.at == c.stands_at))
-    return sa.select(*c, *rooms).select_from(source).offset(_NOUGHT).subquery("roomy")
+    return sa.select(*c, *rooms).select_from(source).offset(_NOUGHT).cte("roomy")
 
 
-def _beginnings(placed: sa.CTE, limits: MessageLimits) -> sa.Subquery | None:
+def _beginnings(placed: sa.CTE, limits: MessageLimits) -> sa.CTE | None:
     """The beginning of each period of the calendar, once a zone and instant."""
     periods = sorted({here.cap.per for here in limits.caps if not isinstance(here.cap.per, Span)})
     if not periods:
         return None
-    pair = sa.select(placed.c.zone, placed.c.stands_at.label("at")).distinct().offset(_NOUGHT).subquery("cap_pair")
+    pair = sa.select(placed.c.zone, placed.c.stands_at.label("at")).distinct().offset(_NOUGHT).cte("cap_pair")
     begin = [localtime.period_start(pair.c.zone, pair.c.at, period).label(period) for period in periods]
-    return sa.select(pair.c.zone, pair.c.at, *begin).offset(_NOUGHT).subquery("begins")
+    return sa.select(pair.c.zone, pair.c.at, *begin).offset(_NOUGHT).cte("begins")
 
 
 def _begins_at(candidate: sa.FromClause, begins: sa.FromClause | None, cap: Cap) -> Column:
@@ -136,7 +136,7 @@ def _place() -> Column:
     return sa.case((b.claimed_at <= s.due_at + PUNCTUAL, s.due_at), else_=b.claimed_at)
 
 
-def _ranked(roomy: sa.Subquery, limits: MessageLimits) -> sa.Subquery:
+def _ranked(roomy: sa.CTE, limits: MessageLimits) -> sa.CTE:
     """Of several candidates of one person only so many pass as there is room; ghosts take none."""
     c = roomy.c
     takes = sa.and_(c.stands.is_(None), c.role == "treated", *(c[f"room_{i}"] > 0 for i in range(len(limits.caps))))
@@ -144,7 +144,7 @@ def _ranked(roomy: sa.Subquery, limits: MessageLimits) -> sa.Subquery:
         partition_by=[c.contact_id, sa.case((takes, 1), else_=0)], order_by=[c.due_at, c.enrolment_id]
     )
     rank = sa.case((takes, place), else_=1)
-    return sa.select(*c, rank.label("rank")).offset(_NOUGHT).subquery("ranked")
+    return sa.select(*c, rank.label("rank")).offset(_NOUGHT).cte("ranked")
 
 
 def _frees_at(ranked: sa.FromClause, limits: MessageLimits, number: int) -> Column:

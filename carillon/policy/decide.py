@@ -25,8 +25,7 @@ from carillon.plan.rules import Rules
 from carillon.policy.caps import capped
 from carillon.policy.clocks import clocks
 from carillon.policy.limits import FREE, MessageLimits
-from carillon.policy.words import WAITS
-from carillon.policy.words import SkipReason as SkipReason
+from carillon.policy.words import WAITS, SkipReason
 from carillon.store import localtime
 from carillon.store import tables as t
 
@@ -57,7 +56,7 @@ def decisions(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
     language, country, address, not_after, reason, wait_until. Where `wait_until` is not NULL the reason is a WaitReason,
     and the same is asked again at that instant.
     """
-    asked = _asked(question, candidates).subquery("asked")
+    asked = _asked(question, candidates).cte("asked")
     if not question.plan.marketing:
         never = sa.cast(sa.null(), sa.BigInteger()).label("wait_until")
         return sa.select(*_kept(asked), asked.c.stands.label("reason"), never)
@@ -77,19 +76,19 @@ def _kept(rows: sa.FromClause) -> list[Column]:
     return [rows.c[name] for name in _RESULT]
 
 
-def _judged(question: Question, asked: sa.Subquery) -> sa.Subquery:
+def _judged(question: Question, asked: sa.CTE) -> sa.CTE:
     """What stands against each person, the limits and the holdout not asked yet."""
     duplicate = (_is_duplicate(question, asked), SkipReason.DUPLICATE_ADDRESS.value)
     stands = sa.case((asked.c.stands.is_not(None), asked.c.stands), duplicate)
-    return sa.select(*(c for c in asked.c if c.name != "stands"), stands.label("stands")).subquery("judged")
+    return sa.select(*(c for c in asked.c if c.name != "stands"), stands.label("stands")).cte("judged")
 
 
-def _timed(question: Question, candidates: sa.FromClause, judged: sa.Subquery) -> sa.Subquery:
+def _timed(question: Question, candidates: sa.FromClause, judged: sa.CTE) -> sa.CTE:
     """Quiet hours and blackouts: who waits, until when, and from when on the others may not leave any more."""
     limits, j = question.limits, judged.c
     if not limits.is_by_clock:
         never = sa.cast(sa.null(), sa.BigInteger()).label("wait_until")
-        return sa.select(*j, j.not_after.label("expires_at"), never).subquery("timed")
+        return sa.select(*j, j.not_after.label("expires_at"), never).cte("timed")
     zone = t.standing.c.zone
     pairs = sa.select(zone, _asked_at(question, candidates.c.due_at).label("at"))
     pairs = pairs.join_from(candidates, t.standing, t.standing.c.contact_id == candidates.c.contact_id)
@@ -109,7 +108,7 @@ def _timed(question: Question, candidates: sa.FromClause, judged: sa.Subquery) -
             wait_until.label("wait_until"),
         )
         .outerjoin_from(judged, shut, here)
-        .subquery("timed")
+        .cte("timed")
     )  # fmt: skip
 
 
@@ -223,7 +222,7 @@ def _local(zone: Column, clock: int) -> Column:
     return localtime.local_to_utc(zone, sa.literal(clock, sa.BigInteger()))
 
 
-def _is_duplicate(question: Question, asked: sa.Subquery) -> sa.ColumnElement[bool]:
+def _is_duplicate(question: Question, asked: sa.CTE) -> sa.ColumnElement[bool]:
     """Somebody else with the same address gets this message in this wave: the lowest contact id, or who got it before."""
     address = address_of(question.node.channel)
     # Ranks count contacts, not rows: one person with two carts is nobody's double.

@@ -139,7 +139,7 @@ def next_allowed(zone: Expression, at: Expression, windows: Sequence[Window]) ->
         raise ValueError("these windows leave no minute of the day free")
     # One step more than windows: the end of one can fall into the gap, and from there into another.
     for _ in range(len(windows) + 1 if windows else 0):
-        at = _leave_window(zone, at, windows)
+        at = leave_window(zone, at, windows)
     return at
 
 
@@ -222,8 +222,8 @@ def _holds(window: Window, time_of_day: Expression) -> Expression:
     return sa.or_(after_start, before_end) if window.is_over_midnight else sa.and_(after_start, before_end)
 
 
-def _leave_window(zone: Expression, at: Expression, windows: Sequence[Window]) -> Expression:
-    """`at`, or the end of the first window that holds it."""
+def leave_window(zone: Expression, at: Expression, windows: Sequence[Window]) -> Expression:
+    """Each `at`, or the end of the first window that holds it: one step of `next_allowed`."""
     given = _given(at=at, clock=utc_to_local(zone, at))
     time_of_day = _time_of_day(given.c.clock)
     ends = [(_holds(window, time_of_day), midnight(given.c.clock) + _end_of(window, time_of_day)) for window in windows]
