@@ -114,6 +114,9 @@ def _step(connection: Connection, ground: Ground, node: MessageNode) -> StepRepo
     waiting = connection.scalar(
         sa.select(sa.func.count()).select_from(t.enrolment).where(e.node_id == node_id, e.state == "live", undecided)
     )
+    exited = connection.scalar(
+        sa.select(sa.func.count()).select_from(t.enrolment).where(e.node_id == node_id, e.state == "done", undecided)
+    )
     prefix = "skipped:"
     return StepReport(
         step_id=node.id,
@@ -123,6 +126,7 @@ def _step(connection: Connection, ground: Ground, node: MessageNode) -> StepRepo
         rejected=states["rejected"],
         waiting=(waiting or 0) + states["ready"] + states["claimed"],
         ghosts=states[GHOST],
+        exited=exited or 0,
         skipped={k.removeprefix(prefix): n for k, n in sorted(states.items()) if _is_skip(k)},
         by_variant=_by(parts["arm"]) if node.test else {},
         by_language=_by(parts["language"]),
@@ -183,12 +187,15 @@ def _money(connection: Connection, ground: Ground, holdout: TestResult | None, t
     treated: ArmFigures = holdout.arms[1]
     revenue = next(c for c in holdout.comparisons if c.metric == "revenue")
     incremental = revenue.difference * treated.exposed
-    roi = None
-    if cost and ground.rules.margin is not None:
-        roi = (ground.rules.margin * incremental - cost) / cost
-    return Money(
-        cost, incremental, revenue.interval.low * treated.exposed, revenue.interval.high * treated.exposed, roi
-    )
+    low, high = revenue.interval.low * treated.exposed, revenue.interval.high * treated.exposed
+    roi = [_roi(ground, earned, cost) for earned in (incremental, low, high)]
+    return Money(cost, incremental, low, high, *roi)
+
+
+def _roi(ground: Ground, earned: float, cost: float | None) -> float | None:
+    if not cost or ground.rules.margin is None:
+        return None
+    return (ground.rules.margin * earned - cost) / cost
 
 
 def _cost(connection: Connection, ground: Ground) -> float | None:

@@ -33,12 +33,12 @@ def _lines(report: Report) -> Iterator[str]:
     for leader in report.leaders:
         yield f"**Leader at {leader.step_id}.** {leader.arm or 'the rest is split'} ({leader.reason}); not a proof.\n"
     yield "## Steps"
-    yield "| step | sent | unsure | rejected | holdout | waiting | skipped |"
-    yield "|---|---:|---:|---:|---:|---:|---|"
+    yield "| step | sent | unsure | rejected | holdout | exited | waiting | skipped |"
+    yield "|---|---:|---:|---:|---:|---:|---:|---|"
     for step in report.steps:
         skipped = ", ".join(f"{why} {n:,}" for why, n in step.skipped.items()) or "–"
         yield (
-            f"| {step.step_id} | {step.totals.sent:,} | {step.unsure:,} | {step.rejected:,} | {step.ghosts:,} "
+            f"| {step.step_id} | {step.totals.sent:,} | {step.unsure:,} | {step.rejected:,} | {step.ghosts:,} | {step.exited:,} "
             f"| {step.waiting:,} | {skipped} |"
         )
     for line in say.to_do(report):

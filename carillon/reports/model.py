@@ -27,7 +27,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """One message step: arrived = sent + unsure + rejected + skipped by reason + ghosts + waiting."""
+    """One message step: arrived = sent (unsure among them) + rejected + skipped by reason + ghosts + exited + waiting."""
 
     step_id: str
     channel: str
@@ -36,6 +36,8 @@ class StepReport:
     rejected: int
     waiting: int
     ghosts: int
+    exited: int
+    """Who left the campaign while standing here, before anything was decided about them."""
     skipped: Mapping[str, int]
     by_variant: Mapping[str, Totals]
     by_language: Mapping[str, Totals]
@@ -72,6 +74,8 @@ class Money:
     incremental_low: float | None
     incremental_high: float | None
     roi: float | None
+    roi_low: float | None = None
+    roi_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

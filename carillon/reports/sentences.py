@@ -70,6 +70,15 @@ def lift(comparison: Comparison) -> str:
     return f"{comparison.lift * 100:+.1f} % [{interval.low * 100:+.1f}, {interval.high * 100:+.1f}]"
 
 
+def roi(report: Report) -> str:
+    """The return on what was spent, with its interval; empty where it cannot be said."""
+    what = report.money
+    if what.roi is None or what.roi_low is None or what.roi_high is None:
+        return ""
+    unsure = "; a loss is not excluded" if what.roi > 0 > what.roi_low else ""
+    return f"ROI {what.roi:+.1f} [{what.roi_low:+.1f}, {what.roi_high:+.1f}]{unsure}"
+
+
 def guard_rails(totals: Totals) -> Iterator[tuple[str, str, bool]]:
     """(what, how much, is it beyond its line)."""
     yield "left the topic", share(totals.unsubscribed, totals.delivered), False

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from carillon.evaluation.model import ArmFigures, TestResult
 from carillon.reports import sentences as say
-from carillon.reports.model import Report, StepReport
+from carillon.reports.model import Report
 
 
 def show(console: Console, report: Report) -> None:
@@ -65,25 +67,24 @@ def _five(console: Console, report: Report) -> None:
 
 def _test(console: Console, report: Report, result: TestResult) -> None:
     table = Table(box=None, header_style="dim")
-    for column in ("arm", "people", "delivered", "clicks", "conversions", f"revenue/person {report.currency}",
-                   f"{result.metric} against {result.arms[0].arm}", "lift"):  # fmt: skip
+    for column in ("arm", "people", "delivered", "clicks", "conversions", f"{report.currency}/person"):
         table.add_column(column, justify="left" if column == "arm" else "right")
     for arm in result.arms:
-        table.add_row(*_arm_cells(arm, result, report.currency))
+        table.add_row(*_arm_cells(arm))
     console.print(table)
-    if result.mismatch.warns:
-        console.print(
-            Text(f"  sample ratio: p = {result.mismatch.p:.2g}", style="red" if result.mismatch.blocks else "yellow")
+    for against in (c for c in result.comparisons if c.metric == result.metric):
+        told = (
+            f"{against.arm} against {against.control} by {against.metric}: {say.difference(against, report.currency)}"
         )
+        console.print(f"  {told}, lift {say.lift(against)}")
+    if result.mismatch.warns:
+        style = "red" if result.mismatch.blocks else "yellow"
+        console.print(Text(f"  sample ratio: p = {result.mismatch.p:.2g}", style=style))
 
 
-def _arm_cells(arm: ArmFigures, result: TestResult, currency: str) -> list[str]:
-    against = next((c for c in result.comparisons if c.arm == arm.arm and c.metric == result.metric), None)
-    return [
-        arm.arm, f"{arm.exposed:,}", f"{arm.delivered:,}", f"{arm.clicks:,}", f"{arm.conversions:,}",
-        f"{arm.revenue.mean / 100:.4f}", say.difference(against, currency) if against else "control",
-        say.lift(against) if against else "",
-    ]  # fmt: skip
+def _arm_cells(arm: ArmFigures) -> list[str]:
+    counts = (arm.exposed, arm.delivered, arm.clicks, arm.conversions)
+    return [arm.arm, *(f"{n:,}" for n in counts), f"{arm.revenue.mean / 100:.4f}"]
 
 
 def _money(console: Console, report: Report) -> None:
@@ -100,24 +101,25 @@ def _money(console: Console, report: Report) -> None:
         f"  against the holdout: {say.money(money.incremental, currency)} "
         f"[{say.money(low, currency)}, {say.money(high, currency)}]"
     )
-    if money.roi is not None:
-        console.print(f"  ROI {money.roi:+.1f}")
+    if roi := say.roi(report):
+        console.print(f"  {roi}")
     _test(console, report, report.holdout)
 
 
 def _steps(console: Console, report: Report) -> None:
     table = Table(box=None, header_style="dim")
-    for column in ("step", "sent", "unsure", "rejected", "holdout", "waiting", "skipped"):
-        table.add_column(column, justify="left" if column in ("step", "skipped") else "right")
+    for column in ("step", "sent", "unsure", "rejected", "holdout", "exited", "waiting", "skipped"):
+        table.add_column(column, justify="left" if column == "step" else "right")
     for step in report.steps:
-        table.add_row(
-            step.step_id, f"{step.totals.sent:,}", f"{step.unsure:,}", f"{step.rejected:,}", f"{step.ghosts:,}",
-            f"{step.waiting:,}", _skips(step),
-        )  # fmt: skip
+        counts = (step.totals.sent, step.unsure, step.rejected, step.ghosts, step.exited, step.waiting)
+        table.add_row(step.step_id, *(f"{n:,}" for n in counts), f"{sum(step.skipped.values()):,}")
     console.print(table)
+    for step in report.steps:
+        if step.skipped:
+            console.print(Text(f"  {step.step_id} skipped: {_reasons(step.skipped)}", style="dim"))
     if report.exits:
-        console.print(Text("  done: " + ", ".join(f"{code} {n:,}" for code, n in report.exits.items()), style="dim"))
+        console.print(Text(f"  done: {_reasons(report.exits)}", style="dim"))
 
 
-def _skips(step: StepReport) -> str:
-    return ", ".join(f"{reason} {n:,}" for reason, n in step.skipped.items()) or "–"
+def _reasons(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {n:,}" for reason, n in counts.items())
