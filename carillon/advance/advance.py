@@ -34,6 +34,7 @@ from carillon.journey.ground import Ground, load_ground
 from carillon.journey.leave import leave
 from carillon.journey.move import move
 from carillon.kernel.clock import Micros
+from carillon.kernel.crash import crash_point
 from carillon.kernel.worker import worker_id
 from carillon.plan.applied import applied_names
 from carillon.store import tables as t
@@ -136,6 +137,7 @@ class _Run:
         return load_ground(self._engine.store, self._campaign, self._now)
 
     def _do(self, title: str, run: Callable[[], Stage], *, is_long: bool = False) -> None:
+        crash_point("between_stages")
         stage = self._perform(title, run, is_long=is_long)
         if stage.did_something:
             self.stages += stage.told

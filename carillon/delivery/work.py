@@ -28,6 +28,7 @@ from carillon.delivery.release import release_late
 from carillon.delivery.take import Wanted, postpone, put_back, take
 from carillon.delivery.writer import LedgerWriter
 from carillon.kernel.clock import SECOND, Clock, Micros
+from carillon.kernel.crash import crash_point
 from carillon.kernel.tokens import Keyring
 from carillon.plan.rules import Rules
 from carillon.store.engine import Store
@@ -238,6 +239,7 @@ class _Work:
         self._settled.set()
 
     async def _suppress(self) -> None:
+        crash_point("before_effects")
         await asyncio.to_thread(apply_effects, self._store, self._rules, self._effects, self._desk.campaign_clock.now())
 
     def _result(self) -> WorkResult:

@@ -19,8 +19,11 @@ CrashPoint = Literal[
     "after_hand_over_before_settle",
     "in_settle",
     "after_settle",
+    "before_effects",
+    "between_stages",
 ]
-"""`mid_hand_over` lies between two windows of a connector that sends one by one."""
+"""`mid_hand_over` lies between two windows of a connector that sends one by one; `before_effects` between the ledger's
+commit of a refusal and what core learns from it; `between_stages` before each stage of an advance."""
 
 _passed: Counter[str] = Counter()
 
