@@ -19,16 +19,14 @@ from prefect.states import Crashed
 from carillon.advance.advance import advance
 from carillon.advance.engine import Engine
 from carillon.advance.lease import AlreadyRunning, lease_holder
-from carillon.advance.overdue import overdue
+from carillon.advance.overdue import PATIENCE, overdue
 from carillon.assembly import engine_of, open_house, sandbox_at_hand
-from carillon.kernel.clock import MINUTE, SystemClock, from_micros
+from carillon.kernel.clock import SystemClock, from_micros
 from carillon.plan.applied import load_rules
 from flows.deploy_campaigns import our_deployments
 from flows.plan_next_run import ask_for_run, keep_newest_missed
 from flows.read_secrets import settings_of_run
 
-PATIENCE = 2 * MINUTE
-"""So long a run of Prefect's own may be late before the engine advances the campaign itself."""
 DEAD_AFTER = timedelta(minutes=10)
 """A run that has been under way so long while nobody holds its campaign's lease has no process any more."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 
 import sqlalchemy as sa
 
@@ -12,6 +13,7 @@ from carillon.advance.advance import Advanced, advance
 from carillon.advance.engine import Engine
 from carillon.advance.heard import heard_kinds, listens_to
 from carillon.advance.lease import AlreadyRunning
+from carillon.advance.overdue import PATIENCE, overdue
 from carillon.feedback.effects import apply_effects
 from carillon.feedback.fold import fold, has_new
 from carillon.kernel.clock import Micros
@@ -21,8 +23,8 @@ from carillon.store import tables as t
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
+OVERDUE_EVERY_S = 60.0
 ENTER = "enter"
-
 
 Told = Callable[[Advanced], None]
 """Hears of each advance: whoever plans runs learns when the campaign wants to be advanced again."""
@@ -31,13 +33,22 @@ Told = Callable[[Advanced], None]
 def attend(
     engine: Engine, stop: threading.Event, *, every_s: float = EVERY_S, told: Told = lambda advanced: None
 ) -> None:
-    """Fold and advance until `stop` is set; an error in one round is logged and the next round tries again."""
-    seen = newest_signal(engine)
+    """Fold and advance until `stop` is set; an error in one round is logged and the next round tries again.
+
+    Each minute campaigns that no run has advanced in time are advanced too.
+    """
+    seen, looked_at, fault = newest_signal(engine), time.monotonic(), ""
     while not stop.wait(every_s):
         try:
             seen = attend_once(engine, seen, told=told, stopping=stop.is_set)
-        except Exception:
-            log.exception("attending to events failed; the next second tries again")
+            if time.monotonic() - looked_at >= OVERDUE_EVERY_S:
+                looked_at = time.monotonic()
+                late = overdue(engine.store, engine.campaign_clock.now() - PATIENCE)
+                _advance_each(engine, late, told, stop.is_set)
+            fault = ""
+        except Exception as error:
+            if fault != (fault := repr(error)):  # told once, not every second
+                log.exception("attending to events failed; it is tried again every second")
 
 
 def attend_once(
@@ -52,12 +63,22 @@ def attend_once(
         apply_effects(engine.store, now, rules)
     newest = newest_signal(engine)
     if newest > seen:
-        for name in concerned(engine, seen, newest):
-            try:
-                told(advance(engine, name, stopping=stopping))
-            except AlreadyRunning:
-                continue  # Who runs now folds before each claim: it has seen these signals, or its next run will.
+        _advance_each(engine, concerned(engine, seen, newest), told, stopping)
     return newest
+
+
+def _advance_each(engine: Engine, names: Iterable[str], told: Told, stopping: Callable[[], bool]) -> None:
+    """Advance them all; what failed is raised when the others had their turn."""
+    faults = []
+    for name in names:
+        try:
+            told(advance(engine, name, stopping=stopping))
+        except AlreadyRunning:
+            continue  # Who runs now folds before each claim: it has seen these signals, or its next run will.
+        except Exception as fault:
+            faults.append(fault)
+    if faults:
+        raise ExceptionGroup("campaigns that could not be advanced", faults)
 
 
 def newest_signal(engine: Engine) -> int:

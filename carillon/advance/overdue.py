@@ -8,10 +8,13 @@ from carillon.definition.model import At, Every
 from carillon.journey.enter import entry_key
 from carillon.journey.ground import Ground, load_ground
 from carillon.journey.occasions import occasions
-from carillon.kernel.clock import Micros
+from carillon.kernel.clock import MINUTE, Micros
 from carillon.plan.applied import applied_names
 from carillon.store import tables as t
 from carillon.store.engine import Store
+
+PATIENCE: Micros = 2 * MINUTE
+"""So long a run of Prefect's own may be late before the engine advances the campaign itself."""
 
 
 def overdue(store: Store, by: Micros) -> list[str]:
