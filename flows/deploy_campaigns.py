@@ -47,6 +47,9 @@ from flows.prepare_prefect import POOL, prepare
 
 OURS = "carillon"
 STANDING = {"keep_time": timedelta(minutes=1), "hand_over_batches": timedelta(minutes=1)}
+ON_ONE_MACHINE = {"keep_time": timedelta(minutes=10), "hand_over_batches": None}
+"""On one SQLite file there is one machine. Its `carillon up` looks for what is overdue each minute, so that runs of
+keep_time need not fill the list of runs, and its runs hand over what they reserve, so that nobody needs help."""
 PAGE = 200
 HANDED_ON = (
     "CARILLON_DATABASE_URL", "CARILLON_ENV", "CARILLON_WORKSPACE", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY",
@@ -81,10 +84,9 @@ async def deploy_all(settings: Settings) -> dict[str, list[str]]:
             due = now if name in late else next_due(ground)
             if due is not None and ground.applied.is_running and due not in _due_by_schedule(ground):
                 await ask_for_run(deployment_id, name, from_micros(due))
-        for name, every in STANDING.items():
-            # On one SQLite file there is one machine, whose runs hand over what they reserve: nobody needs help.
-            is_scheduled = name != "hand_over_batches" or store.dialect == "postgresql"
-            await _deploy_standing(client, settings, name, every, is_scheduled=is_scheduled)
+        standing = STANDING if store.dialect == "postgresql" else ON_ONE_MACHINE
+        for name, every in standing.items():
+            await _deploy_standing(client, settings, name, every)
     over = [d for d in await our_deployments() if d.name not in wanted]
     removed = [d.name for d in over if await remove(d)]
     store.close()
@@ -170,15 +172,14 @@ def _due_by_schedule(ground: Ground) -> set[Micros | None]:
     return {next_occasion(ground, entry) for entry in _scheduled_entries(ground)}
 
 
-async def _deploy_standing(
-    client: PrefectClient, settings: Settings, name: str, every: timedelta, *, is_scheduled: bool
-) -> UUID:
+async def _deploy_standing(client: PrefectClient, settings: Settings, name: str, every: timedelta | None) -> UUID:
     flow_id = await client.create_flow_from_name(name)
+    schedules = [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=every), active=True)] if every else []
     return await client.create_deployment(
         flow_id=flow_id,
         name=name,
         entrypoint=f"flows.{name}.{name}",
-        schedules=[DeploymentScheduleCreate(schedule=IntervalSchedule(interval=every), active=is_scheduled)],
+        schedules=schedules,
         tags=[OURS, "standing"],
         **_where(settings),
     )
@@ -196,7 +197,6 @@ def _where(settings: Settings) -> dict[str, Any]:
         "concurrency_limit": 1,
         "concurrency_options": ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         "job_variables": {"working_dir": str(settings.root), "env": environment},
-        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(settings.root)}}],
     }
 
 

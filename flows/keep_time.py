@@ -31,7 +31,11 @@ DEAD_AFTER = timedelta(minutes=10)
 """A run that has been under way so long while nobody holds its campaign's lease has no process any more."""
 
 
-@flow(name="keep_time", description="Ends runs whose process is gone, cancels missed runs, advances overdue campaigns.")
+@flow(
+    name="keep_time",
+    description="Ends runs whose process is gone, cancels missed runs, advances overdue campaigns.",
+    flow_run_name=lambda: f"keep_time {datetime.now(UTC):%a %-d %b %Y %H:%M} UTC",
+)
 def keep_time() -> dict[str, int]:
     """Reconcile once; every part may be repeated."""
     crashed = end_lost_runs()

@@ -31,7 +31,7 @@ async def ensure_pool() -> None:
             return
 
 
-def ensure_automation() -> None:
+async def ensure_automation() -> None:
     """A run that has sent no heartbeat for 90 seconds is Crashed, which frees its deployment's slot."""
     automation = Automation(
         name=HEARTBEAT_AUTOMATION,
@@ -47,16 +47,20 @@ def ensure_automation() -> None:
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat: the process is gone")],
     )
     try:
-        automation.id = Automation.read(name=automation.name).id
-        automation.update()
+        automation.id = (await Automation.aread(name=automation.name)).id
+        await automation.aupdate()
     except ValueError:
-        automation.create()
+        await automation.acreate()
+
+
+async def _prepare() -> None:
+    await ensure_pool()
+    await ensure_automation()
 
 
 def prepare() -> None:
     """Make or update everything; may be repeated."""
-    asyncio.run(ensure_pool())
-    ensure_automation()
+    asyncio.run(_prepare())
 
 
 if __name__ == "__main__":
