@@ -35,7 +35,7 @@ from carillon.demo.rehearsal import BrokenRehearsalError, Rehearsal, rehearsal
 from carillon.demo.retail import NoRetailError, retail_shop
 from carillon.demo.servers import Town, town
 from carillon.demo.shop import Order, Shop, make_shop
-from carillon.kernel.clock import HOUR, Micros, from_micros, to_micros
+from carillon.kernel.clock import DAY, HOUR, Micros, from_micros, to_micros
 from carillon.kernel.problems import render
 from carillon.settings import Settings, read_settings
 
@@ -74,7 +74,7 @@ class Told:
         self.console.print(Padding(Text(text, style=style), (0, 0, 0, 2)))
 
 
-def run_demo(folder: Path, data: Path | None, contacts: int, seed: int) -> None:
+def run_demo(folder: Path, data: Path | None, contacts: int, seed: int, days: int = DAYS) -> None:
     """The whole demo; raises DemoError where something stands in its way. What it starts has ended when it returns."""
     told, began = Told(Console(highlight=False)), time.perf_counter()
     settings = _fresh_folder(told, folder)
@@ -93,14 +93,14 @@ def run_demo(folder: Path, data: Path | None, contacts: int, seed: int) -> None:
         with told.phase("carillon apply --all"):
             for campaign, outcome in apply_all(house, sorted(house.loaded.messages), now):
                 told.line(f"{campaign}: {outcome}")
-        with told.phase(f"Prefect runs {SALE} over {DAYS} virtual days"):
+        with told.phase(f"Prefect runs {SALE} over {days} virtual days"):
             try:
                 prefect.wait_for_server(settings, server, api_url)
-                _run(told, stack, house, shop, begins, api_url)
+                _run(told, stack, house, shop, (begins, begins + days * DAY), api_url)
             except (TimeoutError, ChildProcessError, BrokenRehearsalError) as error:
                 raise DemoError(str(error)) from error
         with told.phase(f"carillon report {SALE}"):
-            _report(told, house, begins + _days(DAYS))
+            _report(told, house, begins + days * DAY)
     _farewell(told, folder, time.perf_counter() - began)
 
 
@@ -200,7 +200,7 @@ def _check_and_plan(told: Told, house: Opened, now: str) -> None:
 # ---------------------------------------------------------------------------------------------------------------- run
 
 
-def _run(told: Told, stack: ExitStack, house: Opened, shop: Shop, begins: Micros, api_url: str) -> None:
+def _run(told: Told, stack: ExitStack, house: Opened, shop: Shop, span: tuple[Micros, Micros], api_url: str) -> None:
     from carillon.sandbox.behaviour import load_behaviour
 
     addresses = {
@@ -211,11 +211,11 @@ def _run(told: Told, stack: ExitStack, house: Opened, shop: Shop, begins: Micros
     }
     behaviour = load_behaviour(house.settings.root / "behaviour.yaml")
     behaviour = replace(behaviour, people=addresses, orders=replace(behaviour.orders, currency=shop.currency))
-    around = stack.enter_context(town(house.settings, house.store, house.loaded.data, behaviour, begins))
+    around = stack.enter_context(town(house.settings, house.store, house.loaded.data, behaviour, span[0]))
     log = prefect.prefect_home(house.settings) / "rehearsal.log"
     flow = stack.enter_context(rehearsal(SALE, prefect.environment(house.settings, api_url), house.settings.root, log))
     told.line(f"Prefect's UI, while this runs: {api_url.removesuffix('/api')}", "dim")
-    _live(told, house, flow, around, _Coming(shop), begins)
+    _live(told, house, flow, around, _Coming(shop), span)
 
 
 class _Coming:
@@ -231,14 +231,16 @@ class _Coming:
         return self._orders[first : self._next]
 
 
-def _live(told: Told, house: Opened, flow: Rehearsal, around: Town, coming: _Coming, begins: Micros) -> None:
+def _live(
+    told: Told, house: Opened, flow: Rehearsal, around: Town, coming: _Coming, span: tuple[Micros, Micros]
+) -> None:
     """Run the campaign whenever it wants to run, and let the world go on in between, until the days are over."""
-    zone, end = ZoneInfo(house.loaded.workspace.timezone), begins + _days(DAYS)
+    zone, (begins, end) = ZoneInfo(house.loaded.workspace.timezone), span
     columns = (TextColumn("  {task.description}"), BarColumn(), TimeElapsedColumn())
     totals: dict[str, int] = {}
     now, runs = begins, 0
     with Progress(*columns, console=told.console, transient=True) as bar:
-        task = bar.add_task("", total=DAYS * 24)
+        task = bar.add_task("", total=(end - begins) / HOUR)
         while now < end:
             clock = f"{from_micros(now).astimezone(zone):%a %d %b %H:%M}"
             bar.update(task, completed=(now - begins) / HOUR, description=f"{clock}  the campaign runs")
@@ -268,11 +270,7 @@ def _next_due(house: Opened, now: Micros) -> Micros:
     from carillon.journey.ground import load_ground
 
     due = next_due(load_ground(house.store, SALE, now))
-    return now + _days(DAYS) if due is None else due
-
-
-def _days(n: int) -> Micros:
-    return n * 24 * HOUR
+    return now + DAY if due is None else due
 
 
 # ------------------------------------------------------------------------------------------------------------- report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -26,10 +26,12 @@ from carillon.sandbox.posts import AT_HEADER
 from carillon.sandbox.server import Running, listen, make_world, start_sandbox, url_of
 from carillon.settings import Settings
 from carillon.store.engine import Store
-from carillon.web.app import WebApp, make_app
+from carillon.web.app import make_app
 from carillon.web.wire import Receive, Scope, Send
 
 POSTED_TOGETHER = 1_000
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _told_at: ContextVar[Micros | None] = ContextVar("told_at", default=None)
 
@@ -49,7 +51,7 @@ class ToldClock:
 class OnToldTime:
     """The web as the sandbox needs it: a link is followed when the simulated person followed it."""
 
-    app: WebApp
+    app: App
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = AT_HEADER.lower().encode()

@@ -58,7 +58,9 @@ def test_people_are_as_in_real_lists(made: Shop) -> None:
     """Names in several scripts; some without an address, some sharing one, one in a thousand with none that can be."""
     contacts, n = made.contacts, 4_000
     emails = Counter(e for e in contacts["email"] if e)
-    assert {c for c in "ЖИОАأ王さशΕÖ" if any(c in (name or "") for name in contacts["first_name"] + contacts["last_name"])} >= {"王", "أ", "さ"}
+    assert {
+        c for c in "ЖИОАأ王さशΕÖ" if any(c in (name or "") for name in contacts["first_name"] + contacts["last_name"])
+    } >= {"王", "أ", "さ"}
     assert 0.02 < sum(e is None for e in contacts["email"]) / n < 0.04
     assert 20 < sum(times > 1 for times in emails.values()) < 80
     assert 2 < sum("@" not in e for e in emails) < 30
@@ -81,7 +83,9 @@ def test_a_few_buy_most_and_spring_sells_more_than_summer(made: Shop) -> None:
 
 def test_totals_are_the_sums_of_their_products(made: Shop) -> None:
     """To the cent."""
-    assert all(order.total == sum(round(p["price"] * 100) * p["quantity"] for p in order.products) for order in made.orders)
+    assert all(
+        order.total == sum(round(p["price"] * 100) * p["quantity"] for p in order.products) for order in made.orders
+    )
 
 
 def test_the_real_imports_read_every_row(made: Shop, sqlite_store: Store, tmp_path: Path) -> None:
@@ -94,7 +98,9 @@ def test_the_real_imports_read_every_row(made: Shop, sqlite_store: Store, tmp_pa
     assert {name: result.refused for name, result in done.items() if result.refused} == {}
     assert {name: result.left_out for name, result in done.items() if result.left_out} == {"contacts.csv": broken}
     with sqlite_store.read() as connection:
-        value = connection.scalar(sa.select(sa.func.sum(t.event.c.value_cents)).where(t.event.c.kind == "order_completed"))
+        value = connection.scalar(
+            sa.select(sa.func.sum(t.event.c.value_cents)).where(t.event.c.kind == "order_completed")
+        )
         suppressed = connection.scalar(sa.select(sa.func.count()).select_from(t.suppression))
     assert value == sum(order.total for order in made.orders)
     assert suppressed == len(set(made.suppressions["address"]))
