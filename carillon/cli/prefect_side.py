@@ -41,7 +41,7 @@ def environment(settings: Settings, api_url: str, extra: Mapping[str, str] | Non
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "3",
         # Runs of a schedule are made five minutes ahead, not an hour: what is planned can be read in a list.
-        "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "300",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT5M",
     }
     return {**ours, **os.environ, "PREFECT_API_URL": api_url, **(extra or {})}
 
