@@ -1,0 +1,44 @@
+"""kill -9 at every named point and at any instant: nobody gets two, nobody is forgotten, what is doubtful stands as unsure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import STORES, StoreMaker
+from tests.crash.house import House, sink
+from tests.crash.ordeal import ANY_INSTANT, POINTS, Tally, run_ordeal
+
+
+@pytest.mark.parametrize("dialect", STORES)
+@pytest.mark.timeout(300)
+def test_forty_kills_write_to_nobody_twice_and_forget_nobody(
+    dialect: str, new_store: StoreMaker, tmp_path: Path, tallies: list[Tally]
+) -> None:
+    """40 kills at each point and at any instant, while one request in fourteen is throttled, lost, cut or answered 503."""
+    with sink(seed=40) as provider:
+        house = House(new_store(dialect), tmp_path / "shop", provider)
+        tally = run_ordeal(house, seed=40, people=300, days=4, kills=40)
+    tallies.append(tally)
+    assert tally.faults == []
+    assert (tally.twice, tally.forgotten) == (0, 0)
+    assert tally.kills == 40
+    assert set(tally.at) == {*POINTS, ANY_INSTANT}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("dialect", STORES)
+def test_a_hundred_kills_over_ten_thousand_sends(
+    dialect: str, seed: int, new_store: StoreMaker, tmp_path: Path, tallies: list[Tally]
+) -> None:
+    """Ten of these are 1,000 kills over 100,000 sends; their table stands at the end of the run."""
+    with sink(seed) as provider:
+        house = House(new_store(dialect), tmp_path / "shop", provider)
+        tally = run_ordeal(house, seed=seed, people=1_000, days=10, kills=100)
+    tallies.append(tally)
+    assert tally.faults == []
+    assert (tally.twice, tally.forgotten, tally.kills) == (0, 0, 100)
+    assert tally.sends >= 10_000
