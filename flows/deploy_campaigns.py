@@ -52,7 +52,7 @@ ON_ONE_MACHINE = {"keep_time": timedelta(minutes=10), "hand_over_batches": None}
 keep_time need not fill the list of runs, and its runs hand over what they reserve, so that nobody needs help."""
 PAGE = 200
 HANDED_ON = (
-    "CARILLON_DATABASE_URL", "CARILLON_ENV", "CARILLON_WORKSPACE", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY",
+    "CARILLON_ENV", "CARILLON_WORKSPACE", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY",
     "PREFECT_LOGGING_EXTRA_LOGGERS",
 )  # fmt: skip
 """Settings that a run takes over from here, since it must find the same store and files. They stand in the deployment
@@ -189,14 +189,17 @@ def _where(settings: Settings) -> dict[str, Any]:
     """Where and how runs of ours go: one at a time, since a run asks our tables what is due and a second would find
     nothing; in the folder of this workspace."""
     environment = {name: os.environ[name] for name in HANDED_ON if os.environ.get(name)}
+    environment["CARILLON_DATABASE_URL"] = settings.database_url
     if sa.make_url(settings.database_url).password is not None:
-        environment.pop("CARILLON_DATABASE_URL", None)
+        del environment["CARILLON_DATABASE_URL"]
     return {
         "work_pool_name": POOL,
         "path": str(settings.root),
         "concurrency_limit": 1,
         "concurrency_options": ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         "job_variables": {"working_dir": str(settings.root), "env": environment},
+        # Without this step Prefect copies the whole folder for each run, store and all, and the run works on the copy.
+        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(settings.root)}}],
     }
 
 
