@@ -1,0 +1,56 @@
+"""How a column of a table is spelt: numbers, texts and documents alike on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, Integer, String
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field
+
+Int64 = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only where the type is spelt INTEGER."""
+Document = JSON().with_variant(JSONB(), "postgresql")
+
+
+def row_id() -> Any:
+    """A dense number that the store gives."""
+    return Field(default=None, sa_column=Column("id", Int64, primary_key=True, autoincrement=True))
+
+
+def key(kind: Any = Int64) -> Any:
+    """A part of the primary key, given by us."""
+    return Field(sa_column=Column(kind, primary_key=True, autoincrement=False, nullable=False))
+
+
+def number(*, default: int | None = None) -> Any:
+    """64 bits, never null: an id, an instant, cents or a count."""
+    return Field(
+        default=default,
+        sa_column=Column(Int64, nullable=False, server_default=None if default is None else str(default)),
+    )
+
+
+def maybe_number() -> Any:
+    """64 bits, or nothing."""
+    return Field(default=None, sa_column=Column(Int64, nullable=True))
+
+
+def words(default: str | None = None) -> Any:
+    """Text, never null."""
+    return Field(default=default, sa_column=Column(String, nullable=False, server_default=default))
+
+
+def maybe_text() -> Any:
+    """Text, or nothing."""
+    return Field(default=None, sa_column=Column(String, nullable=True))
+
+
+def document() -> Any:
+    """A JSON document."""
+    return Field(default_factory=dict, sa_column=Column(Document, nullable=False))
+
+
+def part(schema: str, *items: Any, rowid: bool = True) -> tuple[Any, ...]:
+    """The table's part of the store and its constraints; without `rowid` its primary key is where it lies."""
+    return (*items, {"schema": schema, "sqlite_with_rowid": rowid})

@@ -1,0 +1,253 @@
+"""Part ledger: who stands where and what left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Index, String, UniqueConstraint, text
+from sqlmodel import SQLModel
+
+from carillon.store.columns import document, key, maybe_number, maybe_text, number, part, row_id, words
+
+
+class Wave(SQLModel, table=True):
+    """One occurrence of an entry; its key makes repeating an entry harmless."""
+
+    __tablename__ = "wave"
+    __table_args__ = part("ledger", UniqueConstraint("campaign_id", "entry", "ref", name="uq_wave"))
+    id: int | None = row_id()
+    campaign_id: int = number()
+    entry: str = words()  # kind and subject: at, every, event:cart_updated, api
+    ref: str = words()  # instant, local day, intake, caller's key
+    snapshot_at: int = number()
+    n: int = number(default=0)
+    left_out: dict[str, Any] = document()  # reason → people who matched and did not enter
+
+
+class Ripening(SQLModel, table=True):
+    __tablename__ = "ripening"
+    __table_args__ = part("ledger", rowid=False)
+    campaign_id: int = key()
+    entry: str = key(String)
+    contact_id: int = key()
+    thing: str = key(String)
+    first_at: int = number()
+    last_at: int = number()
+    event_at: int | None = maybe_number()
+    event_hash: int | None = maybe_number()
+
+
+class Enrolment(SQLModel, table=True):
+    """One contact's way through one campaign version."""
+
+    __tablename__ = "enrolment"
+    __table_args__ = part(
+        "ledger",
+        UniqueConstraint("campaign_id", "contact_id", "thing", "wave_id", name="uq_enrolment"),
+        Index(
+            "uq_enrolment_live", "campaign_id", "contact_id", "thing", unique=True,
+            sqlite_where=text("state = 'live'"), postgresql_where=text("state = 'live'"),
+        ),
+        Index(
+            "ix_enrolment_stand", "node_id", "due_at",
+            sqlite_where=text("state = 'live'"), postgresql_where=text("state = 'live'"),
+        ),
+    )  # fmt: skip
+    id: int | None = row_id()
+    campaign_id: int = number()
+    version_id: int = number()
+    wave_id: int = number()
+    contact_id: int = number()
+    thing: str = words("")
+    role: str = words("treated")  # treated | held_campaign | held_global
+    node_id: int | None = maybe_number()  # where it stands; null once done
+    arrived_at: int = number()
+    due_at: int | None = maybe_number()  # null: waits for an event, a leader, or a send in flight
+    state: str = words("live")  # live | done
+    exit_code: str | None = maybe_text()  # finished, goal, exit reasons
+    ended_at: int | None = maybe_number()
+    entered_at: int = number()
+    trigger_at: int | None = maybe_number()  # key of the newest event of this enrolment's thing
+    trigger_hash: int | None = maybe_number()
+    answer_at: int | None = maybe_number()  # key of the event that ended the last wait_for
+    answer_hash: int | None = maybe_number()
+
+
+class Passage(SQLModel, table=True):
+    """Which branch an enrolment took; one row each."""
+
+    __tablename__ = "passage"
+    __table_args__ = part("ledger", rowid=False)
+    node_id: int = key()
+    enrolment_id: int = key()
+    branch: str = words()
+    at: int = number()
+
+
+class Send(SQLModel, table=True):
+    """The row of record. (node, enrolment) is its whole identity; state = coalesce(outcome, batch.state)."""
+
+    __tablename__ = "send"
+    __table_args__ = part(
+        "ledger",
+        Index("ix_send_batch", "batch_id"),
+        Index("ix_send_contact", "contact_id", "due_at"),
+        rowid=False,
+    )
+    node_id: int = key()
+    enrolment_id: int = key()
+    contact_id: int = number()
+    arm: str = words("")
+    channel: str = words("")
+    ghost: int = number(default=0)
+    due_at: int = number()
+    decided_at: int = number()
+    batch_id: int | None = maybe_number()
+    outcome: str | None = maybe_text()  # skipped:<reason> | ghost | rejected | exited … ; null: as its batch
+
+
+LATE_BATCH = "claimed_at > due_at + 900000000"
+"""Handed over more than `policy.scan.PUNCTUAL` after it was due: few, so that their index is small."""
+
+
+class Batch(SQLModel, table=True):
+    """Sends handed over together."""
+
+    __tablename__ = "batch"
+    __table_args__ = part(
+        "ledger",
+        Index(
+            "ix_batch_ready", "state", "due_at",
+            sqlite_where=text("state IN ('ready', 'claimed', 'unsure')"),
+            postgresql_where=text("state IN ('ready', 'claimed', 'unsure')"),
+        ),
+        Index("ix_batch_late", "claimed_at", sqlite_where=text(LATE_BATCH), postgresql_where=text(LATE_BATCH)),
+    )  # fmt: skip
+    id: int | None = row_id()
+    campaign_id: int = number()
+    node_id: int = number()
+    arm: str = words("")
+    language: str = words("")
+    shape: str = words("")
+    channel: str = words("")
+    sender: str = words("")
+    connector: str = words("")
+    n: int = number(default=0)
+    price_micro: int = number(default=0)  # planned, a person: what is released gives back n times as much
+    priority: int = number(default=50)
+    due_at: int = number()
+    decided_at: int = number()
+    not_after: int | None = maybe_number()
+    state: str = words("ready")  # ready | claimed | accepted | unsure | closed | withdrawn | split
+    worker: str | None = maybe_text()
+    lease_until: int | None = maybe_number()  # machine time
+    claimed_at: int | None = maybe_number()  # campaign time
+    begun_at: int | None = maybe_number()  # machine time; null: no byte can have left
+    begun_through: int | None = maybe_number()  # one by one: people up to this enrolment id may have left
+    settled_at: int | None = maybe_number()  # campaign time
+    retry_at: int | None = maybe_number()  # machine time
+    provider_ref: str | None = maybe_text()
+    note: str | None = maybe_text()
+    parent_id: int | None = maybe_number()
+
+
+class Attempt(SQLModel, table=True):
+    __tablename__ = "attempt"
+    __table_args__ = part("ledger", rowid=False)
+    batch_id: int = key()
+    no: int = key()
+    began_at: int = number()
+    ended_at: int | None = maybe_number()
+    status: str | None = maybe_text()
+    provider_ref: str | None = maybe_text()
+    note: str | None = maybe_text()
+
+
+class Receipt(SQLModel, table=True):
+    """The provider's id of one person's message, where people go one by one."""
+
+    __tablename__ = "receipt"
+    __table_args__ = part("ledger", Index("ix_receipt_ref", "provider_ref"), rowid=False)
+    node_id: int = key()
+    enrolment_id: int = key()
+    provider_ref: str = words()
+
+
+class Leader(SQLModel, table=True):
+    __tablename__ = "leader"
+    __table_args__ = part("ledger", rowid=False)
+    experiment: str = key(String)
+    wave_id: int = key()
+    arm: str = words()  # '' = the rest is split
+    decided_at: int = number()
+    evidence: dict[str, Any] = document()
+
+
+class Look(SQLModel, table=True):
+    __tablename__ = "look"
+    __table_args__ = part("ledger", rowid=False)
+    experiment: str = key(String)
+    no: int = key()
+    at: int = number()
+    result: dict[str, Any] = document()
+
+
+class Approval(SQLModel, table=True):
+    __tablename__ = "approval"
+    __table_args__ = part("ledger", rowid=False)
+    campaign_id: int = key()
+    meaning: str = key(String)
+    wave: str = key(String)  # '' = all of this meaning
+    by: str = words()
+    at: int = number()
+
+
+class Coupon(SQLModel, table=True):
+    __tablename__ = "coupon"
+    __table_args__ = part(
+        "ledger",
+        Index("uq_coupon_enrolment", "pool", "enrolment_id", unique=True),
+        rowid=False,
+    )
+    pool: str = key(String)
+    code: str = key(String)
+    enrolment_id: int | None = maybe_number()
+    state: str = words("free")  # free | set_aside | used
+    at: int | None = maybe_number()
+
+
+class Spent(SQLModel, table=True):
+    """Planned costs by quarter of an hour (UTC): every zone's days, weeks and months are whole numbers of them."""
+
+    __tablename__ = "spent"
+    __table_args__ = part("ledger", rowid=False)
+    period: str = key(String)
+    campaign_id: int = key()
+    amount_micro: int = number(default=0)  # millionths of the currency unit: an e-mail costs a fraction of a cent
+
+
+class Pace(SQLModel, table=True):
+    """The token bucket of a connector, in machine time, shared by all workers."""
+
+    __tablename__ = "pace"
+    __table_args__ = part("ledger", rowid=False)
+    connector: str = key(String)
+    tokens: int = number(default=0)
+    at: int = number()
+    held_reason: str | None = maybe_text()
+    warm_since: int | None = maybe_number()  # machine time of the first hand-over while it warms up
+
+
+class Lease(SQLModel, table=True):
+    __tablename__ = "lease"
+    __table_args__ = part("ledger", rowid=False)
+    name: str = key(String)
+    holder: str = words()
+    until: int = number()  # machine time
+
+
+class LedgerCursor(SQLModel, table=True):
+    __tablename__ = "cursor"
+    __table_args__ = part("ledger", rowid=False)
+    consumer: str = key(String)
+    signal_id: int = number(default=0)
