@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from carillon.advance.advance import Advanced, advance
 from carillon.advance.engine import Engine
@@ -54,7 +56,7 @@ from carillon.people.ingest import ArrivedEvent, ingest_events
 from carillon.plan.apply import AppliedChange, apply_plan
 from carillon.settings import Settings
 from carillon.store import tables as t
-from carillon.store.engine import Store
+from carillon.store.engine import Part, Store
 from carillon.web.messages import Enter
 from carillon.web.shop import read_enter
 
@@ -143,7 +145,25 @@ def _letter(shared: str, people: People, row: int) -> Letter:
 
 
 class Interrupted(Exception):
-    """What a test raises to end an advance between two stages."""
+    """Ends an advance between two of its transactions, as a kill would."""
+
+
+class FragileStore(Store):
+    """The same store, whose owner is interrupted before one writing transaction: the one of that number."""
+
+    def __init__(self, store: Store, number: int) -> None:
+        self.__dict__.update(store.__dict__)
+        self.number, self.is_armed = number, True
+
+    @contextmanager
+    def write(self, part: Part) -> Iterator[Connection]:
+        if self.is_armed:
+            self.number -= 1
+            if self.number < 0:
+                self.is_armed = False  # a kill comes once; what tidies up afterwards is let through
+                raise Interrupted(part)
+        with super().write(part) as connection:
+            yield connection
 
 
 @dataclass
@@ -366,20 +386,23 @@ class Shop:
         stop_before: int | None = None,
         connectors: Callable[[], Mapping[str, Connector]] | None = None,
     ) -> Advanced:
-        """Advance a campaign; `stop_before` interrupts it before the stage of that number, as a kill would."""
+        """Advance a campaign; `stop_before` interrupts it before the transaction of that number, hand-overs aside."""
         if at is not None:
             self.at(at)
         self.stages = []
+        fragile = FragileStore(self.store, stop_before or 0)
+        fragile.is_armed = stop_before is not None
 
         def perform(title: str, run: Callable[[], Stage], *, is_long: bool = False) -> Stage:
-            if stop_before is not None and len(self.stages) >= stop_before:
-                raise Interrupted(title)
             self.stages.append(title)
+            was_armed, fragile.is_armed = fragile.is_armed, fragile.is_armed and not is_long
             stage = run()
+            fragile.is_armed = was_armed
             assert not stage.did_something or self.violations() == [], f"after “{title}”"
             return stage
 
-        engine = self.engine if connectors is None else replace(self.engine, make_connectors=connectors)
+        engine = self.engine if stop_before is None else replace(self.engine, store=fragile)
+        engine = engine if connectors is None else replace(engine, make_connectors=connectors)
         return advance(engine, name, alone=alone, perform=perform)
 
     def run_to(self, name: str, until: str, most: int = 60) -> None:

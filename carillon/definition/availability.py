@@ -20,7 +20,6 @@ NOT_YET = frozenset(
         # journeys
         "workspace.proofs",
         "campaign.series",
-        "campaign.was",
         "campaign.on_change",
         "campaign.messages",
         "entry.cron",
@@ -31,7 +30,6 @@ NOT_YET = frozenset(
         "entry.leaves",
         "entry.subscribes",
         "entry.date",
-        "step.was",
         "step.webhook",
         "step.notify",
         "step.first_reachable",
