@@ -24,6 +24,7 @@ from carillon.kernel.clock import from_micros
 from carillon.kernel.durations import parse_span
 from carillon.kernel.time.calendar import add_span, days_at, local_to_utc, next_weekday_at
 from carillon.policy.words import SkipReason
+from tests.test_architecture import ROOF, ROOMS
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -178,3 +179,18 @@ def test_the_reasons_for_getting_nothing_stand_in_their_order():
     listed = re.search(r"the first of these reasons: `([a-z_\s]+)`", LANGUAGE)
     assert listed is not None
     assert listed[1].split() == [reason.value for reason in SkipReason]
+
+
+# ---------------------------------------------------------------- docs/architecture.md
+
+
+def test_the_page_of_the_house_names_every_room_in_its_order():
+    """Whoever adds a room says what is in it."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = [
+        name
+        for row in re.findall(r"^\| (`.*?`) \|", page, flags=re.M)
+        for name in re.findall(r"`(\w+)(?:/|\.py)`", row)
+    ]
+    assert named[: len(ROOMS)] == list(ROOMS)
+    assert set(ROOF) <= set(named)
