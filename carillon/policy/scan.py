@@ -13,6 +13,7 @@ from carillon.definition.limits import Cap
 from carillon.kernel.clock import DAY, MINUTE, SECOND, Micros
 from carillon.kernel.durations import Span
 from carillon.store import tables as t
+from carillon.store.ledger_tables import LATE_BATCH
 
 PUNCTUAL: Micros = 15 * MINUTE
 """A hand-over at most this late stands where it was due, so that weekly messages stay a week apart."""
@@ -25,7 +26,7 @@ def scan_from(connection: Connection, caps: Sequence[Cap], resends: bool, now: M
     """No send that was due before this instant can count for one of the caps."""
     b = t.batch.c
     since = now - PUNCTUAL - max(longest(cap) for cap in caps)
-    latest = sa.select(sa.func.max(b.claimed_at - b.due_at)).where(sa.text(t.LATE_BATCH), b.claimed_at > since)
+    latest = sa.select(sa.func.max(b.claimed_at - b.due_at)).where(sa.text(LATE_BATCH), b.claimed_at > since)
     lateness = connection.scalar(latest) or 0
     pending = connection.scalar(sa.select(sa.func.min(b.due_at)).where(b.state.in_(pending_states(resends))))
     return min(since - lateness, since if pending is None else pending - 1)
