@@ -89,7 +89,8 @@ def wait_for_server(settings: Settings, child: Child, api_url: str) -> None:
     deadline = time.monotonic() + HEALTHY_WITHIN_S
     while not is_healthy(api_url):
         if child.process.poll() is not None:
-            raise ChildProcessError(f"the Prefect server ended at once: see {_log(settings, child.name)}")
+            log = _log(settings, child.name)
+            raise ChildProcessError(f"the Prefect server ended at once: {_last_words(log)} (see {log})")
         if time.monotonic() > deadline:
             child.stop()
             raise TimeoutError(f"the Prefect server did not answer within {HEALTHY_WITHIN_S} s")
@@ -115,6 +116,11 @@ def _start(settings: Settings, name: str, command: list[str], api_url: str) -> C
 
 def _log(settings: Settings, name: str) -> Path:
     return prefect_home(settings) / f"{name.lower().replace(' ', '-')}.log"
+
+
+def _last_words(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "without a word"
 
 
 def is_healthy(api_url: str) -> bool:

@@ -196,6 +196,8 @@ def test_what_was_missed_is_taken_up_at_once_also_after_a_power_cut(shop: Shop, 
     assert soon(lambda: inbox(up).count("@example.com") >= 3)
     (run,) = soon(lambda: up.runs("COMPLETED"))
     assert run["name"].startswith("sale ")
+    # The run worked on this store, and not on a copy of its folder.
+    assert shop.sends("email.sale") == {"p0001": "accepted", "p0002": "accepted", "p0003": "accepted"}
     up.kill_everything()
 
     shop.campaign("second", once(-1))
