@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 
-from carillon.evaluation.of_campaign import results
+from carillon.evaluation.of_campaign import look_plans, results
 from carillon.evaluation.verdict import due_look
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import Micros
@@ -16,10 +16,14 @@ def judge(ground: Ground) -> Counter[str]:
     """Take the looks that are due; returns `step: verdict` → 1."""
     taken: Counter[str] = Counter()
     with ground.store.read() as connection:
-        due = [
-            (a, no) for a in results(connection, ground) if (no := due_look(a.plan, a.taken, ground.now)) is not None
-        ]
-    for asked, no in due:
+        due = {
+            name: no
+            for name, plan, seen in look_plans(connection, ground)
+            if (no := due_look(plan, seen, ground.now)) is not None
+        }
+        asked_now = results(connection, ground, only=due) if due else []
+    for asked in asked_now:
+        no = due[asked.name]
         with ground.store.write("ledger") as connection:
             connection.execute(
                 t.look.insert().values(experiment=asked.name, no=no, at=ground.now, result=asdict(asked.result.verdict))
@@ -31,5 +35,5 @@ def judge(ground: Ground) -> Counter[str]:
 def next_look(ground: Ground) -> Micros | None:
     """When the next planned look is due; None where all are over or nobody was exposed yet."""
     with ground.store.read() as connection:
-        ahead = [at for a in results(connection, ground) for at in a.plan.looks_at if at > ground.now]
+        ahead = [at for _, plan, _ in look_plans(connection, ground) for at in plan.looks_at if at > ground.now]
     return min(ahead, default=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +36,19 @@ class Asked:
     taken: int
 
 
-def results(connection: Connection, ground: Ground) -> list[Asked]:
-    """The result of every question of the live plan that anybody has been exposed to."""
-    asked = [_asked(connection, ground, *question) for question in _questions(connection, ground)]
+def results(connection: Connection, ground: Ground, only: Collection[str] | None = None) -> list[Asked]:
+    """The result of every question of the live plan that anybody has been exposed to (or `only` those of these names)."""
+    wanted = (q for q in _questions(connection, ground) if only is None or q[0] in only)
+    asked = [_asked(connection, ground, *question) for question in wanted]
     return [a for a in asked if a is not None]
+
+
+def look_plans(connection: Connection, ground: Ground) -> Iterator[tuple[str, LookPlan, int]]:
+    """(question, its planned looks, how many were taken): what tells when to evaluate, without evaluating anything."""
+    for name, _, exposed, _ in _questions(connection, ground):
+        began_at = _began_at(connection, exposed)
+        if began_at is not None:
+            yield name, look_plan(ground, began_at), _looks_taken(connection, name)[0]
 
 
 def holdout_result(connection: Connection, ground: Ground) -> TestResult | None:
@@ -105,7 +114,7 @@ def _asked(
     exposed: sa.Select[Any],
     arms: tuple[tuple[str, int], ...],
 ) -> Asked | None:
-    began_at = connection.scalar(sa.select(sa.func.min(exposed.subquery().c.at)))
+    began_at = _began_at(connection, exposed)
     if began_at is None:
         return None
     plan = ground.applied.plan
@@ -120,6 +129,11 @@ def _asked(
         policy=leader.policy if leader else "leader",
     )  # fmt: skip
     return Asked(name, node.id, result, looks, taken)
+
+
+def _began_at(connection: Connection, exposed: sa.Select[Any]) -> Micros | None:
+    first: Micros | None = connection.scalar(sa.select(sa.func.min(exposed.subquery().c.at)))
+    return first
 
 
 def _sends_that_answer(ground: Ground, node: MessageNode | SplitNode) -> list[int]:
