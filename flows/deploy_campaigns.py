@@ -81,7 +81,7 @@ async def deploy_all(settings: Settings) -> dict[str, list[str]]:
     async with get_client() as client:
         for name, ground in wanted.items():
             deployment_id = await _deploy_campaign(client, settings, ground)
-            due = now if name in late else next_due(ground)
+            due = now if name in late else next_due(ground, now)
             if due is not None and ground.applied.is_running and due not in _due_by_schedule(ground):
                 await ask_for_run(deployment_id, name, from_micros(due))
         standing = STANDING if store.dialect == "postgresql" else ON_ONE_MACHINE

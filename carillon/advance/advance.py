@@ -85,7 +85,8 @@ def advance(
             raise RuntimeError(f"{campaign}: still moving after {MOST_ROUNDS} rounds")
         ground = load_ground(engine.store, campaign, now)
         run.judge(ground)
-        return Advanced(campaign, now, tuple(run.stages), next_due(ground), ground.applied.hold_reason, run.worked)
+        due = next_due(ground, engine.machine_clock.now())
+        return Advanced(campaign, now, tuple(run.stages), due, ground.applied.hold_reason, run.worked)
 
 
 class _Run:

@@ -9,12 +9,15 @@ from carillon.advance.lead import next_decision
 from carillon.definition.model import At, Every
 from carillon.journey.ground import Ground
 from carillon.journey.occasions import next_occasion
-from carillon.kernel.clock import Micros
+from carillon.kernel.clock import SECOND, Micros
 from carillon.store import tables as t
 
 
-def next_due(ground: Ground) -> Micros | None:
-    """The first instant after now at which somebody is due, an entry comes or a leader is chosen; None = only events."""
+def next_due(ground: Ground, machine_now: Micros | None = None) -> Micros | None:
+    """The first instant after now at which somebody is due, an entry comes or a leader is chosen; None = only events.
+
+    With the machine's time also that at which a provider that deferred is asked again.
+    """
     e = t.enrolment.c
     with ground.store.read() as connection:
         person = connection.scalar(
@@ -23,5 +26,23 @@ def next_due(ground: Ground) -> Micros | None:
             )
         )
     entries = (e for e in ground.applied.plan.entries if isinstance(e, At | Every))
-    instants = [person, next_decision(ground), next_look(ground), *(next_occasion(ground, entry) for entry in entries)]
+    again = None if machine_now is None else _next_attempt(ground, machine_now)
+    instants = [
+        person,
+        again,
+        next_decision(ground),
+        next_look(ground),
+        *(next_occasion(ground, entry) for entry in entries),
+    ]
     return min((i for i in instants if i is not None), default=None)
+
+
+def _next_attempt(ground: Ground, machine_now: Micros) -> Micros | None:
+    """When the first batch that a provider deferred may be tried again; back-off is machine time, told in ours."""
+    b = t.batch.c
+    deferred = sa.select(sa.func.min(b.retry_at)).where(
+        b.campaign_id == ground.applied.id, b.state == "ready", b.due_at <= ground.now, b.retry_at.is_not(None)
+    )
+    with ground.store.read() as connection:
+        retry_at = connection.scalar(deferred)
+    return None if retry_at is None else ground.now + max(retry_at - machine_now, SECOND)

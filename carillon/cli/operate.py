@@ -33,11 +33,35 @@ def pause(campaigns: Sequence[str], everything: bool, why: str, as_json: bool) -
 @click.command("resume", epilog="Example: carillon resume spring_sale")
 @click.argument("campaigns", nargs=-1, metavar="[CAMPAIGN]...")
 @_all_option
+@click.option("--connector", metavar="NAME", help="A connector whose key or account was refused and works again.")
 @_why_option
 @json_option
-def resume(campaigns: Sequence[str], everything: bool, why: str, as_json: bool) -> None:
-    """Let paused or stopped campaigns run again; who was under way when it was stopped stays out."""
-    _change(campaigns, everything, "running", why, as_json)
+def resume(campaigns: Sequence[str], everything: bool, connector: str | None, why: str, as_json: bool) -> None:
+    """Let paused or stopped campaigns run again; who was under way when it was stopped stays out.
+
+    With --connector: what waits for that connector is handed over with the next run of its campaigns.
+    """
+    if connector is None:
+        _change(campaigns, everything, "running", why, as_json)
+    elif campaigns or everything:
+        raise click.UsageError("--connector goes alone: campaigns are resumed by their names")
+    else:
+        _let_go_on(connector, why, as_json)
+
+
+def _let_go_on(connector: str, why: str, as_json: bool) -> None:
+    from carillon.delivery.holds import go_on, held_connectors
+
+    with opened() as house:
+        with house.store.read() as connection:
+            held = held_connectors(connection)
+        if connector not in held:
+            refuse(f"{connector} is not held", nearest(connector, held) or "`carillon status` names those that are")
+        waiting = go_on(house.store, connector, who=me(), why=why or held[connector], at=house.instant(None))
+    if as_json:
+        tell_json({"connector": connector, "was_held": held[connector], "waiting": waiting})
+    else:
+        click.echo(f"{connector} takes messages again (was held: {held[connector]}); {waiting:,} people wait for it")
 
 
 @click.command("stop", epilog="Example: carillon stop spring_sale")

@@ -94,7 +94,9 @@ def _show(advanced: Advanced) -> None:
     if not advanced.stages:
         click.echo("  nothing is due")
     for connector, reason in advanced.work.held.items():
-        click.echo(f"  {connector} takes nothing until a person looks: {reason}")
+        click.echo(
+            f"  {connector} takes nothing until a person looks: {reason} (carillon resume --connector {connector})"
+        )
     for reason in sorted(set(advanced.work.unbuilt.values())):
         click.echo(f"  could not be built, tried again later: {reason}")
     if advanced.hold_reason:

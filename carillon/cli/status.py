@@ -55,7 +55,9 @@ def _show(seen: Status) -> None:
     for name in seen.not_applied:
         click.echo(f"{name}: not applied yet (carillon plan {name})")
     for connector, reason in seen.held_connectors.items():
-        click.echo(f"{connector} takes nothing until a person looks: {reason}")
+        click.echo(
+            f"{connector} takes nothing until a person looks: {reason} (carillon resume --connector {connector})"
+        )
     if seen.waiting_intakes:
         click.echo(f"{seen.waiting_intakes:,} deliveries of events wait for the next run")
     click.echo(f"newest event {_clock(seen.newest_event)}, newest feedback {_clock(seen.newest_feedback)}")

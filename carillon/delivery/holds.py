@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
 from carillon.store.engine import Store, rowcount
-from carillon.store.tables import pace
+from carillon.store.tables import audit, batch, pace
 
 
 def hold(connection: Connection, connector: str, reason: str, at: Micros) -> None:
@@ -20,11 +20,21 @@ def hold(connection: Connection, connector: str, reason: str, at: Micros) -> Non
         connection.execute(sa.insert(pace).values(connector=connector, tokens=0, at=at, held_reason=reason))
 
 
-def go_on(store: Store, connector: str) -> bool:
-    """A person says that the connector works again; False where it was not held."""
+def go_on(store: Store, connector: str, *, who: str, why: str, at: Micros) -> int:
+    """A person says that the connector works again: how many people wait for it, none where it was not held."""
     with store.write("ledger") as connection:
         held = sa.update(pace).where(pace.c.connector == connector, pace.c.held_reason.is_not(None))
-        return rowcount(connection.execute(held.values(held_reason=None))) > 0
+        if rowcount(connection.execute(held.values(held_reason=None))) == 0:
+            return 0
+        waiting = connection.execute(
+            sa.select(sa.func.coalesce(sa.func.sum(batch.c.n), 0)).where(
+                batch.c.connector == connector, batch.c.state == "ready"
+            )
+        ).scalar_one()
+    with store.write("core") as connection:
+        row = {"at": at, "who": who, "what": "resume connector", "subject": connector, "details": why}
+        connection.execute(sa.insert(audit).values(**row))
+    return int(waiting)
 
 
 def held_connectors(connection: Connection) -> Mapping[str, str]:

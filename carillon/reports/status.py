@@ -85,7 +85,7 @@ def _campaign(ground: Ground, loaded: Loaded, machine_clock: Clock) -> CampaignS
         under_way=standing,
         ready=ready,
         unsure=unsure,
-        next_due=next_due(ground) if applied.is_running else None,
+        next_due=next_due(ground, machine_clock.now()) if applied.is_running else None,
         is_advanced_now=lease_holder(ground.store, f"advance:{applied.name}", machine_clock) is not None,
         drift=_drift(applied, loaded),
     )

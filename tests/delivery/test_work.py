@@ -125,7 +125,8 @@ def test_refused_credentials_hold_the_connector_and_keep_the_sends(store, status
     assert states(store) == {"ready": 50}
     assert it.requests <= 8
     assert hand_over(store)[1].requests == 0
-    assert [go_on(store, "sendgrid"), go_on(store, "sendgrid")] == [True, False]
+    said = {"who": "ann", "why": "a new key", "at": NOW}
+    assert [go_on(store, "sendgrid", **said), go_on(store, "sendgrid", **said)] == [50, 0]
     assert hand_over(store)[0].accepted == 50
 
 
