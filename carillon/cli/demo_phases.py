@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -37,7 +38,7 @@ from carillon.demo.servers import Town, town
 from carillon.demo.shop import Order, Shop, make_shop
 from carillon.kernel.clock import DAY, HOUR, Micros, from_micros, to_micros
 from carillon.kernel.problems import render
-from carillon.settings import Settings, read_settings
+from carillon.settings import KEY_FILE, Settings, read_settings
 
 SALE = "spring_sale"
 EVENING_BEFORE = timedelta(hours=12)
@@ -77,7 +78,7 @@ class Told:
 def run_demo(folder: Path, data: Path | None, contacts: int, seed: int, days: int = DAYS) -> None:
     """The whole demo; raises DemoError where something stands in its way. What it starts has ended when it returns."""
     told, began = Told(Console(highlight=False)), time.perf_counter()
-    settings = _fresh_folder(told, folder)
+    settings = _fresh_folder(told, folder, seed)
     with ExitStack() as stack:
         server, api_url = prefect.launch_server(settings, prefect.free_port())  # it starts while we import
         stack.callback(server.stop)
@@ -107,7 +108,7 @@ def run_demo(folder: Path, data: Path | None, contacts: int, seed: int, days: in
 # ------------------------------------------------------------------------------------------------- workspace and shop
 
 
-def _fresh_folder(told: Told, folder: Path) -> Settings:
+def _fresh_folder(told: Told, folder: Path, seed: int) -> Settings:
     """An empty folder for the demo: an earlier demo is removed, anything else is left alone."""
     settings, mark = read_settings(root=folder), folder / ".carillon" / MARK
     if mark.exists():
@@ -118,7 +119,10 @@ def _fresh_folder(told: Told, folder: Path) -> Settings:
     elif folder.exists() and any(folder.iterdir()):
         raise DemoError(f"{folder} is not empty and no earlier demo: take another --folder")
     mark.parent.mkdir(parents=True)
-    mark.write_text(json.dumps({"made_by": "carillon demo"}))
+    mark.write_text(json.dumps({"made_by": "carillon demo", "seed": seed}))
+    # Simulated people act by what their message is called, and that is sealed with this key: the same seed, the same
+    # people. It opens nothing but this demo: a key from a file is refused to every sender that is not the sandbox.
+    (settings.state_dir / KEY_FILE).write_text(blake2b(f"carillon demo {seed}".encode(), digest_size=32).hexdigest())
     return settings
 
 
