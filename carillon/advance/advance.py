@@ -22,6 +22,7 @@ from carillon.advance.lead import lead
 from carillon.advance.lease import Held, lease
 from carillon.advance.next_due import next_due
 from carillon.advance.stages import Perform, Stage, perform_plainly
+from carillon.delivery.effects import suppress_refused
 from carillon.delivery.model import WorkResult
 from carillon.delivery.reserve import Reserved, reserve
 from carillon.delivery.unsure import settle_unsure
@@ -146,6 +147,7 @@ class _Run:
     def _settle_unsure(self, ground: Ground) -> Stage:
         """Hand-overs whose outcome was unknown: by what came in since, then by the workspace's `if_unsure`."""
         machine_now = self._engine.machine_clock.now()
+        suppress_refused(ground.store, ground.rules)  # what a killed run was told and had no time to pass on
         settled = settle_unsure(ground.store, ground.rules, now=ground.now, machine_now=machine_now)
         return _counted("settle what was unsure", settled)
 

@@ -1,28 +1,39 @@
 """What a refusal means for people: an address that a provider refuses for good is suppressed.
 
-Written to core after the ledger's commit, because no transaction writes two parts; doing it twice changes nothing.
+No transaction writes two parts: the settlement keeps the address in the ledger, and from there core learns of it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+
+import sqlalchemy as sa
 
 from carillon.consent.standing import StandingRules
 from carillon.consent.suppression import Suppressed, suppress
-from carillon.delivery.model import Effect
-from carillon.kernel.clock import Micros
 from carillon.plan.rules import Rules
+from carillon.store.bulk import many
 from carillon.store.engine import Store
+from carillon.store.tables import refusal
+
+MOST_AT_ONCE = 10_000
 
 
-def apply_effects(store: Store, rules: Rules, effects: Sequence[Effect], at: Micros) -> int:
-    """Suppress the refused addresses; how many were not suppressed before."""
-    if not effects:
+def suppress_refused(store: Store, rules: Rules) -> int:
+    """Suppress the addresses whose refusals the ledger keeps, then let go of these; how many were not suppressed before.
+
+    Of a crash between the two commits nothing is left but a repetition, which changes nothing.
+    """
+    with store.read() as connection:
+        rows = connection.execute(sa.select(refusal).order_by(refusal.c.id).limit(MOST_AT_ONCE)).all()
+    if not rows:
         return 0
-    rows = [Suppressed(e.address, e.channel.value, f"refused: {e.reason}", at) for e in effects]
+    refused = [Suppressed(row.address_key, row.channel, f"refused: {row.reason}", row.at) for row in rows]
     with store.write("core") as connection:
-        return suppress(connection, standing_rules(rules), rows)
+        new = suppress(connection, standing_rules(rules), refused)
+    with store.write("ledger") as connection:
+        connection.execute(sa.delete(refusal).where(refusal.c.id.in_(many([row.id for row in rows]))))
+    return new + suppress_refused(store, rules)
 
 
 def standing_rules(rules: Rules) -> StandingRules:

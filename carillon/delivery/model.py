@@ -107,21 +107,11 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
-    """A provider refused this address for good: core must know, after the ledger's commit."""
-
-    channel: Channel
-    address: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Settled:
     """What a settlement did: people by the ledger's words, and what follows from it."""
 
     won: bool
     people: Mapping[str, int] = field(default_factory=dict)
-    effects: Sequence[Effect] = ()
     held: str | None = None
     made_ready: bool = False
     """There are batches to take at once: halves of a divided one."""

@@ -93,5 +93,5 @@ def _reject_all(connection: Connection, wish: Settling, refusal: Rejected) -> Se
     if not win(connection, claimed, fate):
         return LOST
     end_attempt(connection, wish, "rejected", note=f"{refusal.code} {refusal.reason}".strip())
-    effects = reject(connection, wish, {claimed.built.enrolments[row]: refusal for row in claimed.rows})
-    return Settled(True, {"rejected": len(claimed.rows)}, effects)
+    reject(connection, wish, {claimed.built.enrolments[row]: refusal for row in claimed.rows})
+    return Settled(True, {"rejected": len(claimed.rows)})

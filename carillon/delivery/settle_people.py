@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.delivery.backoff import retry_after
 from carillon.delivery.holds import hold
-from carillon.delivery.model import LEASE, Effect, Settled
+from carillon.delivery.model import LEASE, Settled
 from carillon.delivery.parting import among, open_people, part
 from carillon.delivery.protocol import Accepted, Deferred, Divide, Held, Outcome, Rejected, Unsure
 from carillon.delivery.settling import LOST, Settling, end_attempt, reject, win
@@ -28,14 +28,14 @@ def settle_people(connection: Connection, wish: Settling) -> Settled:
     lease = {"lease_until": wish.machine_now + LEASE}
     if not win(connection, wish.claimed, lease | ({} if window is None else {"begun_through": window})):
         return LOST
-    effects = _write_outcomes(connection, wish)
+    _write_outcomes(connection, wish)
     people = Counter(_word(outcome) for outcome in wish.settlement.people.values())
     held = next((o.reason for o in wish.settlement.people.values() if isinstance(o, Held)), None)
     if held is not None:
         hold(connection, wish.claimed.built.batch.connector, held, wish.machine_now)
     if window is None:
         people["released"] += _close(connection, wish)
-    return Settled(True, +people, effects, held, lease_until=wish.machine_now + LEASE)
+    return Settled(True, +people, held, lease_until=wish.machine_now + LEASE)
 
 
 def _word(outcome: Outcome) -> str:
@@ -54,7 +54,7 @@ def _word(outcome: Outcome) -> str:
             assert_never(outcome)
 
 
-def _write_outcomes(connection: Connection, wish: Settling) -> list[Effect]:
+def _write_outcomes(connection: Connection, wish: Settling) -> None:
     by_word: dict[str, dict[int, Outcome]] = {}
     for enrolment_id, outcome in wish.settlement.people.items():
         by_word.setdefault(_word(outcome), {})[enrolment_id] = outcome
@@ -64,7 +64,8 @@ def _write_outcomes(connection: Connection, wish: Settling) -> list[Effect]:
             _move(connection, wish, word, by_word[word])
     refused = by_word.get("rejected", {})
     refusals = {e: o if isinstance(o, Rejected) else Rejected(_reason(o)) for e, o in refused.items()}
-    return reject(connection, wish, refusals) if refusals else []
+    if refusals:
+        reject(connection, wish, refusals)
 
 
 def _write_receipts(connection: Connection, wish: Settling, accepted: Mapping[int, Outcome]) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.delivery.model import REJECTED, Claimed, Effect, Settled, Settlement
+from carillon.delivery.model import REJECTED, Claimed, Settled, Settlement
 from carillon.delivery.parting import among, open_people
 from carillon.delivery.protocol import Rejected
 from carillon.kernel.clock import Micros
+from carillon.store.bulk import insert_rows
 from carillon.store.engine import rowcount
-from carillon.store.tables import attempt, batch, send
+from carillon.store.tables import attempt, batch, refusal, send
 
 LOST = Settled(won=False)
 
@@ -53,8 +54,8 @@ def end_attempt(connection: Connection, wish: Settling, status: str, *, note: st
     )
 
 
-def reject(connection: Connection, wish: Settling, refusals: Mapping[int, Rejected]) -> list[Effect]:
-    """Write the refusals of these people, and say what core must know of their addresses."""
+def reject(connection: Connection, wish: Settling, refusals: Mapping[int, Rejected]) -> None:
+    """Write the refusals of these people, and keep for core the addresses that are dead or opted out."""
     batch_, built = wish.claimed.built.batch, wish.claimed.built
     rows = connection.execute(
         sa.update(send)
@@ -63,10 +64,10 @@ def reject(connection: Connection, wish: Settling, refusals: Mapping[int, Reject
         .returning(send.c.enrolment_id)
     ).scalars()
     address_of = {built.enrolments[row]: built.addresses[row] for row in wish.claimed.rows}
-    effects = []
-    for enrolment_id in rows:
-        refusal = refusals[enrolment_id]
-        if refusal.invalid_address or refusal.suppressed:
-            why = f"{refusal.code} {refusal.reason}".strip()
-            effects.append(Effect(batch_.channel, address_of[enrolment_id], why))
-    return effects
+    kept = [
+        (batch_.channel.value, address_of[enrolment_id], f"{said.code} {said.reason}".strip(), wish.now)
+        for enrolment_id, said in ((row, refusals[row]) for row in rows)
+        if said.invalid_address or said.suppressed
+    ]
+    if kept:
+        insert_rows(connection, refusal, ("channel", "address_key", "reason", "at"), kept)

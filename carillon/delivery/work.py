@@ -17,10 +17,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.delivery.bodies import Bodies
-from carillon.delivery.effects import apply_effects
+from carillon.delivery.effects import suppress_refused
 from carillon.delivery.holds import held_connectors
 from carillon.delivery.lanes import Desk, lanes_of, run_lane
-from carillon.delivery.model import Built, Claimed, Effect, ReadyBatch, Settled, WorkResult
+from carillon.delivery.model import Built, Claimed, ReadyBatch, Settled, WorkResult
 from carillon.delivery.parcels import BodyBuilder, Unbuilt
 from carillon.delivery.protocol import Connector
 from carillon.delivery.reclaim import reclaim
@@ -135,7 +135,6 @@ class _Work:
         self._people: Counter[str] = +Counter(released=late)
         self._batches = 0
         self._unbuilt: dict[int, str] = {}
-        self._effects: list[Effect] = []
 
     async def run(self) -> WorkResult:
         async with self._lanes():
@@ -221,7 +220,6 @@ class _Work:
             self._people.update(claimed.dropped)
         for settled in written:
             self._people.update(settled.people)
-            self._effects += settled.effects
             if settled.held is not None:
                 self._desk.held.setdefault(built.batch.connector, settled.held)
         self._let_go(built.batch.id)
@@ -240,7 +238,7 @@ class _Work:
 
     async def _suppress(self) -> None:
         crash_point("before_effects")
-        await asyncio.to_thread(apply_effects, self._store, self._rules, self._effects, self._desk.campaign_clock.now())
+        await asyncio.to_thread(suppress_refused, self._store, self._rules)
 
     def _result(self) -> WorkResult:
         return WorkResult(self._batches, dict(self._people), dict(self._desk.held), dict(self._unbuilt))

@@ -11,9 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
+from carillon.people.ingest import ADOPTION
 from carillon.store import tables as t
 from carillon.store.engine import Store
 from carillon.store.staging import fill, stage
+from carillon.store.writing import take_turn
 
 CONSUMER = "orphans"
 """In `core.cursor`: the newest contact for whom orphans were looked through."""
@@ -44,6 +46,7 @@ def adopt_aliases(store: Store, now: Micros, contacts: Mapping[str, int]) -> int
 
 
 def _adopt(connection: Connection, now: Micros, who: sa.TextClause) -> int:
+    take_turn(connection, ADOPTION)
     stage(
         connection, "adopted", "occurred_at BIGINT, hash64 BIGINT, contact_id BIGINT, intake_id BIGINT, history BIGINT"
     )

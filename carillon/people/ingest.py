@@ -18,6 +18,11 @@ from carillon.kernel.clock import Micros
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows, many, reserve_ids
 from carillon.store.engine import Store
+from carillon.store.writing import join_turns
+
+ADOPTION = 0x6361_616F
+"""PostgreSQL's advisory lock between those who find a contact unknown and the one who gives orphans to contacts: an
+adoption that did not see an uncommitted orphan would never look for it again."""
 
 _KEY = itemgetter(0, 1)
 _EVENT = ("occurred_at", "hash64", "kind", "contact_id", "orphan_key", "intake_id", "value_cents", "currency", "props")
@@ -63,6 +68,7 @@ def write_events(
     connection: Connection, events: Sequence[ArrivedEvent], *, source: str, history: bool, received_at: Micros
 ) -> IngestResult:
     """The same in the caller's transaction on the events part."""
+    join_turns(connection, ADOPTION)
     ids = contact_ids(connection, {event[3] for event in events})
     intake = _begin_intake(connection, source, history, received_at)
     known = ids.get

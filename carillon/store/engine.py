@@ -97,7 +97,9 @@ class Store:
                 ":memory:", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False,
                 cached_statements=512,
             )  # fmt: skip
-            for part, path in files.items():
+            # The written part first: BEGIN takes locks and snapshots in this order, so that what is read of the other
+            # parts is as new as the lock. A writer that had to wait would otherwise decide by what core said before.
+            for part, path in sorted(files.items(), key=lambda item: item[0] != role):
                 mode = "rwc" if part == role else "ro"
                 connection.execute(f"ATTACH DATABASE ? AS {part}", (f"file:{path}?mode={mode}",))
             if role is not None:

@@ -91,7 +91,7 @@ class Send(SQLModel, table=True):
     __table_args__ = part(
         "ledger",
         Index("ix_send_batch", "batch_id"),
-        Index("ix_send_contact", "contact_id", "due_at"),
+        Index("ix_send_contact", "contact_id", "due_at", "batch_id", "channel", "outcome"),
         rowid=False,
     )
     node_id: int = key()
@@ -171,6 +171,18 @@ class Receipt(SQLModel, table=True):
     node_id: int = key()
     enrolment_id: int = key()
     provider_ref: str = words()
+
+
+class Refusal(SQLModel, table=True):
+    """An address that a provider refused for good, until core knows it: gone as soon as it is suppressed there."""
+
+    __tablename__ = "refusal"
+    __table_args__ = part("ledger")
+    id: int | None = row_id()
+    channel: str = words()
+    address_key: str = words()
+    reason: str = words()
+    at: int = number()  # campaign time
 
 
 class Leader(SQLModel, table=True):

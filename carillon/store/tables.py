@@ -54,6 +54,7 @@ from carillon.store.ledger_tables import (
     Pace,
     Passage,
     Receipt,
+    Refusal,
     Ripening,
     Send,
     Spent,
@@ -98,6 +99,7 @@ send = _table(Send)
 batch = _table(Batch)
 attempt = _table(Attempt)
 receipt = _table(Receipt)
+refusal = _table(Refusal)
 leader = _table(Leader)
 look = _table(Look)
 approval = _table(Approval)
