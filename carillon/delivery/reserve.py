@@ -80,7 +80,7 @@ def question_of(connection: Connection, ground: Ground, plan: Plan, node: Messag
     return Question(
         plan, node, node_id, ground.rules, ground.moment, tuple(sorted(languages)),
         None if own_clock else ground.rules.timezone,
-        limits_of(connection, ground.rules, ground.applied.plan, node, ground.topics, ground.now),
+        limits_of(connection, ground.rules, ground.applied.plan, plan, node, ground.topics, ground.now),
     )  # fmt: skip
 
 

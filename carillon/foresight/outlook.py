@@ -176,7 +176,7 @@ def _question(
     own_clock = any(isinstance(e, At | Every) and e.zone == "contact" for e in plan.entries)
     languages = sorted({language for step, _, language in contents.compiled if step == node.id})
     zone = None if own_clock else ground.rules.timezone
-    limits = limits_of(connection, ground.rules, plan, node, ground.topics, ground.now)
+    limits = limits_of(connection, ground.rules, plan, plan, node, ground.topics, ground.now)
     return Question(plan, node, ground.applied.nodes[node.id], ground.rules, ground.moment, languages, zone, limits)
 
 

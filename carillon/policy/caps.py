@@ -139,6 +139,8 @@ def _place() -> Column:
 def _ranked(roomy: sa.CTE, limits: MessageLimits) -> sa.CTE:
     """Of several candidates of one person only so many pass as there is room; ghosts take none."""
     c = roomy.c
+    if limits.once_a_person:
+        return sa.select(*c, sa.literal(1).label("rank")).offset(_NOUGHT).cte("ranked")
     takes = sa.and_(c.stands.is_(None), c.role == "treated", *(c[f"room_{i}"] > 0 for i in range(len(limits.caps))))
     place = sa.func.row_number().over(
         partition_by=[c.contact_id, sa.case((takes, 1), else_=0)], order_by=[c.due_at, c.enrolment_id]

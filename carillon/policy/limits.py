@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.definition.limits import Blackout, Cap
+from carillon.definition.model import At, Every
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import HOUR, Micros
 from carillon.kernel.time.calendar import clock_micros
@@ -58,6 +59,8 @@ class MessageLimits:
     caps: tuple[CapHere, ...] = ()
     resends: bool = False
     """A hand-over whose outcome is unknown may be repeated: until then it counts as pending."""
+    once_a_person: bool = False
+    """Nobody stands at the message twice: its campaign's entries know no things."""
     scan_from: Micros = 0
     """No send that was due before this can count for a cap."""
 
@@ -73,11 +76,12 @@ def limits_of(
     connection: Connection,
     rules: Rules,
     live: Plan,
+    plan: Plan,
     node: MessageNode,
     topics: Mapping[str, tuple[str, ...]],
     now: Micros,
 ) -> MessageLimits:
-    """The limits of a message of a campaign whose live plan is `live`; `topics` names the campaigns of each topic."""
+    """The limits of a message of `plan`, of a campaign whose live one is `live`; `topics` names each topic's campaigns."""
     if not live.marketing:
         return FREE
     step = next((n for n in live.messages if n.id == node.id), node)
@@ -92,6 +96,7 @@ def limits_of(
         ),
         caps=caps,
         resends=resends,
+        once_a_person=all(isinstance(entry, At | Every) for entry in plan.entries),
         scan_from=scan_from(connection, [here.cap for here in caps], resends, now) if caps else 0,
     )  # fmt: skip
 
