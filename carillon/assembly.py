@@ -61,11 +61,21 @@ def engine_of(
     return Engine(
         store=store,
         make_connectors=_maker(named, settings, sandbox),
-        max_people={name: _capabilities(name).max_people for name in named},
+        max_people=most_people(rules),
         keyring=keyring_of(settings, rules),
         campaign_clock=campaign_clock or SystemClock(),
         machine_clock=SystemClock(),
     )
+
+
+def most_people(rules: Rules) -> dict[str, int]:
+    """How many people one request takes, of each connector that these rules name."""
+    return {name: _capabilities(name).max_people for name in {s.connector for s in rules.senders}}
+
+
+def reporting(rules: Rules) -> frozenset[str]:
+    """The connectors of these rules whose provider reports what became of a message."""
+    return frozenset(s.connector for s in rules.senders if _capabilities(s.connector).feedback)
 
 
 def _maker(

@@ -19,7 +19,7 @@ ROOMS = (
     "messages", "delivery", "feedback", "evaluation", "advance", "foresight", "reports", "sandbox", "web",
 )  # fmt: skip
 """In the order in which data passes: a room imports only rooms before it."""
-ROOF = ("settings", "assembly", "demo", "cli")
+ROOF = ("settings", "assembly", "demo", "operating", "cli")
 """Over all rooms; one of them may import those before it."""
 
 FOR_CONNECTORS = ("carillon.kernel", "carillon.delivery.protocol", "carillon.feedback.model")

@@ -22,6 +22,9 @@ from carillon.store.tables import audit, batch, campaign, event, node, send, ver
 
 Decision = Literal["accept", "resend", "close"]
 
+FROM_BACKUP = "restored from a backup: it may have left since"
+"""The note of a batch that only a report or a person settles: no policy was meant for doubts as large as this one."""
+
 _STATE: Mapping[Decision, str] = {"accept": "accepted", "resend": "ready", "close": "closed"}
 
 
@@ -119,7 +122,7 @@ def settle_by_policy(store: Store, rules: Rules, *, now: Micros, machine_now: Mi
             sa.select(batch.c.id, batch.c.settled_at, version.c.plan_json, _others_flow().label("others_flow"))
             .join_from(batch, campaign, campaign.c.id == batch.c.campaign_id)
             .join(version, version.c.id == campaign.c.live_version)
-            .where(batch.c.state == "unsure")
+            .where(batch.c.state == "unsure", batch.c.note.is_distinct_from(FROM_BACKUP))
         ).all()
         resent = 0
         for row in rows:

@@ -60,11 +60,6 @@ def stored_revision(connection: Connection, part: Part) -> str | None:
     return None if revision is None else str(revision)
 
 
-def known_revisions(part: Part) -> set[str]:
-    """Every revision of a part that this version can bring to its head."""
-    return {script.revision for script in revisions_of(part)[1].walk_revisions()}
-
-
 def _migrate_part(connection: Connection, part: Part) -> None:
     from alembic.runtime.environment import EnvironmentContext
     from alembic.util import CommandError

@@ -42,11 +42,3 @@ def join_turns(connection: Connection, lock: int) -> None:
     """Wait for whoever took this turn alone, and let nobody take it alone before the end of our transaction."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(lock)))
-
-
-def skip_numbers(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
-    """Insert this row, whose `id` lies far ahead, so that the table numbers its next rows from there on."""
-    connection.execute(sa.insert(table).values(**row))
-    if connection.dialect.name == "postgresql":
-        sequence = sa.func.pg_get_serial_sequence(table.fullname, "id")
-        connection.execute(sa.select(sa.func.setval(sequence, row["id"])))
