@@ -92,6 +92,10 @@ class Sink:
     def moods(self, **shares: float) -> None:
         self.set(moods=shares)
 
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self._http.post("/sink/forget").raise_for_status()
+
     def seen(self) -> dict[str, Any]:
         return dict(self._http.post("/sink/seen").json())
 
@@ -222,6 +226,19 @@ class House:
             key = (token.node, token.enrolment)
             found[key] = found.get(key, 0) + n
         return found
+
+    def language_of(self, cid: str) -> str:
+        """The language of the batch in which this message left."""
+        token = KEYS.read(cid)
+        assert token is not None
+        with self.store.read() as connection:
+            return str(
+                connection.scalar(
+                    sa.select(t.batch.c.language)
+                    .join_from(t.send, t.batch, t.batch.c.id == t.send.c.batch_id)
+                    .where(t.send.c.node_id == token.node, t.send.c.enrolment_id == token.enrolment)
+                )
+            )
 
     def report(self, cids: Mapping[str, int] | Sequence[str], at: Micros) -> int:
         """The provider's webhook says `delivered` of these; how many reports were new."""

@@ -95,6 +95,10 @@ def _control(sink: Sink, path: str, body: bytes) -> object:
     if path == "/sink/set":
         for name, value in json.loads(body).items():
             setattr(sink, name, value)
+    if path == "/sink/forget":
+        sink.arrived.clear()
+        sink.letters.clear()
+        sink.answers.clear()
     return {"arrived": sink.arrived, "letters": sink.letters, "requests": sink.requests, "answers": sink.answers}
 
 
