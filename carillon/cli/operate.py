@@ -111,13 +111,11 @@ def enter(campaign: str, contact: str, key: str, as_json: bool) -> None:
             event = read_enter(house.store, Enter(campaign=name, userId=contact, key=key or str(now)), now)
         except ValueError as error:
             refuse(str(error))
-        taken = ingest_events(house.store, [event], source=f"carillon enter by {me()}", history=False, received_at=now)
+        ingest_events(house.store, [event], source=f"carillon enter by {me()}", history=False, received_at=now)
     if as_json:
-        tell_json({"campaign": name, "contact": contact, "is_new": bool(taken.inserted)})
-    elif taken.inserted:
-        click.echo(f"{contact} enters {name} with its next run (carillon run {name})")
+        tell_json({"campaign": name, "contact": contact, "key": key or str(now)})
     else:
-        click.echo(f"{contact} was entered with this key before: nothing changes")
+        click.echo(f"{contact} enters {name} with its next run, unless it had this key before (carillon run {name})")
 
 
 def _change(names: Sequence[str], everything: bool, state: OperatorState, why: str, as_json: bool) -> None:
