@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -17,9 +16,7 @@ from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.text import Text
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from carillon.assembly import open_house, running_sandbox
 from carillon.cli import prefect_side as prefect
@@ -30,14 +27,17 @@ from carillon.cli.schema import write_schemas
 from carillon.definition.load import load_workspace
 from carillon.definition.model import At
 from carillon.definition.proved import check_workspace
+from carillon.demo.days import Days
 from carillon.demo.files import ImportFile, write_files
 from carillon.demo.importing import bring_in
-from carillon.demo.rehearsal import BrokenRehearsalError, Rehearsal, rehearsal
+from carillon.demo.rehearsal import BrokenRehearsalError, rehearsal
 from carillon.demo.retail import NoRetailError, retail_shop
-from carillon.demo.servers import Town, town
-from carillon.demo.shop import Order, Shop, make_shop
-from carillon.kernel.clock import DAY, HOUR, Micros, from_micros, to_micros
+from carillon.demo.servers import town
+from carillon.demo.shop import Shop, make_shop
+from carillon.demo.telling import Told
+from carillon.kernel.clock import DAY, Micros, from_micros, to_micros
 from carillon.kernel.problems import render
+from carillon.sandbox.behaviour import Behaviour, load_behaviour
 from carillon.settings import KEY_FILE, Settings, read_settings
 
 SALE = "spring_sale"
@@ -45,34 +45,12 @@ EVENING_BEFORE = timedelta(hours=12)
 """So long before the sale's hour the demo imports, plans and applies."""
 DAYS = 15
 """Virtual days: all planned looks of the test lie within."""
-PAUSE = HOUR
-"""Runs of the campaign keep at least this virtual distance, for the sake of the demo's real time."""
 MARK = "demo.json"
-SHOWN = ("take people in", "choose the leader", "judge")
 HERE = Path(__file__).parent
 
 
 class DemoError(RuntimeError):
     """The demo cannot go on; the message says why and what to do."""
-
-
-@dataclass(slots=True)
-class Told:
-    """What is printed, and how long each phase took."""
-
-    console: Console
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, title: str) -> Iterator[None]:
-        """Print the title, and measure what happens inside."""
-        self.console.print(f"\n[bold cyan]{escape(title)}[/]")
-        began = time.perf_counter()
-        yield
-        self.seconds[title] = time.perf_counter() - began
-
-    def line(self, text: str, style: str = "") -> None:
-        self.console.print(Padding(Text(text, style=style), (0, 0, 0, 2)))
 
 
 def run_demo(folder: Path, data: Path | None, contacts: int, seed: int, days: int = DAYS) -> None:
@@ -205,76 +183,25 @@ def _check_and_plan(told: Told, house: Opened, now: str) -> None:
 
 
 def _run(told: Told, stack: ExitStack, house: Opened, shop: Shop, span: tuple[Micros, Micros], api_url: str) -> None:
-    from carillon.sandbox.behaviour import load_behaviour
+    settings = house.settings
+    around = stack.enter_context(town(settings, house.store, house.loaded.data, _behaviour(settings, shop), span[0]))
+    log = prefect.prefect_home(settings) / "rehearsal.log"
+    flow = stack.enter_context(rehearsal(SALE, prefect.environment(settings, api_url), settings.root, log))
+    told.line(f"Prefect's UI, while this runs: {api_url.removesuffix('/api')}", "dim")
+    zone = ZoneInfo(house.loaded.workspace.timezone)
+    Days(SALE, house.store, flow, around, shop.coming, zone).live(told, *span)
 
+
+def _behaviour(settings: Settings, shop: Shop) -> Behaviour:
+    """How people behave, by the file in the demo's folder; their orders bear the shop's own ids and currency."""
     addresses = {
         address: who
         for column in ("email", "phone")
         for who, address in zip(shop.contacts["id"], shop.contacts[column], strict=True)
         if address and who
     }
-    behaviour = load_behaviour(house.settings.root / "behaviour.yaml")
-    behaviour = replace(behaviour, people=addresses, orders=replace(behaviour.orders, currency=shop.currency))
-    around = stack.enter_context(town(house.settings, house.store, house.loaded.data, behaviour, span[0]))
-    log = prefect.prefect_home(house.settings) / "rehearsal.log"
-    flow = stack.enter_context(rehearsal(SALE, prefect.environment(house.settings, api_url), house.settings.root, log))
-    told.line(f"Prefect's UI, while this runs: {api_url.removesuffix('/api')}", "dim")
-    _live(told, house, flow, around, _Coming(shop), span)
-
-
-class _Coming:
-    """The orders that come whatever is sent, handed out as time passes."""
-
-    def __init__(self, shop: Shop) -> None:
-        self._orders = shop.coming
-        self._at = [to_micros(datetime.fromisoformat(order.at)) for order in shop.coming]
-        self._next = 0
-
-    def until(self, to: Micros) -> list[Order]:
-        first, self._next = self._next, bisect_right(self._at, to)
-        return self._orders[first : self._next]
-
-
-def _live(
-    told: Told, house: Opened, flow: Rehearsal, around: Town, coming: _Coming, span: tuple[Micros, Micros]
-) -> None:
-    """Run the campaign whenever it wants to run, and let the world go on in between, until the days are over."""
-    zone, (begins, end) = ZoneInfo(house.loaded.workspace.timezone), span
-    columns = (TextColumn("  {task.description}"), BarColumn(), TimeElapsedColumn())
-    totals: dict[str, int] = {}
-    now, runs = begins, 0
-    with Progress(*columns, console=told.console, transient=True) as bar:
-        task = bar.add_task("", total=(end - begins) / HOUR)
-        while now < end:
-            clock = f"{from_micros(now).astimezone(zone):%a %d %b %H:%M}"
-            bar.update(task, completed=(now - begins) / HOUR, description=f"{clock}  the campaign runs")
-            around.prepare(now)
-            lines = flow.run(now)
-            runs += 1
-            told.line(f"{clock}  {_short(lines)}")
-            then = min(max(_next_due(house, now), now + PAUSE), end)
-            bar.update(task, description=f"{clock}  people read, click and order")
-            for what, n in around.live_until(then, coming.until(then)).items():
-                totals[what] = totals.get(what, 0) + n
-            now = then
-        around.prepare(end)
-        told.line(f"{from_micros(end).astimezone(zone):%a %d %b %H:%M}  {_short(flow.run(end))}")
-    said = ", ".join(f"{n:,} {what}" for what, n in totals.items() if n)
-    told.line(f"{runs + 1} flow runs; told by the world: {said}", "dim")
-
-
-def _short(lines: list[str]) -> str:
-    """What a run did for people, without its counts of who got nothing: those stand in the report and in Prefect."""
-    kept = [line for line in lines if line.startswith(SHOWN) or line.endswith(("accepted", "rejected", "unsure"))]
-    return " · ".join(kept) or "nothing to hand over"
-
-
-def _next_due(house: Opened, now: Micros) -> Micros:
-    from carillon.advance.next_due import next_due
-    from carillon.journey.ground import load_ground
-
-    due = next_due(load_ground(house.store, SALE, now))
-    return now + DAY if due is None else due
+    written = load_behaviour(settings.root / "behaviour.yaml")
+    return replace(written, people=addresses, orders=replace(written.orders, currency=shop.currency))
 
 
 # ------------------------------------------------------------------------------------------------------------- report

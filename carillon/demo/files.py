@@ -9,7 +9,8 @@ from typing import Literal
 
 import orjson
 
-from carillon.demo.shop import Cell, Order, Shop
+from carillon.demo.draws import Cell
+from carillon.demo.shop import Order, Shop
 
 ORDER_EVENT, VIEW_EVENT = "order_completed", "product_viewed"
 

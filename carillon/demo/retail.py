@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from carillon.demo.shop import Cell, Numbers, Order, Shop, consents_of, texts
+from carillon.demo.draws import Cell, Numbers, texts
+from carillon.demo.people import consents_of
+from carillon.demo.shop import Order, Shop
 
 OLDER, NEWER = "online_retail_II_2009_2010.parquet", "online_retail_2010_2011.parquet"
 COLUMNS = {
