@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from carillon.advance.engine import Engine
-from carillon.delivery.protocol import Capabilities, Connector
+from carillon.delivery.protocol import Account, Capabilities, Connector
 from carillon.feedback.model import WebhookSource
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Clock, SystemClock
@@ -128,6 +128,26 @@ def _capabilities(name: str) -> Capabilities:
             return SMTP
         case _:
             raise ValueError(f'no connector is called "{name}"')
+
+
+def account_of(name: str, settings: Settings, sandbox: Mapping[str, str] | None) -> Account:
+    """What the provider behind this connector says of our keys; sends nothing."""
+    from connectors.sendgrid.account import account as sendgrid
+    from connectors.smtp.account import account as smtp
+    from connectors.twilio.account import account as twilio
+
+    if name.startswith(SANDBOX) and sandbox is None:
+        return Account(False, "no sandbox is running", "start it: carillon up, or carillon sandbox")
+    given = {**settings.environ, **(sandbox or {})} if name.startswith(SANDBOX) else settings.environ
+    match name:
+        case "sendgrid" | "sandbox.email":
+            return sendgrid(given)
+        case "twilio" | "sandbox.sms":
+            return twilio(given)
+        case "smtp":
+            return smtp(given)
+        case _:
+            return Account(False, f'no connector is called "{name}"', "look at `senders` in workspace.yaml")
 
 
 def uses_sandbox(rules: Rules) -> bool:

@@ -34,19 +34,34 @@ def pause(campaigns: Sequence[str], everything: bool, why: str, as_json: bool) -
 @click.argument("campaigns", nargs=-1, metavar="[CAMPAIGN]...")
 @_all_option
 @click.option("--connector", metavar="NAME", help="A connector whose key or account was refused and works again.")
+@click.option("--after-restore", is_flag=True, help="All that a restore holds; what may have left stays unsure.")
+@click.option("--nothing-left", is_flag=True, help="With --after-restore: you know that nothing left since the backup.")
 @_why_option
 @json_option
-def resume(campaigns: Sequence[str], everything: bool, connector: str | None, why: str, as_json: bool) -> None:
+def resume(
+    campaigns: Sequence[str], everything: bool, connector: str | None, after_restore: bool, nothing_left: bool,
+    why: str, as_json: bool,
+) -> None:  # fmt: skip
     """Let paused or stopped campaigns run again; who was under way when it was stopped stays out.
 
     With --connector: what waits for that connector is handed over with the next run of its campaigns.
     """
-    if connector is None:
+    if after_restore or nothing_left:
+        _end_restore(bool(campaigns) or everything or connector is not None, after_restore, nothing_left, as_json)
+    elif connector is None:
         _change(campaigns, everything, "running", why, as_json)
     elif campaigns or everything:
         raise click.UsageError("--connector goes alone: campaigns are resumed by their names")
     else:
         _let_go_on(connector, why, as_json)
+
+
+def _end_restore(names_more: bool, after_restore: bool, nothing_left: bool, as_json: bool) -> None:
+    from carillon.cli.keep import end_restore
+
+    if names_more or not after_restore:
+        raise click.UsageError("--after-restore is about the whole store and goes alone, or with --nothing-left")
+    end_restore(nothing_left=nothing_left, as_json=as_json)
 
 
 def _let_go_on(connector: str, why: str, as_json: bool) -> None:
@@ -83,6 +98,7 @@ def approve(campaign: str, why: str, as_json: bool) -> None:
     from carillon.plan.operate import approve as write_approval
 
     with opened() as house:
+        _refuse_restored(house)
         name = _applied(house, [campaign])[0]
         approved = write_approval(house.store, name, who=me(), why=why, at=house.instant(None))
     if as_json:
@@ -124,6 +140,8 @@ def _change(names: Sequence[str], everything: bool, state: OperatorState, why: s
     if bool(names) == everything:
         raise click.UsageError("name a campaign, or say --all")
     with opened() as house:
+        if state == "running":
+            _refuse_restored(house)
         at = house.instant(None)
         wanted = _applied(house, names)
         if everything and state != "stopped":
@@ -138,6 +156,14 @@ def _change(names: Sequence[str], everything: bool, state: OperatorState, why: s
         click.echo(
             told + (f", {people[name]:,} people who were about to be written to are not" if people[name] else "")
         )
+
+
+def _refuse_restored(house: Opened) -> None:
+    from carillon.operating.restored import mark_of
+
+    with house.store.read() as connection:
+        if mark_of(connection) is not None:
+            refuse("this store was restored from a backup: carillon resume --after-restore lets it go on, all of it")
 
 
 def _let_go(house: Opened, name: str, state: OperatorState, at: Micros) -> int:

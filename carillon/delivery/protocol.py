@@ -130,6 +130,18 @@ class Unsure:
 Outcome = Accepted | Rejected | Deferred | Divide | Held | Unsure
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a provider says of the keys that the settings name, asked without sending anything."""
+
+    is_good: bool
+    says: str
+    do: str = ""
+    """What to do where it is not good."""
+    date: str = ""
+    """The provider's own clock, as its Date header tells it."""
+
+
 class Parcel(Protocol):
     """Ready fragments of one batch, opaque to delivery but for its length."""
 

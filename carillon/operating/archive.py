@@ -86,7 +86,7 @@ def read_manifest(archive: Path) -> Manifest:
         raise BadArchive(f"{archive} is no backup of Carillon: {fault}") from fault
     if manifest.format != FORMAT:
         raise BadArchive(f"{archive} has format {manifest.format}, which this Carillon does not know: use a newer one")
-    if newer := [part for part in PARTS if manifest.layout.get(part) not in _known_revisions(part)]:
+    if newer := [part for part in PARTS if manifest.layout.get(part) not in known_revisions(part)]:
         raise BadArchive(
             f"{archive} was taken from a newer Carillon ({manifest.version}): its part {newer[0]} stands at "
             f"{manifest.layout.get(newer[0])}, here it is {HEADS[newer[0]]}. Install that version first."
@@ -94,7 +94,8 @@ def read_manifest(archive: Path) -> Manifest:
     return manifest
 
 
-def _known_revisions(part: Part) -> set[str]:
+def known_revisions(part: Part) -> set[str]:
+    """Every revision of a part that this version can bring to its head."""
     return {script.revision for script in revisions_of(part)[1].walk_revisions()}
 
 

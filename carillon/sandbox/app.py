@@ -50,6 +50,8 @@ def _routes() -> list[BaseRoute]:
     account = "/2010-04-01/Accounts/{account}/Messages"
     return [
         Route("/v3/mail/send", mail_send, methods=["POST"]),
+        Route("/v3/scopes", scopes),
+        Route("/2010-04-01/Accounts/{account}.json", account_show),
         Route(f"{account}.json", message_create, methods=["POST"]),
         Route(f"{account}/{{sid}}.json", message_show),
         Route("/sandbox/keys", keys),
@@ -93,6 +95,11 @@ async def mail_send(request: Request) -> Response:
     )
 
 
+async def scopes(request: Request) -> Response:
+    """SendGrid: GET /v3/scopes, what the key may do."""
+    return _unauthorised(request, _world(request)) or JSONResponse({"scopes": ["mail.send"]})
+
+
 def _unauthorised(request: Request, world: World) -> Response | None:
     given = request.headers.get("authorization", "")
     if hmac.compare_digest(given.encode(), f"Bearer {world.keys.api_key}".encode()):
@@ -103,6 +110,13 @@ def _unauthorised(request: Request, world: World) -> Response | None:
 
 def _errors(status: int, errors: list[sendgrid.Complaint], headers: dict[str, str]) -> Response:
     return JSONResponse({"errors": errors}, status, headers)
+
+
+async def account_show(request: Request) -> Response:
+    """Twilio: GET /2010-04-01/Accounts/{AccountSid}.json."""
+    world = _world(request)
+    shown = {"sid": world.keys.account_sid, "status": "active", "type": "Trial", "friendly_name": "sandbox"}
+    return _not_this_account(request, world) or JSONResponse(shown)
 
 
 async def message_create(request: Request) -> Response:

@@ -139,6 +139,11 @@ class Smtp:
 
 def make(settings: Mapping[str, str], *, name: str = "smtp", clock: Clock | None = None) -> Smtp:
     """The connector of the relay that the settings name; raises ValueError that says what is missing or wrong."""
+    return Smtp(dialler(settings), name, clock or SystemClock())
+
+
+def dialler(settings: Mapping[str, str]) -> Callable[[], aiosmtplib.SMTP]:
+    """Makes connections to the relay that the settings name; raises ValueError that says what is missing or wrong."""
     url = settings.get("SMTP_URL", "")
     if not url:
         raise ValueError("SMTP_URL is not set (smtp://user:password@host:587 or smtps://host:465)")
@@ -157,7 +162,7 @@ def make(settings: Mapping[str, str], *, name: str = "smtp", clock: Clock | None
             timeout=ANSWER_WITHIN_S,
         )
 
-    return Smtp(dial, name, clock or SystemClock())
+    return dial
 
 
 def _envelope_address(address: str) -> str:

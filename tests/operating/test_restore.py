@@ -103,8 +103,11 @@ def test_what_was_ready_at_the_backup_is_unsure_and_a_report_proves_one_person_e
     shop.campaign("series", SERIES)
     shop.apply()
     shop.at("2026-11-03 09:00")
-    with pytest.raises(Interrupted):
-        shop.run("series", stop_before=8)
+    before = 1
+    while not shop.sends("email.one"):
+        with pytest.raises(Interrupted):
+            shop.run("series", stop_before=before)
+        before += 1
     assert set(shop.sends("email.one").values()) == {"ready"}
     backup(shop, tmp_path / "b.zip")
     shop.run("series")

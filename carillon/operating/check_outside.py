@@ -1,0 +1,153 @@
+"""What `doctor` asks of the world outside: providers, their clocks, our public address, Prefect, installed versions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import PackageNotFoundError, version
+
+import httpx
+from sqlalchemy.engine import Connection
+
+from carillon.assembly import SANDBOX, account_of, keyring_of
+from carillon.operating.check import Check, Level
+from carillon.plan.applied import applied_names, load_campaign
+from carillon.plan.rules import Rules
+from carillon.settings import Settings
+
+PATIENCE_S = 5.0
+CAPS = {"prefect": ((3, 8, 8), (3, 10)), "sqlalchemy": ((2, 0, 40), (2, 1)), "fastapi": ((0, 139), (0, 151))}
+"""From and below which versions Prefect serves and schedules (docs/decisions/0002-dependencies.md)."""
+CLOCK_WARN_S, CLOCK_BAD_S = 5, 60
+STANDING = ("keep_time", "hand_over_batches", "retain_runs")
+
+
+def check_versions() -> Iterator[Check]:
+    """Is what is installed what we were made for?"""
+    python = ".".join(str(n) for n in sys.version_info[:3])
+    good, told = sys.version_info >= (3, 11), [f"Python {python}"]
+    if not good:
+        yield Check("bad", "versions", f"Python {python}", "Carillon needs 3.11 or newer")
+    for package, (least, below) in CAPS.items():
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            yield Check("bad", "versions", f"{package} is not installed", "pip install carillon")
+            continue
+        told.append(f"{package} {found}")
+        if not least <= _numbers(found) < below:
+            span = f">={_dotted(least)},<{_dotted(below)}"
+            yield Check("bad", "versions", f"{package} {found}", f"pip install '{package}{span}'")
+            good = False
+    if good:
+        yield Check("ok", "versions", ", ".join(told))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:3] if part.isdigit())
+
+
+def _dotted(numbers: Sequence[int]) -> str:
+    return ".".join(str(n) for n in numbers)
+
+
+def check_senders(settings: Settings, rules: Rules, sandbox: Mapping[str, str] | None) -> Iterator[Check]:
+    """Do the providers take our keys? And do their clocks agree with ours?"""
+    for name in sorted({sender.connector for sender in rules.senders}):
+        account = account_of(name, settings, sandbox)
+        # A sandbox that is not running is no fault: it is started where it is needed.
+        level: Level = "ok" if account.is_good else "warn" if name.startswith(SANDBOX) else "bad"
+        yield Check(level, name, account.says, account.do)
+        if account.date and (check := _clock(name, account.date)):
+            yield check
+
+
+def _clock(name: str, date: str) -> Check | None:
+    try:
+        theirs = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    off = (datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds()
+    if abs(off) < CLOCK_WARN_S:
+        return Check("ok", "clock", f"as {name}'s, to the second")
+    level: Level = "bad" if abs(off) >= CLOCK_BAD_S else "warn"
+    where = "ahead of" if off > 0 else "behind"
+    return Check(
+        level,
+        "clock",
+        f"this machine is {abs(off):.0f} s {where} {name}",
+        "let NTP set it: leases and due instants need it",
+    )
+
+
+def check_secret(settings: Settings, rules: Rules) -> Check:
+    """Are links sealed with a key that will outlive this folder?"""
+    try:
+        keyring_of(settings, rules)
+    except ValueError as fault:
+        return Check("bad", "secret key", str(fault), "make one (openssl rand -hex 32) and keep it for ever")
+    made = not settings.get("CARILLON_SECRET_KEY")
+    return Check("ok", "secret key", "made here; enough for the sandbox" if made else "configured")
+
+
+def check_public(settings: Settings, rules: Rules) -> Iterator[Check]:
+    """Does our public address answer, and can webhooks be proved?"""
+    names = {sender.connector for sender in rules.senders}
+    yield _answers(rules.public_url, is_needed=any(not name.startswith(SANDBOX) for name in names))
+    if "sendgrid" in names and not settings.get("SENDGRID_WEBHOOK_PUBLIC_KEY"):
+        do = "sign the event webhook (SendGrid: Settings → Mail Settings) and set SENDGRID_WEBHOOK_PUBLIC_KEY"
+        yield Check("bad", "webhook key", "no report of SendGrid's can be proved: all are refused", do)
+
+
+def _answers(public_url: str, *, is_needed: bool) -> Check:
+    url = f"{public_url.rstrip('/')}/health"
+    do = "carillon up or carillon web, behind your proxy; `public_url` in workspace.yaml names its address"
+    try:
+        answer = httpx.get(url, timeout=PATIENCE_S, trust_env=False, follow_redirects=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as fault:
+        return Check("bad" if is_needed else "warn", "public_url", f"{url} does not answer: {fault}", do)
+    if answer.status_code == 200 and answer.text.strip() == "ok":
+        return Check("ok", "public_url", f"{url} answers")
+    return Check("bad" if is_needed else "warn", "public_url", f"{url} answers {answer.status_code}, not our ok", do)
+
+
+def check_deployments(connection: Connection, api_url: str | None) -> Iterator[Check]:
+    """Does Prefect know what the store has applied?"""
+    if api_url is None:
+        yield Check(
+            "warn", "Prefect", "no server answers: schedules stand still", "carillon up, or set PREFECT_API_URL"
+        )
+        return
+    applied = {name: load_campaign(connection, name) for name in applied_names(connection)}
+    try:
+        found = {d["name"]: d for d in _deployments(api_url)}
+    except (httpx.HTTPError, ValueError) as fault:
+        yield Check(
+            "bad", "Prefect", f"{api_url} answers, but not with deployments: {fault}", "look at the server's log"
+        )
+        return
+    wanted = {name for name, a in applied.items() if a.wanted_state == "live" and a.operator_state != "stopped"}
+    drift = [f"{name} is not deployed" for name in sorted({*wanted, *STANDING} - set(found))]
+    drift += [
+        f"{name} is deployed as {found[name]['version']}, applied as {applied[name].meaning[:12]}"
+        for name in sorted(wanted & set(found))
+        if found[name]["version"] != applied[name].meaning[:12]
+    ]
+    drift += [f"{name} is deployed and was never applied" for name in sorted(set(found) - set(applied) - set(STANDING))]
+    for line in drift:
+        yield Check("warn", "deployments", line, "carillon apply brings them in line (so does carillon up)")
+    if not drift:
+        yield Check("ok", "deployments", f"{len(wanted)} campaigns as applied ({api_url})")
+
+
+def _deployments(api_url: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    while True:
+        said = {"deployments": {"tags": {"all_": ["carillon"]}}, "limit": 200, "offset": len(found)}
+        answer = httpx.post(f"{api_url}/deployments/filter", json=said, timeout=PATIENCE_S, trust_env=False)
+        page = answer.raise_for_status().json()
+        found += page
+        if len(page) < 200:
+            return found
