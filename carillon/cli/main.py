@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -28,11 +30,17 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "segment": ("segment", "segment", "Count a segment, or show who is in it."),
     "consent": ("consent", "consent", "Show a contact's consents, or withdraw one."),
     "unsure": ("unsure", "unsure", "List hand-overs that may or may not have left, and settle them."),
+    "doctor": ("doctor", "doctor", "Check keys, webhooks, clock, versions, store and deployments."),
+    "backup": ("keep", "backup", "Write one archive of the store while everything runs."),
+    "restore": ("keep", "restore", "Put a backup in the store's place; hold everything until a person looked."),
+    "upgrade": ("keep", "upgrade", "Bring the store to this version's layout, with runs paused."),
     "schema": ("schema", "schema", "Write JSON Schemas with this workspace's names, for editors."),
     "web": ("web", "web", "Serve public pages, webhooks and the events API."),
     "sandbox": ("sandbox", "sandbox", "Run SendGrid's and Twilio's doubles with an inbox."),
 }
 """Command → its module below `carillon.cli`, its name there, and its line of help."""
+
+OUTSIDE_FAULT = 3
 
 
 class LazyGroup(click.Group):
@@ -49,9 +57,29 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """The command; a store that fails under it (cut off, full) is an outside fault, told in one line."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if not _is_of_the_store(error):
+                raise
+            click.echo(f"The store failed: {_first_line(error)}. What has begun is settled by the next run.", err=True)
+            ctx.exit(OUTSIDE_FAULT)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+def _is_of_the_store(error: Exception) -> bool:
+    """Whether the database itself failed: SQLAlchemy is not imported to know it, where it is not loaded nothing is."""
+    errors = sys.modules.get("sqlalchemy.exc")
+    return errors is not None and isinstance(error, errors.OperationalError | errors.InterfaceError)
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0].rstrip(".")
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
