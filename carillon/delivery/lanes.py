@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+import sqlalchemy as sa
+
 from carillon.delivery.claim import Offer, claim
 from carillon.delivery.model import LEAST_LEASE, WINDOW, Built, Claimed, Released, Settled, Settlement
 from carillon.delivery.protocol import Connector, Deferred, Held, Outcome, Unsure
@@ -16,6 +18,8 @@ from carillon.kernel.clock import Clock
 from carillon.kernel.crash import crash_point
 
 MOST_LANES = 8
+SETTLE_AGAIN_S = (0.2, 1.0, 3.0)
+"""Waits between attempts to write an outcome. To write it twice changes nothing: only the first finds the batch claimed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,11 @@ async def _hand_over(connector: Connector, claimed: Claimed, rows: Sequence[int]
 
 async def _settle(desk: Desk, settlement: Settlement) -> Settled:
     wish = Settling(settlement, desk.campaign_clock.now(), desk.machine_clock.now())
+    for wait_s in SETTLE_AGAIN_S:
+        try:
+            return await desk.writer.run(settle, wish)
+        except sa.exc.DBAPIError:  # a connection that was cut comes back, a full disk is cleared: what is known is kept
+            await asyncio.sleep(wait_s)
     return await desk.writer.run(settle, wish)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import multiprocessing.process
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -182,11 +183,12 @@ class House:
         assert child.exitcode in expect, f"carillon {' '.join(arguments)} ended with {child.exitcode}:\n{said}"
         return said
 
-    def popen(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
-        """The command as a shell starts it, interpreter and all."""
-        whole = {**os.environ, **self.environ, **environ, "PYTHONPATH": str(ROOT)}
+    def popen(self, *arguments: str, limit: int | None = None, **environ: str) -> subprocess.Popen[str]:
+        """The command as a shell starts it, interpreter and all; `limit` is the most bytes of a file that it may write."""
+        whole = {**os.environ, **self.environ, **environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.Popen(
-            [*CARILLON, *arguments], cwd=self.folder, env=whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*CARILLON, *arguments], cwd=self.folder, env=whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            preexec_fn=None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         )  # fmt: skip
 
     @property
