@@ -10,7 +10,6 @@ NOT_YET = frozenset(
         # hand-over: limits
         "workspace.coupons",
         "workspace.budget",
-        "limits.pace",
         "campaign.budget",
         "campaign.spend",
         "campaign.target",

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.definition.model import At, Every
+from carillon.delivery.pace import batch_size
 from carillon.experiment.split import arm_of, even_arms, is_in_sample
 from carillon.journey.ground import Ground
 from carillon.journey.leave import GHOST
@@ -137,7 +138,7 @@ def _decide_slice(
     sender = ground.rules.sender(node.channel, topic=plan.topic, named=plan.sender)
     if sender is None:
         raise LookupError(f"{plan.campaign}: workspace.yaml has no sender for {node.channel}")
-    size = max_people.get(sender.connector, 1000)
+    size = batch_size(ground.rules, sender.channel, max_people.get(sender.connector, 1000))
     due = sa.select(t.enrolment).where(_due(ground, version_id, node), e.id > span[0], e.id <= span[1]).subquery("due")
     question = question_of(connection, ground, plan, node)
     with _temporary(connection, _decision_table()) as decision, _temporary(connection, _fresh_table()) as fresh:

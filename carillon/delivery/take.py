@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.delivery.model import LEASE, ReadyBatch
+from carillon.delivery.pace import PACED, Bucket, close_bucket, open_bucket, paces
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from carillon.store.tables import batch, campaign, pace
@@ -34,24 +35,61 @@ class Wanted:
 
 
 def take(connection: Connection, wanted: Wanted) -> list[ReadyBatch]:
-    """The next due batches, taken for this worker; best priority, then due instant, then id."""
-    free = sa.or_(batch.c.lease_until.is_(None), batch.c.lease_until <= wanted.machine_now)
-    mine = [] if wanted.campaign_id is None else [batch.c.campaign_id == wanted.campaign_id]
-    chosen = (
-        sa.select(batch.c.id)
-        .where(is_due(wanted.now, wanted.machine_now), may_go(), free, batch.c.connector.in_(wanted.connectors), *mine)
-        .order_by(batch.c.priority.desc(), batch.c.due_at, batch.c.id)
-        .limit(wanted.limit)
-        .with_for_update(skip_locked=True)
-    )
+    """The next due batches within the connectors' pace, taken for this worker; best priority, then due instant, then id.
+
+    Where the pace holds the next one back, its `retry_at` says until when.
+    """
+    paced = {name: its for name, its in paces(connection).items() if name in wanted.connectors}
+    free = [name for name in wanted.connectors if name not in paced]
+    chosen = [row.id for row in connection.execute(_next(wanted, free))] if free else []
+    for name, its in sorted(paced.items()):
+        bucket = open_bucket(connection, name, its, wanted.machine_now)
+        chosen += _within(connection, bucket, wanted)
+        close_bucket(connection, bucket, wanted.machine_now)
+    if not chosen:
+        return []
     taken = connection.execute(
         sa.update(batch)
-        .where(batch.c.id.in_(chosen.scalar_subquery()))
+        .where(batch.c.id.in_(chosen))
         .values(worker=wanted.worker, lease_until=wanted.machine_now + LEASE)
         .returning(*TAKEN)
     ).all()
     ordered = sorted(taken, key=lambda row: (-row.priority, row.due_at, row.id))
     return [ready_batch(row) for row in ordered]
+
+
+def _next(wanted: Wanted, connectors: Sequence[str]) -> sa.Select[tuple[int, int]]:
+    """The next batches of these connectors that nobody has in hand; on PostgreSQL nobody else can take them meanwhile."""
+    free = sa.or_(batch.c.lease_until.is_(None), batch.c.lease_until <= wanted.machine_now)
+    mine = [] if wanted.campaign_id is None else [batch.c.campaign_id == wanted.campaign_id]
+    return (
+        sa.select(batch.c.id, batch.c.n)
+        .where(is_due(wanted.now, wanted.machine_now), may_go(), free, batch.c.connector.in_(connectors), *mine)
+        .order_by(batch.c.priority.desc(), batch.c.due_at, batch.c.id)
+        .limit(wanted.limit)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _within(connection: Connection, bucket: Bucket, wanted: Wanted) -> list[int]:
+    """As many as the bucket holds; the first that it does not waits, and with it all behind."""
+    chosen = []
+    for row in connection.execute(_next(wanted, [bucket.connector])).all():
+        if not bucket.take(row.n):
+            retry_at = wanted.machine_now + bucket.wait(row.n)
+            connection.execute(sa.update(batch).where(batch.c.id == row.id).values(retry_at=retry_at, note=PACED))
+            break
+        chosen.append(row.id)
+    return chosen
+
+
+def paced_until(connection: Connection, wanted: Wanted) -> Micros | None:
+    """When the next batch that only the pace holds back may be tried; None where there is none."""
+    mine = [] if wanted.campaign_id is None else [batch.c.campaign_id == wanted.campaign_id]
+    waiting = sa.and_(batch.c.state == "ready", batch.c.due_at <= wanted.now, batch.c.note == PACED)
+    its = batch.c.connector.in_(wanted.connectors)
+    found: Micros | None = connection.scalar(sa.select(sa.func.min(batch.c.retry_at)).where(waiting, its, *mine))
+    return found
 
 
 def ready_batch(row: sa.Row[tuple[object, ...]]) -> ReadyBatch:

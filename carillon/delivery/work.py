@@ -10,7 +10,7 @@ import asyncio
 import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 
 import sqlalchemy as sa
@@ -25,7 +25,7 @@ from carillon.delivery.parcels import BodyBuilder, Unbuilt
 from carillon.delivery.protocol import Connector
 from carillon.delivery.reclaim import reclaim
 from carillon.delivery.release import release_late
-from carillon.delivery.take import Wanted, postpone, put_back, take
+from carillon.delivery.take import Wanted, paced_until, postpone, put_back, take
 from carillon.delivery.writer import LedgerWriter
 from carillon.kernel.clock import SECOND, Clock, Micros
 from carillon.kernel.crash import crash_point
@@ -37,6 +37,8 @@ from carillon.store.tables import batch
 PEOPLE_AT_ONCE = 8_000
 """People whose columns are in memory together while their bodies are built."""
 UNBUILT_WAIT = 60 * SECOND
+PATIENCE = 20 * SECOND
+"""A work waits so long for the pace of a connector; what must wait longer is another run's."""
 
 Progress = Callable[[WorkResult], None]
 
@@ -179,10 +181,27 @@ class _Work:
                 await asyncio.to_thread(self._refresh)
             self._settled.clear()
             taken = await self._take()
-            if taken or not self._in_hand:
+            if taken:
                 return taken
-            await self._settled.wait()
+            if self._in_hand:
+                await self._settled.wait()
+            elif not await self._pause():
+                return []
         return []
+
+    async def _pause(self) -> bool:
+        """Wait for the pace where that is short; False where nothing waits for it, or for longer than a run should."""
+        now = self._desk.machine_clock.now()
+        until = await asyncio.to_thread(self._paced_until)
+        if until is None or until - now > PATIENCE:
+            return False
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._desk.stop.wait(), max(until - now, 0) / SECOND + 0.002)
+        return self._desk.machine_clock.now() >= until  # a clock that stands still brings nothing more
+
+    def _paced_until(self) -> Micros | None:
+        with self._store.read() as connection:
+            return paced_until(connection, self._wanted())
 
     async def _take(self) -> list[ReadyBatch]:
         taking = asyncio.ensure_future(self._desk.writer.run(_take_all, self._wanted()))

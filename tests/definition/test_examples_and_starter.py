@@ -48,9 +48,9 @@ def test_the_words_without_an_engine_are_those_of_later_issues(examples: Loaded)
     """The list shrinks with each issue; what is left at the end is the last issue's."""
     words = {p.message.split('"')[1] for p in examples.problems if p.code == "LATER"}
     assert words == {
-        "also_measure", "approval", "blackouts", "budget", "caps", "churn_risk", "collect", "confirm", "coupon", "coupons",
-        "date", "exit_on: clicked", "expect", "first_reachable", "idle", "joins", "lifecycle", "loyalty", "notify", "pace",
-        "points", "points.redeemed", "predicted_value", "product", "proofs", "push", "quiet_hours", "referral.completed",
+        "also_measure", "approval", "budget", "churn_risk", "collect", "confirm", "coupon", "coupons",
+        "date", "exit_on: clicked", "expect", "first_reachable", "idle", "joins", "lifecycle", "loyalty", "notify", 
+        "points", "points.redeemed", "predicted_value", "product", "proofs", "push", "referral.completed",
         "rfm", "score", "scores", "set", "subscribes", "survey.answered", "surveys", "top", "unsubscribe", "wait_for",
         "webhook",
     }  # fmt: skip

@@ -263,8 +263,40 @@ WORKSPACES = {
     "a country": ("[GB]", "[gb]", "5:18  WSP103  this is not a country"),
     "a sender without address": ("from: Acme <hello@acme.example>", "from: Acme", "7:38  WSP102  an e-mail sender needs an address"),
     "a misspelt limit": ("currency: EUR\n", "currency: EUR\nholdout: 5\n", '4:10  WSP103  "5" has no percent sign'),
-    "caps": ("currency: EUR\n", "currency: EUR\nlimits: {caps: []}\n", '4:10  LATER  "caps" is not available yet'),
+    "coupons": ("currency: EUR\n", "currency: EUR\ncoupons: {}\n", '4:1  LATER  "coupons" is not available yet'),
 }  # fmt: skip
+
+
+LIMITS = {
+    "a cap of nothing": ("caps: [{max: 3, per: 7d}]", "8  WSP102  this says not of what"),
+    "a cap of no period": ("caps: [{channel: any, max: 3, per: fortnight}]", '36  WSP103  "fortnight" is no period'),
+    "a cap of uneven months": ("caps: [{channel: any, max: 3, per: 1mo}]", "36  WSP103  1mo is not the same length everywhere"),
+    "a cap of minutes": ("caps: [{channel: any, max: 3, per: 5min}]", "36  WSP103  5min is too short for a cap"),
+    "a cap of no topic": ("caps: [{topic: ofers, max: 3, per: 7d}]", '16  WSP104  no topic "ofers"'),
+    "a cap of orders": ("caps: [{topic: service, max: 3, per: 7d}]", '16  WSP108  "service" is transactional: no cap holds for it'),
+    "all slots kept free": (
+        "caps: [{channel: any, max: 1, per: 7d, keep_free: {slots: 1, priority: 80}}]",
+        "51  WSP103  with 1 of 1 kept free nothing is left for others",
+    ),
+    "full, and then": ("caps: [{channel: any, max: 1, per: 7d, when_full: wait}]", '51  WSP103  "wait" says not what to do'),
+    "a day of quiet": ("quiet_hours: {sms: 08:00-08:00}", '20  WSP103  "08:00-08:00" is the whole day: nothing would ever leave'),
+    "a blackout backwards": (
+        "blackouts: [{from: 2026-12-27 08:00, to: 2026-12-24 14:00}]", "38  WSP109  it ends before it begins",
+    ),
+    "no rate": ("pace: {sms: 50}", "13  WSP103  this is no rate"),
+    "no growth": ("pace: {sms: {start: 50/d, grow: 1}}", "27  WSP103  it would not grow"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("limits", "answer"), LIMITS.values(), ids=LIMITS)
+def test_a_limit_that_cannot_be_meant_is_named(shop: Shop, limits: str, answer: str) -> None:
+    """limits: one slip, one problem, at its place."""
+    text = (shop.folder / "workspace.yaml").read_text()
+    key, _, rest = limits.partition(": ")
+    shop.put({"workspace.yaml": text + f"limits:\n  {key}: {rest}\n"})
+    line = text.count("\n") + 2
+    column, _, said = answer.partition("  ")
+    assert shop.headlines() == [f"campaigns/workspace.yaml:{line}:{int(column) + 2}  {said}"]
 
 
 @pytest.mark.parametrize(("was", "now", "answer"), WORKSPACES.values(), ids=WORKSPACES)
