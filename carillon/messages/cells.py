@@ -6,6 +6,7 @@ Texts are remembered from batch to batch.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -30,18 +31,18 @@ Text = str | Refusal
 Texts = Sequence[Text]
 
 
-class Cell:
+class Cell(ABC):
     """One dynamic part: the texts of people, by column."""
 
     __slots__ = ()
 
+    @abstractmethod
     def texts(self, people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
         """One text for each of `rows` (None: everybody)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forget(self) -> None:
         """Drop what was remembered: an instant or a key has changed."""
-        raise NotImplementedError
 
 
 def _picked(column: Sequence[Any], rows: Sequence[int] | None) -> Sequence[Any]:

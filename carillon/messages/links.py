@@ -1,7 +1,7 @@
 """Links: what becomes a tracked slot, where a slot leads, and which targets a click may follow.
 
 A link without personal parts is slot n; its target stays with the content. A link with Liquid in it has a target of its
-own for each person: the rendered target is carried in the link, sealed by our key (docs/decisions/0031), so that a
+own for each person: the rendered target is carried in the link, sealed by our key (docs/decisions/0007), so that a
 click needs no contact, no template and no attribute that has changed meanwhile, and nobody can make us redirect
 elsewhere.
 """
