@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -46,11 +47,15 @@ from flows.plan_next_run import ask_for_run, forget_scheduled
 from flows.prepare_prefect import POOL, prepare
 
 OURS = "carillon"
-STANDING = {"keep_time": timedelta(minutes=1), "hand_over_batches": timedelta(minutes=1)}
+STANDING = {
+    "keep_time": timedelta(minutes=1), "hand_over_batches": timedelta(minutes=1), "retain_runs": timedelta(days=1)
+}  # fmt: skip
 ON_ONE_MACHINE = {"keep_time": timedelta(minutes=10), "hand_over_batches": None}
 """On one SQLite file there is one machine. Its `carillon up` looks for what is overdue each minute, so that runs of
 keep_time need not fill the list of runs, and its runs hand over what they reserve, so that nobody needs help."""
 PAGE = 200
+NOTHING_RUNS = "--nothing-runs"
+"""Said by `carillon up` before its worker starts, where nobody else works on this store."""
 HANDED_ON = (
     "CARILLON_ENV", "CARILLON_WORKSPACE", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY",
     "PREFECT_LOGGING_EXTRA_LOGGERS",
@@ -63,7 +68,20 @@ def main() -> None:
     """Prepare the server, deploy, and print what was done."""
     settings = read_settings()
     prepare()
+    if NOTHING_RUNS in sys.argv:
+        _end_all_lost(settings)
     print(json.dumps(asyncio.run(deploy_all(settings))))
+
+
+def _end_all_lost(settings: Settings) -> None:
+    """Runs that a killed machine left under way hold their deployments' slots: here nobody can be at work on them."""
+    from flows.keep_time import end_lost
+
+    store = open_house(settings)
+    try:
+        asyncio.run(end_lost(store, timedelta(0)))
+    finally:
+        store.close()
 
 
 async def deploy_all(settings: Settings) -> dict[str, list[str]]:

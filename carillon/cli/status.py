@@ -11,7 +11,9 @@ from carillon.cli.opened import json_option, now_option, opened, tell_json
 
 if TYPE_CHECKING:  # imported when the command runs
     from carillon.advance.invariants import Violation
+    from carillon.kernel.clock import Micros
     from carillon.reports.status import CampaignStatus, Status
+    from carillon.store.engine import Store
 
 
 @click.command("status", epilog="Example: carillon status --verify")
@@ -29,18 +31,38 @@ def status(verify: bool, now: str | None, as_json: bool) -> None:
     with opened() as house:
         ready_for_zones(house.store)
         seen = look(house.store, house.loaded, house.instant(now), SystemClock())
+        quiet = _silence(house.store, seen.at)
         if verify:
             with house.store.read() as connection:
                 found = violations(connection)
     if as_json:
-        tell_json(_json(seen) | ({"violations": [_violation_json(v) for v in found]} if verify else {}))
+        tell_json(
+            _json(seen)
+            | {"feedback_is_silent": quiet}
+            | ({"violations": [_violation_json(v) for v in found]} if verify else {})
+        )
     else:
         _show(seen)
+        if quiet is not None:
+            click.echo(f"Feedback is silent: {quiet} (carillon doctor)")
         if verify:
             click.echo("\nThe ledger adds up." if not found else "\nThe ledger does not add up:")
             for violation in found:
                 click.echo(f"  {violation.sentence}")
     sys.exit(1 if found else 0)
+
+
+def _silence(store: Store, at: Micros) -> str | None:
+    from carillon.assembly import reporting
+    from carillon.operating.silence import silence
+    from carillon.plan.applied import load_rules
+
+    with store.read() as connection:
+        try:
+            quiet = silence(connection, reporting(load_rules(connection)), at)
+        except LookupError:  # nothing was ever applied
+            return None
+    return None if quiet is None else quiet.sentence
 
 
 def _show(seen: Status) -> None:
