@@ -140,10 +140,14 @@ def reachable_api(settings: Settings) -> str | None:
     return next((url for url in urls if url and is_healthy(url)), None)
 
 
-def deploy(settings: Settings, api_url: str) -> dict[str, list[str]]:
-    """Bring a server in line with the store; raises ChildProcessError with what it printed."""
+def deploy(settings: Settings, api_url: str, *, nothing_runs: bool = False) -> dict[str, list[str]]:
+    """Bring a server in line with the store; raises ChildProcessError with what it printed.
+
+    `nothing_runs`: no worker is at work for this store, so runs that seem to be under way are lost.
+    """
+    said = ["--nothing-runs"] if nothing_runs else []
     done = subprocess.run(
-        [sys.executable, "-m", "flows.deploy_campaigns"], env=environment(settings, api_url), cwd=settings.root,
+        [sys.executable, "-m", "flows.deploy_campaigns", *said], env=environment(settings, api_url), cwd=settings.root,
         capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     if done.returncode != 0:

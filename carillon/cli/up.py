@@ -193,7 +193,7 @@ def _prefect(house: Opened, note: Note, stack: ExitStack, planner: Planner, port
     )
     stack.callback(server.stop)
     server.start()
-    told = prefect.deploy(settings, api_url)
+    told = prefect.deploy(settings, api_url, nothing_runs=settings.database_url.startswith("sqlite"))
     planner.api_url = api_url
     worker = _Kept(lambda: prefect.start_worker(settings, api_url), note)
     stack.callback(worker.stop)

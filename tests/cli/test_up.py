@@ -59,6 +59,13 @@ class Up:
         found: list[dict[str, Any]] = answer.raise_for_status().json()
         return found
 
+    def run_now(self, name: str) -> str:
+        """Ask for a run, as a person does in the UI; its id."""
+        api = f"{self.url('Prefect')}/api/deployments"
+        deployment = httpx.get(f"{api}/name/{name}/{name}", trust_env=False).raise_for_status().json()["id"]
+        asked = httpx.post(f"{api}/{deployment}/create_flow_run", json={}, trust_env=False)
+        return str(asked.raise_for_status().json()["id"])
+
     def family(self) -> list[psutil.Process]:
         """The process and everything below it."""
         parent = psutil.Process(self.process.pid)
@@ -198,6 +205,8 @@ def test_what_was_missed_is_taken_up_at_once_also_after_a_power_cut(shop: Shop, 
     assert run["name"].startswith("sale ")
     # The run worked on this store, and not on a copy of its folder.
     assert shop.sends("email.sale") == {"p0001": "accepted", "p0002": "accepted", "p0003": "accepted"}
+    lost = up.run_now("sale")
+    soon(lambda: [run for run in up.runs("PENDING", "RUNNING") if run["id"] == lost])
     up.kill_everything()
 
     shop.campaign("second", once(0))
@@ -205,6 +214,7 @@ def test_what_was_missed_is_taken_up_at_once_also_after_a_power_cut(shop: Shop, 
     again = start(shop.folder)
     assert soon(lambda: inbox(again).count("@example.com") >= 6)
     assert soon(lambda: {run["name"].partition(" ")[0] for run in again.runs("COMPLETED")} == {"sale", "second"})
+    assert [run["id"] for run in again.runs("CRASHED")] == [lost]
     again.process.send_signal(signal.SIGINT)
     assert again.end(signal.SIGINT) == 0
     assert "Traceback" not in again.said
