@@ -9,8 +9,6 @@ NOT_YET = frozenset(
     {
         # hand-over: limits
         "workspace.coupons",
-        "workspace.budget",
-        "campaign.budget",
         "campaign.spend",
         "campaign.target",
         "campaign.approval",

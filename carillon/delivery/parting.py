@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.delivery.model import BatchState
+from carillon.policy.budgets import spend
 from carillon.store.engine import rowcount
 from carillon.store.tables import batch, enrolment, send
 
@@ -74,7 +75,16 @@ def make_due_again(connection: Connection, batch_id: int, people: sa.ColumnEleme
             [{"gone_id": row.enrolment_id, "gone_node": row.node_id, "gone_due": row.due_at} for row in gone],
         )
         connection.execute(sa.update(batch).where(batch.c.id == batch_id).values(n=batch.c.n - len(gone)))
+        give_back(connection, batch_id, len(gone))
     return len(gone)
+
+
+def give_back(connection: Connection, batch_id: int, people: int) -> None:
+    """What so many people of a batch that never left would have cost is no longer spent."""
+    row = connection.execute(
+        sa.select(batch.c.campaign_id, batch.c.price_micro, batch.c.decided_at).where(batch.c.id == batch_id)
+    ).one()
+    spend(connection, row.campaign_id, -row.price_micro * people, row.decided_at)
 
 
 def unleased() -> dict[str, None]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.delivery.parting import make_due_again, open_people, unleased
+from carillon.delivery.parting import give_back, make_due_again, open_people, unleased
 from carillon.kernel.clock import Micros
 from carillon.store.tables import batch
 
@@ -46,8 +46,10 @@ def withdraw(connection: Connection, campaign_id: int, *, at: Micros) -> int:
         .values(unleased() | {"state": "withdrawn", "note": "stopped", "settled_at": at})
         .returning(batch.c.id)
     ).scalars()
-    counts = [
-        connection.execute(sa.select(sa.func.count()).where(open_people(batch_id))).scalar_one()
+    counts = {
+        batch_id: connection.execute(sa.select(sa.func.count()).where(open_people(batch_id))).scalar_one()
         for batch_id in list(won)
-    ]
-    return sum(counts)
+    }
+    for batch_id, people in counts.items():
+        give_back(connection, batch_id, people)
+    return sum(counts.values())

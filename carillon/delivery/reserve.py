@@ -20,9 +20,13 @@ from carillon.delivery.pace import batch_size
 from carillon.experiment.split import arm_of, even_arms, is_in_sample
 from carillon.journey.ground import Ground
 from carillon.journey.leave import GHOST
+from carillon.kernel.channels import Channel
 from carillon.kernel.clock import SECOND
+from carillon.messages.content import content_from_json
+from carillon.messages.sms import segments
 from carillon.plan.model import MessageNode, Plan, arms_of
 from carillon.plan.rules import SenderRule
+from carillon.policy.budgets import Purse, purse_of, spend
 from carillon.policy.decide import Question, decisions
 from carillon.policy.limits import limits_of
 from carillon.policy.words import WAITS, SkipReason
@@ -82,7 +86,30 @@ def question_of(connection: Connection, ground: Ground, plan: Plan, node: Messag
         plan, node, node_id, ground.rules, ground.moment, tuple(sorted(languages)),
         None if own_clock else ground.rules.timezone,
         limits_of(connection, ground.rules, ground.applied.plan, plan, node, ground.topics, ground.now),
+        _purse(connection, ground, node),
     )  # fmt: skip
+
+
+def _purse(connection: Connection, ground: Ground, node: MessageNode) -> Purse | None:
+    live = ground.applied.plan
+    if not live.marketing or (ground.rules.budget is None and live.budget is None):
+        return None
+    parts = _parts(connection, ground.applied.nodes[node.id]) if node.channel is Channel.SMS else {}
+    return purse_of(connection, ground.rules, live.budget, ground.applied.id, str(node.channel), parts, ground.now)
+
+
+def _parts(connection: Connection, node_id: int) -> dict[str, int]:
+    """Language → the most segments that one of its variants is written in."""
+    nc, c = t.node_content.c, t.content.c
+    rows = connection.execute(
+        sa.select(nc.language, c.compiled)
+        .join_from(t.node_content, t.content, c.id == nc.content_id)
+        .where(nc.node_id == node_id, nc.channel == str(Channel.SMS))
+    ).all()
+    parts: dict[str, int] = {}
+    for language, compiled in rows:
+        parts[language] = max(parts.get(language, 1), segments(content_from_json(compiled).text).count)
+    return parts
 
 
 def _reserve_node(
@@ -183,6 +210,7 @@ def _decision_table() -> sa.Table:
         sa.Column("language", sa.String),
         sa.Column("reason", sa.String),
         sa.Column("wait_until", sa.BigInteger),
+        sa.Column("price", sa.BigInteger),
         sa.Column("place", sa.BigInteger),
         prefixes=["TEMPORARY"],
     )
@@ -202,6 +230,7 @@ def _fill(connection: Connection, ground: Ground, node: MessageNode, decided: sa
         d.language,
         d.reason,
         d.wait_until,
+        d.price,
         place.label("place"),
     )
     connection.execute(decision.insert().from_select([c.name for c in decision.c], rows))
@@ -238,7 +267,7 @@ def _write_batches(
     groups = connection.execute(
         sa.select(
             d.arm, d.language, ordinal, sa.func.count().label("n"), sa.func.min(d.due_at).label("due_at"),
-            sa.func.min(d.not_after).label("not_after"),
+            sa.func.min(d.not_after).label("not_after"), sa.func.sum(d.price).label("cost"),
         )
         .where(d.reason.is_(None))
         .group_by(d.arm, d.language, ordinal)
@@ -253,10 +282,13 @@ def _write_batches(
     ids = connection.scalars(
         t.batch.insert().returning(t.batch.c.id, sort_by_parameter_order=True),
         [
-            shared | {"arm": g.arm, "language": g.language, "n": g.n, "due_at": g.due_at, "not_after": g.not_after}
+            shared
+            | {"arm": g.arm, "language": g.language, "n": g.n, "due_at": g.due_at, "not_after": g.not_after}
+            | {"price_micro": int(g.cost) // g.n}
             for g in groups
         ],
     ).all()
+    spend(connection, ground.applied.id, sum(int(g.cost) // g.n * g.n for g in groups), ground.now)
     connection.execute(
         fresh.insert(),
         [

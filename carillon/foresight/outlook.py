@@ -23,6 +23,7 @@ from carillon.kernel.clock import DAY, Micros
 from carillon.messages.for_campaign import CampaignContents
 from carillon.messages.sms import segments
 from carillon.plan.model import MessageNode, Plan, SplitNode, WaitNode
+from carillon.policy.budgets import purse_of
 from carillon.policy.decide import Question, decisions
 from carillon.policy.limits import limits_of
 from carillon.policy.words import WAITS, SkipReason
@@ -177,7 +178,21 @@ def _question(
     languages = sorted({language for step, _, language in contents.compiled if step == node.id})
     zone = None if own_clock else ground.rules.timezone
     limits = limits_of(connection, ground.rules, plan, plan, node, ground.topics, ground.now)
-    return Question(plan, node, ground.applied.nodes[node.id], ground.rules, ground.moment, languages, zone, limits)
+    purse = None
+    if plan.marketing:
+        parts = _parts(node, contents)
+        purse = purse_of(connection, ground.rules, plan.budget, ground.applied.id, str(node.channel), parts, ground.now)
+    return Question(
+        plan, node, ground.applied.nodes[node.id], ground.rules, ground.moment, languages, zone, limits, purse
+    )
+
+
+def _parts(node: MessageNode, contents: CampaignContents) -> dict[str, int]:
+    parts: dict[str, int] = {}
+    for (step, _, language), content in contents.compiled.items():
+        if step == node.id and node.channel is Channel.SMS:
+            parts[language] = max(parts.get(language, 1), segments(content.text).count)
+    return parts
 
 
 def _first_message(

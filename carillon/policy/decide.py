@@ -22,6 +22,7 @@ from carillon.kernel.time.calendar import clock_micros, local_to_utc
 from carillon.plan.model import MessageNode, Plan
 from carillon.plan.permissions import HousePermissions
 from carillon.plan.rules import Rules
+from carillon.policy.budgets import Purse, priced
 from carillon.policy.caps import capped
 from carillon.policy.clocks import clocks
 from carillon.policy.limits import FREE, MessageLimits
@@ -46,6 +47,7 @@ class Question:
     ends_zone: str | None
     """The zone of `ends`; None = each contact's own."""
     limits: MessageLimits = FREE
+    purse: Purse | None = None
 
 
 def decisions(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
@@ -53,18 +55,19 @@ def decisions(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
 
     `candidates` has the columns of an enrolment that a condition may read (id, contact_id, wave_id, role, due_at,
     arrived_at, entered_at, trigger_at, …). Result columns: enrolment_id, contact_id, wave_id, role, due_at, h31, zone,
-    language, country, address, not_after, reason, wait_until. Where `wait_until` is not NULL the reason is a WaitReason,
+    language, country, address, not_after, reason, wait_until, price (planned, in millionths, with a budget). Where `wait_until` is not NULL the reason is a WaitReason,
     and the same is asked again at that instant.
     """
     asked = _asked(question, candidates).cte("asked")
     if not question.plan.marketing:
         never = sa.cast(sa.null(), sa.BigInteger()).label("wait_until")
-        return sa.select(*_kept(asked), asked.c.stands.label("reason"), never)
+        price = sa.literal(0, sa.BigInteger()).label("price")
+        return sa.select(*_kept(asked), asked.c.stands.label("reason"), never, price)
     timed = _timed(question, candidates, _judged(question, asked))
     if not question.limits.caps:
-        return _decided(timed, [], [timed.c.wait_until])
+        return _decided(question, timed, [], [timed.c.wait_until])
     rows, cases, frees_at = capped(timed, question.limits, question.moment.now)
-    return _decided(rows, cases, [rows.c.wait_until, frees_at])
+    return _decided(question, rows, cases, [rows.c.wait_until, frees_at])
 
 
 _RESULT = (
@@ -119,15 +122,25 @@ def _asked_at(question: Question, due_at: Column) -> Column:
 
 
 def _decided(
-    rows: sa.FromClause, cases: Sequence[tuple[sa.ColumnElement[bool], Column]], waits: Sequence[Column]
+    question: Question,
+    rows: sa.FromClause,
+    cases: Sequence[tuple[sa.ColumnElement[bool], Column]],
+    waits: Sequence[Column],
 ) -> sa.Select[Any]:
     r = rows.c
-    reason = sa.case((r.stands.is_not(None), r.stands), *cases, (r.role != "treated", SkipReason.HOLDOUT.value))
-    told = sa.select(*_kept(rows), reason.label("reason"), sa.func.coalesce(*waits, sa.null()).label("until")).subquery(
-        "told"
-    )
-    wait_until = sa.case((told.c.reason.in_(sorted(WAITS)), told.c.until))
-    return sa.select(*_kept(told), told.c.reason, wait_until.label("wait_until"))
+    reason = sa.case((r.stands.is_not(None), r.stands), *cases) if cases else r.stands
+    until = sa.func.coalesce(*waits, sa.null())
+    told = sa.select(*_kept(rows), reason.label("reason"), until.label("until")).cte("told")
+    price: Column = sa.literal(0, sa.BigInteger())
+    dear: list[tuple[sa.ColumnElement[bool], str]] = []
+    if question.purse is not None:
+        told = priced(told, question.purse)
+        is_over = sa.and_(told.c.price > 0, told.c.running > question.purse.left)
+        price, dear = sa.case((is_over, 0), else_=told.c.price), [(is_over, SkipReason.OVER_BUDGET.value)]
+    c = told.c
+    final = sa.case((c.reason.is_not(None), c.reason), *dear, (c.role != "treated", SkipReason.HOLDOUT.value))
+    wait_until = sa.case((c.reason.in_(sorted(WAITS)), c.until))
+    return sa.select(*_kept(told), final.label("reason"), wait_until.label("wait_until"), price.label("price"))
 
 
 def _asked(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:

@@ -48,7 +48,7 @@ def test_the_words_without_an_engine_are_those_of_later_issues(examples: Loaded)
     """The list shrinks with each issue; what is left at the end is the last issue's."""
     words = {p.message.split('"')[1] for p in examples.problems if p.code == "LATER"}
     assert words == {
-        "also_measure", "approval", "budget", "churn_risk", "collect", "confirm", "coupon", "coupons",
+        "also_measure", "approval", "churn_risk", "collect", "confirm", "coupon", "coupons",
         "date", "exit_on: clicked", "expect", "first_reachable", "idle", "joins", "lifecycle", "loyalty", "notify",
         "points", "points.redeemed", "predicted_value", "product", "proofs", "push", "referral.completed",
         "rfm", "score", "scores", "set", "subscribes", "survey.answered", "surveys", "top", "unsubscribe", "wait_for",
