@@ -29,6 +29,7 @@ from carillon.kernel.clock import MINUTE, SECOND, Clock, Micros, from_micros
 from carillon.kernel.time.zones import zone
 from carillon.kernel.tokens import Keyring
 from carillon.messages.columns import Columns as PeopleColumns
+from carillon.messages.columns import with_amounts
 from carillon.messages.content import Content, content_from_json
 from carillon.messages.rendering import Occasion, Rendered, render
 from carillon.plan.compile import plan_from_json
@@ -136,7 +137,7 @@ class Bodies:
         if columns is None:
             return Built(batch, (), (), (), needs, connector.capabilities.whole)
         now = self._clock.now()
-        people = PeopleColumns(len(columns.enrolments), columns.values)
+        people = PeopleColumns(len(columns.enrolments), with_amounts(columns.values, found.money_paths))
         occasion = Occasion(self._keyring, batch.node_id, columns.enrolments, self._local(now))
         rendered = render(found, people, occasion)
         return make_parcel(connector, batch, self._letter(batch, place, sender, columns, rendered, now), needs)

@@ -45,6 +45,7 @@ def draft_of(loaded: Loaded, campaign: str, links_before: Mapping[ContentKey, st
         values=loaded.values,
         shared=loaded.shared,
         known=_known(loaded, plan),
+        money_paths=_money_paths(loaded, plan),
         links_before=links_before,
     )
     return Draft(plan, rules, contents)
@@ -60,3 +61,16 @@ def _known(loaded: Loaded, plan: Plan) -> Mapping[str, Iterable[str] | None]:
         "answer": None,
         "coupon": ("code", "valid_until"),
     }
+
+
+def _money_paths(loaded: Loaded, plan: Plan) -> tuple[str, ...]:
+    """Which of these names are money: the store keeps cents, a message says amounts."""
+    fields = {f"contact.{name}": field for name, field in loaded.data.contact.items()}
+    for entry in plan.entries:
+        if isinstance(entry, OnEvent):
+            fields |= {f"trigger.{name}": field for name, field in loaded.data.events[entry.event].items()}
+    whole = [path for path, field in fields.items() if field.type == "money"]
+    lines = [
+        f"{path}[].{name}" for path, f in fields.items() for name, part in f.things.items() if part.type == "money"
+    ]
+    return tuple(sorted({*whole, *lines}))

@@ -48,6 +48,8 @@ class Setting:
         default_factory=lambda: {"contact": None, "trigger": None, "answer": None, "coupon": ("code", "valid_until")}
     )
     """Names that messages may use beside ours: root → fields, None for any field."""
+    money_paths: tuple[str, ...] = ()
+    """Which of them are money: `contact.credit`, `trigger.total`, `trigger.products[].price`."""
     links_before: tuple[Link, ...] = ()
     """Links of the content that this one replaces: slots in mails that have left must go on leading where they led."""
     subject: str = ""
@@ -257,12 +259,14 @@ class _Work:
         if len(parsed) < len(parts):
             return None
         reads = [names_of(part, part.nodes) for part, _ in parsed]
+        paths = tuple(dict.fromkeys(column for names in reads for column in names.columns))
         return Content(
             channel=self.channel, language=self.language, arm=self.arm,
             subject=subject.text, html=html.text, text=text.text,
             links=tuple(self.tracker.links), constants=self._constants(), utm=dict(self.setting.utm),
             public_url=self.setting.public_url, salt=self.salt, is_marketing=self.setting.is_marketing,
-            paths=tuple(dict.fromkeys(column for names in reads for column in names.columns)),
+            paths=paths,
+            money_paths=tuple(p for p in self.setting.money_paths if p.partition("[]")[0] in paths),
             required_paths=tuple(dict.fromkeys(path for part, _ in parsed for path in required_paths(part))),
             per_person_because=next((reason for part in parsed if (reason := self._crossing(*part))), ""),
             can_skip=any("skip" in names.tags for names in reads),

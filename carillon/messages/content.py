@@ -62,6 +62,8 @@ class Content:
     """The columns that rendering asks for: `contact.first_name`, `trigger.products`."""
     required_paths: tuple[str, ...] = ()
     """Paths that are named without a default; `[]` goes into lists: `trigger.products[].name`."""
+    money_paths: tuple[str, ...] = ()
+    """Paths whose values are cents in the store and amounts in a message: `trigger.total`, `trigger.products[].price`."""
     per_person_because: str = ""
     """Where the template keeps a state across its parts, so that it is rendered whole: "line 12: cycle"."""
     can_skip: bool = False
@@ -96,7 +98,7 @@ def content_from_json(stored: str) -> Content:
     raw = json.loads(stored)
     if raw.pop("format", None) != FORMAT:
         raise ValueError("this content was compiled by another version of Carillon: apply the campaign again")
-    raw |= {name: tuple(raw[name]) for name in ("paths", "required_paths")}
+    raw |= {name: tuple(raw[name]) for name in ("paths", "required_paths", "money_paths") if name in raw}
     return Content(**raw | {"channel": Channel(raw["channel"]), "links": links_from(raw["links"])})
 
 

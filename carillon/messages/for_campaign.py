@@ -38,6 +38,7 @@ def contents_of(
     values: Mapping[str, Any],
     shared: Mapping[str, SourceText],
     known: Mapping[str, Any] | None = None,
+    money_paths: tuple[str, ...] = (),
     links_before: Mapping[ContentKey, str] | None = None,
 ) -> CampaignContents:
     """Compile every message of the plan in every language that it is written in.
@@ -53,6 +54,7 @@ def contents_of(
         for language in written:
             for arm in arms_of(node):
                 setting = _setting(plan, node, arm, rules, values, shared, known, subjects[node.id])
+                setting = replace(setting, money_paths=money_paths)
                 before = (links_before or {}).get((node.id, arm, str(node.channel), language))
                 if before:
                     setting = replace(setting, links_before=links_from(json.loads(before)))

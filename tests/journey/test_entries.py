@@ -233,7 +233,7 @@ def test_the_newest_event_of_the_thing_is_the_trigger(any_shop: Shop) -> None:
     any_shop.campaign(
         "cart",
         "audience: everyone\nentry: {event: cart_updated, once_per: cart_id}\njourney: [{wait: 1h}, {email: cart}]\n",
-        {"cart.yaml": "subject: 'cart of {{ trigger.cart_id }}, {{ trigger.total }} cents'\ntexts: {headline: Hi}\n"},
+        {"cart.yaml": "subject: 'cart of {{ trigger.cart_id }}, {{ trigger.total | money }}'\ntexts: {headline: Hi}\n"},
     )
     any_shop.apply()
     any_shop.event("ada", "cart_updated", "2026-11-02 12:02", cart_id="c", total="30")
@@ -243,7 +243,7 @@ def test_the_newest_event_of_the_thing_is_the_trigger(any_shop: Shop) -> None:
     any_shop.event("ada", "cart_updated", "2026-11-02 12:30", cart_id="c", total="55")
     any_shop.run("cart", "2026-11-02 12:40")
     any_shop.run("cart", "2026-11-02 13:10")
-    assert [letter.text for letter in any_shop.mail.letters] == ["cart of c, 5500 cents"]
+    assert [letter.text for letter in any_shop.mail.letters] == ["cart of c, €55.00"]
 
 
 def test_an_ended_campaign_takes_nobody_in_and_lets_the_others_finish(shop: Shop) -> None:
