@@ -12,7 +12,7 @@ from tests.crash.ordeal import ANY_INSTANT, POINTS, Tally, run_ordeal
 
 
 @pytest.mark.parametrize("dialect", STORES)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_forty_kills_write_to_nobody_twice_and_forget_nobody(
     dialect: str, new_store: StoreMaker, tmp_path: Path, tallies: list[Tally]
 ) -> None:
