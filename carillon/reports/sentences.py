@@ -20,13 +20,14 @@ def headline(report: Report) -> str:
     if totals.sent == 0:
         waiting = f"; {report.waiting:,} people wait for their hour" if report.waiting else ""
         return f"Nothing has been sent yet{waiting}."
+    still = f" {report.waiting:,} people still wait for theirs." if report.waiting else ""
     if totals.delivered == 0:
-        return f"{totals.sent:,} messages sent; nothing has been reported back yet."
+        return f"{totals.sent:,} messages sent; nothing has been reported back yet.{still}"
     people = f"{totals.sent:,} messages sent, {share(totals.clicked, totals.delivered)} of the delivered clicked"
     earned = (
         f", {totals.conversions:,} bought for {money(totals.revenue, report.currency)}" if totals.conversions else ""
     )
-    return f"{people}{earned}."
+    return f"{people}{earned}.{still}"
 
 
 def verdict_sentence(result: TestResult, next_look_at: Micros | None, zone: str) -> str:

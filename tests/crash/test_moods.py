@@ -73,6 +73,22 @@ def test_a_throttled_campaign_waits_as_told_and_is_not_called_done(house: House,
     assert set(house.reached().values()) == {1}
 
 
+def test_a_report_says_who_still_waits(house: House) -> None:
+    """Half of the people got theirs, the other half is throttled: the report's first sentence says both."""
+    applied(house, MAIL, 40)
+    run(house)
+    house.people(30, prefix="q", gold=1.0)
+    house.shop.campaign("sale", MAIL.replace("at: 2026-12-01 10:00", "every: day, at: 10:00"), GERMAN)
+    house.shop.apply("sale")
+    house.sink.set(status=429)
+    house.command("run", "sale", "--now", "2026-12-02T10:01")
+    assert house.states() == {"accepted": 40, "ready": 70}
+    report = house.command("report", "sale", "--now", "2026-12-02T10:02")
+    assert "40 messages sent; nothing has been reported back yet. 70 people still wait for theirs." in " ".join(
+        report.split()
+    )
+
+
 @pytest.mark.parametrize("yaml", [MAIL, TEXT], ids=["mail", "text"])
 def test_a_failing_provider_leaves_people_unsure_and_asks_nobody_again(house: House, yaml: str) -> None:
     """503 says nothing about what became of the request: all stand as unsure, and a further run sends nothing."""
