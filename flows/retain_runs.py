@@ -36,18 +36,18 @@ MOST_PAGES = 100
 @flow(name="retain_runs", description="Forgets runs that ended long ago, with their artifacts.")
 async def retain_runs() -> dict[str, int]:
     """Delete the runs of campaigns after CARILLON_KEEP_RUNS_DAYS (30), those of standing flows after two days."""
-    days = int(settings_of_run().get(KEPT_SETTING, str(KEPT_DAYS)))
+    kept, now = timedelta(days=int(settings_of_run().get(KEPT_SETTING, str(KEPT_DAYS)))), datetime.now(UTC)
     forgotten = {
-        "campaign": await forget("campaign", timedelta(days=days)),
-        "standing": await forget("standing", min(KEPT_STANDING, timedelta(days=days))),
+        "campaign": await forget("campaign", now - kept),
+        "standing": await forget("standing", now - min(KEPT_STANDING, kept)),
     }
     get_run_logger().info("forgotten: %(campaign)d runs of campaigns, %(standing)d of standing flows", forgotten)
     return forgotten
 
 
-async def forget(kind: str, after: timedelta) -> int:
-    """Delete our runs of this kind that ended so long ago; how many they were."""
-    before, n = datetime.now(UTC) - after, 0
+async def forget(kind: str, before: datetime) -> int:
+    """Delete our runs of this kind that ended before then; how many they were."""
+    n = 0
     async with get_client() as client:
         for _ in range(MOST_PAGES):
             runs = await _ended(client, kind, before)

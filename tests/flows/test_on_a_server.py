@@ -381,3 +381,31 @@ def test_nobody_is_known_to_prefect(server: Server) -> None:
 
 PERSONAL = r"[\w.]+@example\.com|\+?447911123456|\bp00\d\d\b|\bno_yes\b|\btexted\b"
 """Addresses, numbers and ids of everybody in these tests."""
+
+
+def test_runs_that_ended_long_ago_are_forgotten_with_their_artifacts(server: Server):
+    """A run that ended before goes, one that ended later stays, and what is not ours is left alone."""
+    from flows.retain_runs import forget
+
+    asyncio.run(_ended_run("gone", ["carillon", "campaign"]))
+    asyncio.run(_ended_run("foreign", ["somebody"]))
+    between = datetime.now(UTC)
+    asyncio.run(_ended_run("kept", ["carillon", "campaign"]))
+
+    assert asyncio.run(forget("campaign", between)) >= 1
+
+    left = {run["name"] for run in server.ask("flow_runs") if run["name"] in ("gone", "kept", "foreign")}
+    keys = {artifact["key"] for artifact in server.ask("artifacts")} & {"of-gone", "of-kept", "of-foreign"}
+    assert (left, keys) == ({"kept", "foreign"}, {"of-kept", "of-foreign"})
+
+
+async def _ended_run(name: str, tags: list[str]) -> None:
+    from prefect import flow, get_client
+    from prefect.client.schemas.actions import ArtifactCreate
+    from prefect.states import Completed, Running
+
+    async with get_client() as client:
+        run = await client.create_flow_run(flow(name="old")(lambda: None), name=name, tags=tags)
+        await client.set_flow_run_state(run.id, Running(), force=True)
+        await client.set_flow_run_state(run.id, Completed(), force=True)
+        await client.create_artifact(ArtifactCreate(key=f"of-{name}", type="markdown", data="x", flow_run_id=run.id))
