@@ -21,7 +21,7 @@ from carillon.definition.model import ByApi
 from carillon.delivery.reserve import reserve
 from carillon.journey.ground import Ground, load_ground
 from carillon.kernel.channels import Channel
-from carillon.kernel.clock import DAY, HOUR, MINUTE, Micros, from_micros
+from carillon.kernel.clock import HOUR, MINUTE, Micros, from_micros
 from carillon.kernel.durations import Span
 from carillon.plan.apply import ContentOf, apply_plan
 from carillon.plan.compile import rules_to_json
@@ -35,8 +35,8 @@ from carillon.store.localtime import ensure_zone_periods
 from tests.conftest import StoreMaker
 
 START: Micros = 1_793_400_000_000_000  # a Saturday in October 2026, before the clocks of Europe are changed
-ZONES = ("Europe/Berlin", "America/New_York", "Pacific/Auckland")
-PEOPLE = 3
+ZONES = ("Europe/Berlin", "Pacific/Auckland")
+PEOPLE = 2
 TOPICS = {
     name: TopicRule(name, True, {"": name}, {"email": "assumed", "sms": "assumed"}) for name in ("offers", "news")
 }
@@ -75,15 +75,15 @@ CAPS = st.lists(
     min_size=1,
     max_size=3,
 )
-GAPS = st.sampled_from([MINUTE, 20 * MINUTE, HOUR, 5 * HOUR, 23 * HOUR, 25 * HOUR, 3 * DAY])
-LATE = st.sampled_from([0, 0, 5 * MINUTE, 14 * MINUTE, 40 * MINUTE, 30 * HOUR, 8 * DAY])
+GAPS = st.sampled_from([MINUTE, MINUTE, 8 * MINUTE, 20 * MINUTE, HOUR, 5 * HOUR, 23 * HOUR, 25 * HOUR])
+LATE = st.sampled_from([0, 0, 5 * MINUTE, 14 * MINUTE, 14 * MINUTE, 40 * MINUTE, 30 * HOUR])
 STEPS = st.lists(
     st.builds(
         Step,
         after=GAPS,
         enrols=st.lists(st.tuples(st.integers(0, 3), st.integers(1, PEOPLE), LATE), min_size=1, max_size=6),
         reserving=st.sampled_from([(0, 1), (2, 3), (0, 3), (1, 2), (3, 0), (0,)]),
-        hand_over=st.sampled_from([0.0, 0.5, 1.0]),
+        hand_over=st.sampled_from([0.0, 0.5, 1.0, 1.0]),
     ),
     min_size=2,
     max_size=7,
@@ -99,7 +99,7 @@ def plan_of(name: str, topic: str, channel: Channel, priority: int) -> Plan:
 
 
 def prepared(store: Store) -> Store:
-    """Three people in three zones, four campaigns on two channels and two topics."""
+    """Two people in two zones, four campaigns on two channels and two topics."""
     for name, topic, channel, priority in CAMPAIGNS:
         content = ContentOf(f"{channel}.hello", "", str(channel), "en", f"hash {name}", "{}", "[]")
         apply_plan(
@@ -238,7 +238,7 @@ DIALECTS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_no_window_of_any_person_exceeds_a_cap(dialect: str, new_store: StoreMaker) -> None:
-    """Random caps, campaigns up to a week late, hand-overs that fail, lag or are unsure; two reserve at once."""
+    """Random caps, campaigns up to a day late, hand-overs that fail, lag or are unsure; two reserve at once."""
     histories(prepared(new_store(dialect)), 50)
 
 
