@@ -87,7 +87,7 @@ class _Relay:
     def __call__(
         self, server: object, session: object, envelope: object, mechanism: str, auth_data: object
     ) -> AuthResult:
-        return AuthResult(success=getattr(auth_data, "password", b"") == b"right")
+        return AuthResult(success=getattr(auth_data, "password", b"") == b"right", handled=False)
 
 
 @pytest.fixture(scope="module")
