@@ -109,7 +109,7 @@ def end_restore(*, nothing_left: bool, as_json: bool) -> None:
         if mark is not None and (new := sorted(live - set(applied))):
             refuse(
                 f"{', '.join(new)}: in the files and not in the restored store",
-                "if applied since the backup, it may have sent. `carillon apply` takes it in, held like all others; then again",
+                "it may have been applied since the backup, and have sent: `carillon apply` it, it is held like all others, or say `state: draft`",
             )
         try:
             done = resume_restored(
@@ -181,6 +181,7 @@ def _backup_of_upgrade(settings: Settings, store: Store, target: Path | None) ->
 def _refuse_while_up(settings: Settings) -> None:
     from carillon.cli.running import AlreadyUp, alone
 
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
     try:
         with alone(settings):
             return

@@ -20,7 +20,7 @@ MARK = "restored"
 """The name in `core.setting` of what stands from a restore until `carillon resume --after-restore`."""
 EPOCH = "ledger.epoch"
 """How often this store was restored."""
-HELD = "restored from a backup (carillon resume --after-restore)"
+HELD = "restored from a backup: carillon resume --after-restore"
 PAUSED_BY = "carillon restore"
 EXIT_CODE = "restored"
 
