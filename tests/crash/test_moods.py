@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from carillon.kernel.clock import MINUTE, SystemClock
+from carillon.kernel.clock import SystemClock
 from carillon.store import tables as t
 from carillon.store.engine import Store
 from tests.crash.house import House, Sink, sink
@@ -59,6 +59,7 @@ def test_a_throttled_campaign_waits_as_told_and_is_not_called_done(house: House,
     """429: nobody lost; status shows who waits and when it goes on; when the provider takes again all get theirs, once."""
     applied(house, yaml, 130)
     house.sink.set(status=429, code=20429)
+    begun_at = SystemClock().now()
     run(house)
     assert house.states() == {"ready": 130}
     seen = json.loads(house.command("status", "--now", NOW, "--json"))["campaigns"][0]
@@ -66,7 +67,7 @@ def test_a_throttled_campaign_waits_as_told_and_is_not_called_done(house: House,
     assert seen["next_due"] is not None
     with house.store.read() as connection:
         waits = connection.execute(sa.select(t.batch.c.retry_at).where(t.batch.c.state == "ready")).scalars().all()
-    assert all(0 < at - SystemClock().now() < 5 * MINUTE for at in waits)
+    assert all(at is not None and at > begun_at for at in waits)
     house.sink.set(status=None)
     run(house)
     assert house.states() == {"accepted": 130}
