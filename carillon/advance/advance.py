@@ -127,8 +127,10 @@ class _Run:
             return False
         self._do("go on", lambda: _gone_on(move(ground)))
         self._do("decide who gets it", self._reserve)
-        for step_id, waiting in self._ready(ground):
-            self._do(f"{step_id}: {waiting:,} to hand over", partial(self._work, step_id), is_long=True)
+        if ready := dict(self._ready(ground)):
+            steps = " + ".join(ready)
+            title = f"{steps}: {sum(ready.values()):,} to hand over"
+            self._do(title, partial(self._work, steps), is_long=True)
         return len(self.stages) > before
 
     def judge(self, ground: Ground) -> None:
@@ -178,10 +180,11 @@ class _Run:
         for node_id, n in rows:
             yield names[node_id], int(n)
 
-    def _work(self, step_id: str) -> Stage:
+    def _work(self, steps: str) -> Stage:
+        """Hand over whatever is ready; `steps` are those with people waiting, in the marketer's words."""
         result = asyncio.run(self._hand_over())
         self.worked = _sum(self.worked, result)
-        return Stage(step_id, step_id, dict(result.people))
+        return Stage(steps, None if " + " in steps else steps, dict(result.people))
 
     async def _hand_over(self) -> WorkResult:
         connectors = self._engine.make_connectors()
