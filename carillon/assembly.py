@@ -189,6 +189,12 @@ def sandbox_at_hand(settings: Settings, rules: Rules) -> Iterator[Mapping[str, s
         yield own.settings
 
 
+def write_keys(settings: Settings, sandbox: Mapping[str, str] | None) -> list[str]:
+    """The keys that open the events API: those of the environment, and the one that the sandbox's shop writes with."""
+    given = [key.strip() for key in settings.get("CARILLON_WRITE_KEY").split(",") if key.strip()]
+    return [*given, sandbox["CARILLON_WRITE_KEY"]] if sandbox else given
+
+
 def webhook_sources(settings: Settings, sandbox: Mapping[str, str] | None) -> list[WebhookSource]:
     """The providers' webhooks with their keys: the sandbox's where it serves, else those of the environment."""
     from connectors.sendgrid import webhook as sendgrid

@@ -82,7 +82,7 @@ def _rows(condition: HasEvent, subject: Subject, at: Moment) -> Rows:
         trigger = tables.event.alias()
         source = source.join(trigger, _is_trigger(trigger, subject))
         inner.append(trigger)
-        where += [_equal(event.c.props, trigger.c.props, same) for same in condition.same]
+        where += [is_same(event.c.props, trigger.c.props, same) for same in condition.same]
     correlated = bool(condition.since or condition.same)
     return Rows(source, event.c.contact_id, tuple(where), inner=tuple(inner), correlated=correlated)
 
@@ -94,7 +94,8 @@ def _is_trigger(trigger: sa.FromClause, subject: Subject) -> Predicate:
     return sa.and_(trigger.c.occurred_at == key.trigger_at, trigger.c.hash64 == key.trigger_hash)
 
 
-def _equal(event: Document, trigger: Document, same: Same) -> Predicate:
+def is_same(event: Document, trigger: Document, same: Same) -> Predicate:
+    """Is the event about what the trigger was about? Of a list of things one line suffices, on either side."""
     return _some(
         event,
         same.field,

@@ -139,16 +139,13 @@ def _serving(house: Opened, rules: Rules, sandbox: dict[str, str] | None, listen
     """The web, in a thread; who connects before it serves waits in the listener's queue."""
     import uvicorn
 
-    from carillon.assembly import keyring_of, webhook_sources
+    from carillon.assembly import keyring_of, webhook_sources, write_keys
     from carillon.web.app import make_app
     from carillon.web.rules_at_hand import RulesAtHand
 
-    write_keys = [key.strip() for key in house.settings.get("CARILLON_WRITE_KEY").split(",") if key.strip()]
-    if sandbox is not None:
-        write_keys.append(sandbox["CARILLON_WRITE_KEY"])
     app = make_app(
         house.store, keyring_of(house.settings, rules), webhook_sources(house.settings, sandbox),
-        rules=RulesAtHand(house.store), data=lambda: house.loaded.data, write_keys=write_keys,
+        rules=RulesAtHand(house.store), data=lambda: house.loaded.data, write_keys=write_keys(house.settings, sandbox),
     )  # fmt: skip
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3

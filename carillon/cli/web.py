@@ -44,18 +44,18 @@ def web(port: int, host: str) -> None:
 
 
 def _app(here: Opened) -> WebApp:
-    from carillon.assembly import keyring_of, running_sandbox, uses_sandbox, webhook_sources
+    from carillon.assembly import keyring_of, running_sandbox, uses_sandbox, webhook_sources, write_keys
     from carillon.web.app import make_app
     from carillon.web.rules_at_hand import RulesAtHand
 
     rules, settings = RulesAtHand(here.store), here.settings
     sandbox = running_sandbox(settings) if uses_sandbox(rules()) else None
-    write_keys = [key.strip() for key in settings.get("CARILLON_WRITE_KEY").split(",") if key.strip()]
-    if not write_keys:
+    keys = write_keys(settings, sandbox)
+    if not keys:
         click.echo("The events API is closed: CARILLON_WRITE_KEY is not set.", err=True)
     return make_app(
         here.store, keyring_of(settings, rules()), webhook_sources(settings, sandbox), rules=rules,
-        data=lambda: here.loaded.data, write_keys=write_keys,
+        data=lambda: here.loaded.data, write_keys=keys,
     )  # fmt: skip
 
 

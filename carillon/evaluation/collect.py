@@ -8,17 +8,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.audience.events import zone_of
+from carillon.audience.events import is_same, zone_of
 from carillon.audience.fields import asks_clock, props_hold
 from carillon.audience.moment import Moment
-from carillon.definition.conditions import Same
 from carillon.definition.model import Goal
 from carillon.evaluation.model import ArmFigures
 from carillon.evaluation.moments import Moments
 from carillon.kernel.clock import SECOND
 from carillon.store import localtime
 from carillon.store import tables as t
-from carillon.store.json import Document, any_thing, integer_at, number_at, text_at
+from carillon.store.json import integer_at, text_at
 
 ORDER_ID = "order_id"
 """The property by which one order that is reported twice counts once."""
@@ -138,7 +137,7 @@ def _counted(people: sa.CTE, goal: Goal, moment: Moment) -> sa.CTE:
             trigger,
             sa.and_(trigger.c.occurred_at == own.c.trigger_at, trigger.c.hash64 == own.c.trigger_hash),
         )
-        wanted += [_is_same(e.props, trigger.c.props, same) for same in goal.same]
+        wanted += [is_same(e.props, trigger.c.props, same) for same in goal.same]
     columns = (x.arm, x.enrolment_id, cents.label("cents"), place.label("place"))
     return sa.select(*columns).select_from(source).where(*wanted).cte("counted")
 
@@ -148,17 +147,3 @@ def _window_end(people: Any, goal: Goal) -> Column:
         return localtime.add_months(zone_of(people.contact_id), people.at, goal.within.months)
     end: Column = people.at + goal.within.seconds * SECOND
     return end
-
-
-def _is_same(event: Document, trigger: Document, same: Same) -> sa.ColumnElement[bool]:
-    """Is the goal event about the thing that started the enrolment?"""
-    *things, leaf = same.field.split(".")
-
-    def equal(document: Document) -> sa.ColumnElement[bool]:
-        theirs = (same.trigger_field,)
-        return sa.or_(
-            text_at(document, (leaf,)) == text_at(trigger, theirs),
-            number_at(document, (leaf,)) == number_at(trigger, theirs),
-        )
-
-    return any_thing(event, tuple(things), equal) if things else equal(event)
