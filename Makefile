@@ -26,7 +26,7 @@ soak: $(READY)
 	$(BIN)/python -m pytest -m soak --timeout 7200
 
 bench: $(READY)
-	$(BIN)/python -m tests.delivery.speed
+	$(BIN)/python -m tests.benchmarks
 
 check-style: $(READY)
 	$(BIN)/ruff check .
