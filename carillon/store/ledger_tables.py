@@ -145,10 +145,13 @@ class Batch(SQLModel, table=True):
     begun_at: int | None = maybe_number()  # machine time; null: no byte can have left
     begun_through: int | None = maybe_number()  # one by one: people up to this enrolment id may have left
     settled_at: int | None = maybe_number()  # campaign time
+    resend_at: int | None = maybe_number()  # campaign time; wanted to be sent again: decided from then on, ready if it may
+    ask_at: int | None = maybe_number()  # campaign time; from then on its conditions are asked again; null: it has none
     retry_at: int | None = maybe_number()  # machine time
     provider_ref: str | None = maybe_text()
     note: str | None = maybe_text()
     parent_id: int | None = maybe_number()
+    deferrals: int = number(default=0)  # in a row; children go on counting
 
 
 class Attempt(SQLModel, table=True):
@@ -248,6 +251,11 @@ class Pace(SQLModel, table=True):
     at: int = number()
     held_reason: str | None = maybe_text()
     warm_since: int | None = maybe_number()  # machine time of the first hand-over while it warms up
+    rest_until: int | None = maybe_number()  # machine time; nothing is begun before it
+    strikes: int = number(default=0)  # how often in a row the provider asked for less, or was away
+    rate: int | None = maybe_number()  # people a minute after the newest cut; null: no brake
+    rate_before: int | None = maybe_number()  # people a minute before it
+    cut_at: int | None = maybe_number()  # machine time of the newest cut
 
 
 class Lease(SQLModel, table=True):
