@@ -23,7 +23,7 @@ test: $(READY) check-style
 	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadscope
 
 soak: $(READY)
-	$(BIN)/python -m pytest -m soak --timeout 7200
+	CARILLON_SOAK_TABLE=soak.md $(BIN)/python -m pytest -m soak --timeout 7200
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks

@@ -75,6 +75,10 @@ GERMAN = {
 }
 
 
+Key = tuple[int, int]
+"""(node, enrolment): the identity of a send."""
+
+
 class Sink:
     """The provider's process."""
 
@@ -208,8 +212,8 @@ class House:
         with self.store.read() as connection:
             return dict(connection.execute(query.group_by(state)).tuples().all())
 
-    def fates(self) -> dict[tuple[int, int], str]:
-        """(node, enrolment) → the state of the send."""
+    def fates(self) -> dict[Key, str]:
+        """The state of every send."""
         state = sa.func.coalesce(t.send.c.outcome, t.batch.c.state)
         with self.store.read() as connection:
             rows = connection.execute(
@@ -219,9 +223,40 @@ class House:
             )
             return {(node, enrolment): fate for node, enrolment, fate in rows}
 
-    def reached(self) -> dict[tuple[int, int], int]:
-        """(node, enrolment) → how many messages arrived, by the tokens in them."""
-        found: dict[tuple[int, int], int] = {}
+    def doubts(self) -> set[Key]:
+        """The sends that are unsure now."""
+        return {key for keys in self._unsure().values() for key in keys}
+
+    def looked_up(self) -> dict[int, list[bool]]:
+        """Unsure batch → of each of its people whether the message arrived."""
+        reached = self.reached()
+        return {batch_id: [key in reached for key in keys] for batch_id, keys in self._unsure().items()}
+
+    def _unsure(self) -> dict[int, list[Key]]:
+        found: dict[int, list[Key]] = {}
+        with self.store.read() as connection:
+            rows = connection.execute(
+                sa.select(t.batch.c.id, t.send.c.node_id, t.send.c.enrolment_id)
+                .join_from(t.batch, t.send, t.send.c.batch_id == t.batch.c.id)
+                .where(t.batch.c.state == "unsure", t.send.c.outcome.is_(None))
+            )
+            for batch_id, node, enrolment in rows:
+                found.setdefault(batch_id, []).append((node, enrolment))
+        return found
+
+    def settled(self, keys: set[Key]) -> dict[Key, tuple[str, str | None]]:
+        """What became of these sends, and why: the state, and the note of the batch."""
+        if not keys:
+            return {}
+        state = sa.func.coalesce(t.send.c.outcome, t.batch.c.state)
+        query = sa.select(t.send.c.node_id, t.send.c.enrolment_id, state, t.batch.c.note)
+        with self.store.read() as connection:
+            rows = connection.execute(query.outerjoin_from(t.send, t.batch, t.batch.c.id == t.send.c.batch_id))
+            return {(node, person): (fate, note) for node, person, fate, note in rows if (node, person) in keys}
+
+    def reached(self) -> dict[Key, int]:
+        """How many messages of each send arrived, by the tokens in them."""
+        found: dict[Key, int] = {}
         for cid, n in self.sink.arrived.items():
             token = KEYS.read(cid)
             assert token is not None, f"a message arrived with a cid that is not ours: {cid}"
