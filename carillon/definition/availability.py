@@ -48,8 +48,6 @@ NOT_YET = frozenset(
         # foresight
         "campaign.expect",
         # consent and law
-        "workspace.footer",
-        "workspace.sms_footer",
         "workspace.allow_list",
         "topic.confirm",
         # evaluation

@@ -58,6 +58,8 @@ def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace
         rates={str(currency): amount for currency, amount in (words.rates or {}).items()},
         if_unsure=_if_unsure(words.if_unsure or {}, reading),
         attribution=_attribution(words),
+        footer=_by_country(words.footer, reading),
+        sms_footer=_by_country(words.sms_footer, reading),
     )
 
 
@@ -186,6 +188,23 @@ def _cost(raw: Node, reading: Reading) -> Cost:
         if country != "default" and _COUNTRY.fullmatch(country) is None:
             reading.note(country.at, 3, f'"{country}" is not a country', "two capital letters such as US")
     return Cost(default or Decimal(0), by_country)
+
+
+def _by_country(raw: Node | None, reading: Reading) -> dict[str, str]:
+    """Country → text, '' for all others; a text alone is for all."""
+    if raw is None:
+        return {}
+    if isinstance(raw, Text):
+        return {"": str(raw)}
+    found: dict[str, str] = {}
+    for country, text in raw.items() if isinstance(raw, Map) else ():
+        if country != "default" and _COUNTRY.fullmatch(country) is None:
+            reading.note(country.at, 3, f'"{country}" is not a country', "two capital letters such as US, or default")
+        elif isinstance(text, Text):
+            found["" if country == "default" else str(country)] = str(text)
+    if not found:
+        reading.note(raw.at, 3, "this is no text", "{default: Acme GmbH, US: Reply STOP to end}")
+    return found
 
 
 def _amount(raw: Node, reading: Reading) -> Decimal:

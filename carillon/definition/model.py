@@ -105,6 +105,9 @@ class Workspace:
     """Currency → what one unit of it is worth in the workspace's."""
     if_unsure: Mapping[Literal["marketing", "transactional"], Unsure] = field(default_factory=dict)
     attribution: Attribution = Attribution()
+    footer: Mapping[str, str] = field(default_factory=dict)
+    """Country → what stands below every mail; '' is for all others."""
+    sms_footer: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     budget: Budget | None = None
 

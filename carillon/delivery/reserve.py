@@ -23,7 +23,7 @@ from carillon.journey.leave import GHOST
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import SECOND
 from carillon.messages.content import content_from_json
-from carillon.messages.sms import segments
+from carillon.messages.planned_parts import planned_parts
 from carillon.plan.model import MessageNode, Plan, arms_of
 from carillon.plan.rules import SenderRule
 from carillon.policy.budgets import Purse, purse_of, spend
@@ -94,21 +94,23 @@ def _purse(connection: Connection, ground: Ground, node: MessageNode) -> Purse |
     live = ground.applied.plan
     if not live.marketing or (ground.rules.budget is None and live.budget is None):
         return None
-    parts = _parts(connection, ground.applied.nodes[node.id]) if node.channel is Channel.SMS else {}
+    parts = _parts(connection, ground, node) if node.channel is Channel.SMS else {}
     return purse_of(connection, ground.rules, live.budget, ground.applied.id, str(node.channel), parts, ground.now)
 
 
-def _parts(connection: Connection, node_id: int) -> dict[str, int]:
+def _parts(connection: Connection, ground: Ground, node: MessageNode) -> dict[str, int]:
     """Language → the most segments that one of its variants is written in."""
     nc, c = t.node_content.c, t.content.c
     rows = connection.execute(
         sa.select(nc.language, c.compiled)
         .join_from(t.node_content, t.content, c.id == nc.content_id)
-        .where(nc.node_id == node_id, nc.channel == str(Channel.SMS))
+        .where(nc.node_id == ground.applied.nodes[node.id], nc.channel == str(Channel.SMS))
     ).all()
     parts: dict[str, int] = {}
     for language, compiled in rows:
-        parts[language] = max(parts.get(language, 1), segments(content_from_json(compiled).text).count)
+        parts[language] = max(
+            parts.get(language, 1), planned_parts(content_from_json(compiled), ground.rules.sms_footer)
+        )
     return parts
 
 

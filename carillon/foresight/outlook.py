@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from carillon.journey.occasions import next_occasion_of, occasions
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import DAY, Micros
 from carillon.messages.for_campaign import CampaignContents
-from carillon.messages.sms import segments
+from carillon.messages.planned_parts import planned_parts
 from carillon.plan.model import MessageNode, Plan, SplitNode, WaitNode
 from carillon.policy.budgets import purse_of
 from carillon.policy.decide import Question, decisions
@@ -180,18 +180,19 @@ def _question(
     limits = limits_of(connection, ground.rules, plan, plan, node, ground.topics, ground.now)
     purse = None
     if plan.marketing:
-        parts = _parts(node, contents)
+        parts = _parts(ground, node, contents)
         purse = purse_of(connection, ground.rules, plan.budget, ground.applied.id, str(node.channel), parts, ground.now)
     return Question(
         plan, node, ground.applied.nodes[node.id], ground.rules, ground.moment, languages, zone, limits, purse
     )
 
 
-def _parts(node: MessageNode, contents: CampaignContents) -> dict[str, int]:
+def _parts(ground: Ground, node: MessageNode, contents: CampaignContents) -> dict[str, int]:
+    """Language → the most segments that an SMS is sent in; empty for other channels."""
     parts: dict[str, int] = {}
     for (step, _, language), content in contents.compiled.items():
         if step == node.id and node.channel is Channel.SMS:
-            parts[language] = max(parts.get(language, 1), segments(content.text).count)
+            parts[language] = max(parts.get(language, 1), planned_parts(content, ground.rules.sms_footer))
     return parts
 
 
@@ -228,20 +229,18 @@ def _first_message(
         later=dict(sorted(later.items())),
         languages=dict(sorted(languages.items())),
         countries=dict(sorted(countries.items(), key=lambda item: -item[1])),
-        cost=_cost(ground, node, countries, contents),
+        cost=_cost(ground, node, [r for r in rows if r.reason is None or r.reason in WAITS], contents),
         lacking=_lacking(connection, ground, node, decided, contents),
     )
 
 
-def _cost(ground: Ground, node: MessageNode, countries: Mapping[str, int], contents: CampaignContents) -> float | None:
+def _cost(ground: Ground, node: MessageNode, sent: Sequence[sa.Row[Any]], contents: CampaignContents) -> float | None:
+    """What these counts by language and country cost, as reserve reckons it."""
     prices = ground.rules.costs.get(str(node.channel))
     if prices is None:
         return None
-    parts = 1
-    if node.channel is Channel.SMS:
-        texts = [c.text for (step, _, _), c in contents.compiled.items() if step == node.id]
-        parts = max((segments(text).count for text in texts), default=1)
-    return sum(n * parts * prices.get(country, prices[""]) for country, n in countries.items())
+    parts = _parts(ground, node, contents)
+    return float(sum(r.n * parts.get(r.language, 1) * prices.get(r.country or "", prices[""]) for r in sent))
 
 
 def _lacking(

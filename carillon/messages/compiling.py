@@ -22,6 +22,7 @@ from carillon.messages import markup
 from carillon.messages.composing import Composer
 from carillon.messages.content import TAGGED, Content, Link, token_tag
 from carillon.messages.hiding import Hidden, hide_in_html, hide_in_text
+from carillon.messages.lints import lint_pictures, lint_size, lint_subject
 from carillon.messages.liquid import Dialect, html_dialect, parse, plain_dialect
 from carillon.messages.names import STATEFUL, misnomers, names_of, required_paths, unbounded_ranges
 from carillon.messages.pieces import Composed, Origin, Piece
@@ -48,6 +49,8 @@ class Setting:
         default_factory=lambda: {"contact": None, "trigger": None, "answer": None, "coupon": ("code", "valid_until")}
     )
     """Names that messages may use beside ours: root → fields, None for any field."""
+    footer: Mapping[str, str] = field(default_factory=dict)
+    """Country → what stands below every message of this channel; '' is for all others."""
     money_paths: tuple[str, ...] = ()
     """Which of them are money: `contact.credit`, `trigger.total`, `trigger.products[].price`."""
     links_before: tuple[Link, ...] = ()
@@ -87,7 +90,7 @@ class _Work:
         self.preheader = variant.preheader or words.preheader or ""
         texts = {key: SourceText(self.words_path, text) for key, text in {**words.texts, **variant.texts}.items()}
         self.texts = texts
-        self.composer = Composer(setting.shared, texts, setting.place_of)
+        self.composer = Composer(setting.shared, texts, setting.place_of, setting.footer)
         self.problems = self.composer.problems
         self.salt = self._salt()
         self.tags = {letter: token_tag(self.salt, letter) for letter in TAGGED}
@@ -124,6 +127,7 @@ class _Work:
         text_pieces = self._plain(own_text) if own_text is not None else derived
         html, text = Composed(html_pieces), Composed(text_pieces)
         self._check_footer(html if design else text, Composed(derived) if design else text)
+        self.problems += [*lint_subject(subject), *(lint_size(html) if design else ())]
         return self._content(subject=subject, html=html, text=text)
 
     def sms(self) -> Content | None:
@@ -158,6 +162,7 @@ class _Work:
         composed = self.composer.compose(file, for_html=True)
         is_mjml = is_mjml or "<mjml" in composed.text
         hidden = hide_in_html(composed, self.salt, is_mjml=is_mjml)
+        self.problems += lint_pictures(composed)
         for piece, reason in hidden.misplaced:
             self._wrong(piece.position(), "MSG408", reason)
         html = self._laid_out(hidden, file, is_mjml)

@@ -9,7 +9,8 @@ from html import escape
 
 from carillon.definition.model import SourceText
 from carillon.kernel.problems import Position, Problem, did_you_mean
-from carillon.messages.pieces import Composed, Origin, Piece, cut, imbalances
+from carillon.messages.footers import footer_pieces, with_footer
+from carillon.messages.pieces import Composed, Piece, cut, imbalances
 
 _MJ_INCLUDE = re.compile(r"""<mj-include\s+path=["']([^"']*)["']\s*(?:/>|>\s*</mj-include>)""")
 _LITERAL = re.compile(r"""["']([^"']*)["']\Z""")
@@ -27,6 +28,8 @@ class Composer:
     """`t.*` of this language and variant; the path is the words' file."""
     place_of: Callable[[str, str], Position]
     """(words' file, key path) → where in YAML it stands."""
+    footer: Mapping[str, str] = field(default_factory=dict)
+    """Country → what stands below every message; '' is for all others."""
     problems: list[Problem] = field(default_factory=list)
 
     def compose(self, source: SourceText, *, for_html: bool) -> Composed:
@@ -46,6 +49,13 @@ class Composer:
         return Composed([piece for piece in pieces if piece.tag not in ("layout", "content")])
 
     def _file(self, source: SourceText, for_html: bool, within: tuple[str, ...]) -> list[Piece]:
+    def _footed(self, pieces: list[Piece], for_html: bool) -> list[Piece]:
+        """The footer where the design names it, else at the end."""
+        footer = [_escaped(p, for_html) for p in footer_pieces(self.footer)] if self.footer else []
+        if any(_is_footer(piece) for piece in pieces):
+            return [part for piece in pieces for part in (footer if _is_footer(piece) else [piece])]
+        return with_footer(pieces, footer, for_html=for_html) if footer else pieces
+
         pieces = cut(source)
         for lame in imbalances(pieces):
             self._wrong(lame.piece, "MSG402", lame.message)
@@ -74,10 +84,10 @@ class Composer:
     def _mj_includes(self, piece: Piece, for_html: bool, within: tuple[str, ...]) -> Iterator[Piece]:
         at = 0
         for found in _MJ_INCLUDE.finditer(piece.text):
-            yield _part(piece, at, found.start())
-            yield from self._block(_part(piece, found.start(), found.end()), f'"{found.group(1)}"', for_html, within)
+            yield piece.part(at, found.start())
+            yield from self._block(piece.part(found.start(), found.end()), f'"{found.group(1)}"', for_html, within)
             at = found.end()
-        yield _part(piece, at, len(piece.text))
+        yield piece.part(at, len(piece.text))
 
     def _block(self, piece: Piece, argument: str, for_html: bool, within: tuple[str, ...]) -> list[Piece]:
         block = self._shared(piece, argument)
@@ -115,12 +125,15 @@ class Composer:
         pieces = cut(text, place)
         for lame in imbalances(pieces):
             self._wrong(lame.piece, "MSG402", f"{key}: {lame.message}")
-        return [Piece(escape(p.text), p.origin) if for_html and not p.is_liquid else p for p in pieces]
+        return [_escaped(piece, for_html) for piece in pieces]
 
     def _wrong(self, piece: Piece, code: str, message: str, expected: str = "", suggestion: str = "") -> None:
         self.problems.append(Problem(piece.position(), code, message, expected, suggestion))
 
 
-def _part(piece: Piece, start: int, end: int) -> Piece:
-    origin = Origin(piece.origin.source, piece.origin.start + start, piece.origin.fixed)
-    return Piece(piece.text[start:end], origin)
+def _escaped(piece: Piece, for_html: bool) -> Piece:
+    return Piece(escape(piece.text), piece.origin) if for_html and not piece.is_liquid else piece
+
+
+def _is_footer(piece: Piece) -> bool:
+    return piece.is_output and piece.argument == "footer"

@@ -97,6 +97,7 @@ def _setting(
         currency=rules.currency,
         shared=shared,
         subject=subject,
+        footer=rules.sms_footer if node.channel is Channel.SMS else rules.footer,
     )
     return setting if known is None else replace(setting, known=known)
 

@@ -72,6 +72,11 @@ class Piece:
     def is_output(self) -> bool:
         return self.is_liquid and self.text.startswith("{{")
 
+    def part(self, start: int, end: int) -> Piece:
+        """A stretch of a piece of plain text, which still knows its place."""
+        origin = Origin(self.origin.source, self.origin.start + start, self.origin.fixed)
+        return Piece(self.text[start:end], origin)
+
     def position(self) -> Position:
         """Where the piece begins."""
         return self.origin.position(0, len(self.text))

@@ -77,6 +77,9 @@ class Rules:
     if_unsure_transactional: UnsurePolicy = UnsurePolicy()
     limits: Limits = field(default_factory=Limits)
     budget: Budget | None = None
+    footer: Mapping[str, str] = field(default_factory=dict)
+    """Country → what stands below every mail; '' is for all others."""
+    sms_footer: Mapping[str, str] = field(default_factory=dict)
 
     def sender(self, channel: str, *, topic: str, named: str | None = None) -> SenderRule | None:
         """Who writes: the campaign's `sender`, else the topic's, else the channel's first; None where there is none."""
