@@ -39,6 +39,7 @@ class Composer:
         if layout is not None and layout.tag == "layout":
             rest = [piece for piece in pieces if piece is not layout]
             pieces = self._into_layout(layout, rest, for_html)
+        pieces = self._footed(pieces, for_html)
         for piece in pieces:
             if piece.tag in ("carried", "endcarried"):
                 self._wrong(piece, "MSG402", f"Liquid: no tag {{% {piece.tag} %}}")
@@ -48,7 +49,6 @@ class Composer:
                 )
         return Composed([piece for piece in pieces if piece.tag not in ("layout", "content")])
 
-    def _file(self, source: SourceText, for_html: bool, within: tuple[str, ...]) -> list[Piece]:
     def _footed(self, pieces: list[Piece], for_html: bool) -> list[Piece]:
         """The footer where the design names it, else at the end."""
         footer = [_escaped(p, for_html) for p in footer_pieces(self.footer)] if self.footer else []
@@ -56,6 +56,7 @@ class Composer:
             return [part for piece in pieces for part in (footer if _is_footer(piece) else [piece])]
         return with_footer(pieces, footer, for_html=for_html) if footer else pieces
 
+    def _file(self, source: SourceText, for_html: bool, within: tuple[str, ...]) -> list[Piece]:
         pieces = cut(source)
         for lame in imbalances(pieces):
             self._wrong(lame.piece, "MSG402", lame.message)
