@@ -35,7 +35,7 @@ from prefect.utilities.callables import parameter_schema
 from carillon.advance.next_due import next_due
 from carillon.advance.overdue import overdue
 from carillon.assembly import open_house
-from carillon.definition.model import WEEKDAYS, Every
+from carillon.definition.entries import WEEKDAYS, Every
 from carillon.journey.ground import Ground, load_ground
 from carillon.journey.occasions import next_occasion
 from carillon.kernel.clock import Micros, SystemClock, from_micros

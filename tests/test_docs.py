@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
+from carillon.definition.entries import WEEKDAYS
 from carillon.definition.load import load_workspace
 from carillon.definition.meanings import LEFT_OUT, MEANINGS
-from carillon.definition.model import WEEKDAYS
 from carillon.definition.reference import WRITTEN, with_reference
 from carillon.definition.scalars import parse_clock
 from carillon.definition.schema import all_words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.model import At, Every
+from carillon.definition.entries import At, Every
 from carillon.journey.enter import entry_key
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import SECOND

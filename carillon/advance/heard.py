@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from carillon.audience.select import depends_on
-from carillon.definition.model import OnEvent
+from carillon.definition.entries import OnEvent
 from carillon.journey.exits import exit_conditions
 from carillon.plan.applied import Applied, applied_names, load_campaign
 from carillon.store.engine import Store

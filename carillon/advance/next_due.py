@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from carillon.advance.judge import next_look
 from carillon.advance.lead import next_decision
-from carillon.definition.model import At, Every
+from carillon.definition.entries import At, Every
 from carillon.journey.ground import Ground
 from carillon.journey.occasions import next_occasion
 from carillon.kernel.clock import SECOND, Micros

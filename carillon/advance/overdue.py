@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from carillon.definition.model import At, Every
+from carillon.definition.entries import At, Every
 from carillon.journey.enter import entry_key
 from carillon.journey.ground import Ground, load_ground
 from carillon.journey.occasions import occasions

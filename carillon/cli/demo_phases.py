@@ -24,8 +24,8 @@ from carillon.cli.init import starter
 from carillon.cli.opened import Opened
 from carillon.cli.plan import apply_all
 from carillon.cli.schema import write_schemas
+from carillon.definition.entries import At
 from carillon.definition.load import load_workspace
-from carillon.definition.model import At
 from carillon.definition.proved import check_workspace
 from carillon.demo.days import Days
 from carillon.demo.files import ImportFile, write_files

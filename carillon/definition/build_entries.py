@@ -16,7 +16,18 @@ from carillon.definition.campaign_words import (
     SegmentEntryWords,
     SubscribesWords,
 )
-from carillon.definition.model import WEEKDAYS, Again, At, ByApi, Entry, Every, Field, LaterEntry, OnEvent, Weekday
+from carillon.definition.entries import (
+    WEEKDAYS,
+    Again,
+    At,
+    ByApi,
+    Entry,
+    Every,
+    LaterEntry,
+    OnEvent,
+    Weekday,
+)
+from carillon.definition.model import Field
 from carillon.kernel.durations import Span
 
 _TWO_HOURS, _A_DAY = Span(seconds=2 * 3_600), Span(seconds=86_400)

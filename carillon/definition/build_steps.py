@@ -23,8 +23,8 @@ from carillon.definition.campaign_words import (
     WaitStepWords,
     WaitWords,
 )
+from carillon.definition.entries import WEEKDAYS, Weekday
 from carillon.definition.model import (
-    WEEKDAYS,
     Arm,
     Branch,
     Choose,
@@ -39,7 +39,6 @@ from carillon.definition.model import (
     WaitDays,
     WaitUntil,
     WaitUntilDay,
-    Weekday,
     branches_of,
 )
 from carillon.definition.step_ids import StepIds, branch_name, branches_in, repeated, step_word

@@ -21,7 +21,7 @@ from carillon.definition.condition_words import (
     TopicRef,
     WhereWords,
 )
-from carillon.definition.model import WEEKDAYS
+from carillon.definition.entries import WEEKDAYS
 from carillon.definition.nodes import Text
 from carillon.definition.scalars import (
     AgainWord,

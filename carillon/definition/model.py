@@ -14,16 +14,14 @@ from decimal import Decimal
 from typing import Literal
 
 from carillon.definition.conditions import EVERYONE, Condition, FieldType, Same, Where
-from carillon.definition.limits import Budget, Limits
+from carillon.definition.entries import Entry, Weekday
+from carillon.definition.limits import Budget, Expected, Limits
 from carillon.kernel.channels import Channel
 from carillon.kernel.durations import Span
 from carillon.kernel.time.windows import Window
 
 Share = int
 """Buckets of 10,000."""
-
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 FIVE_DAYS, TWELVE_HOURS = Span(seconds=5 * 86_400), Span(seconds=12 * 3_600)
 
@@ -146,69 +144,6 @@ class Segment:
     title: str
     who: Condition
 
-
-# ---------------------------------------------------------------- entries
-
-Again = Span | Literal["never", "always", "once_a_thing"]
-"""When the same person may enter again, counted from entry. `never`: each contact at most once, ever. `once_a_thing`: each
-thing once (`once_per`), the person as often as there are things. A Span beside `once_per`: both must hold."""
-
-Zone = Literal["workspace", "contact"]
-
-
-@dataclass(frozen=True, slots=True)
-class At:
-    """Once, at a date and clock time in the zone."""
-
-    at: datetime
-    zone: Zone
-    if_late: Span
-    again: Again = "never"
-    kind: Literal["at"] = "at"
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """Again and again: on these weekdays (all seven for `day`), or on the first of the `month`."""
-
-    on: tuple[Weekday, ...] | Literal["month"]
-    at: time
-    zone: Zone
-    if_late: Span
-    again: Again = "always"
-    kind: Literal["every"] = "every"
-
-
-@dataclass(frozen=True, slots=True)
-class OnEvent:
-    """An event of the contact, whose `where` is asked of that event; `once_per` names the property that is the thing."""
-
-    event: str
-    where: Where
-    once_per: str | None
-    if_late: Span
-    again: Again
-    kind: Literal["event"] = "event"
-
-
-@dataclass(frozen=True, slots=True)
-class ByApi:
-    """A call of ours (`carillon enter`, POST /v1/enter)."""
-
-    if_late: Span
-    again: Again = "never"
-    kind: Literal["api"] = "api"
-
-
-@dataclass(frozen=True, slots=True)
-class LaterEntry:
-    """An entry whose engine is not there yet: read and checked, refused by `check`, never compiled."""
-
-    word: str
-    kind: Literal["later"] = "later"
-
-
-Entry = At | Every | OnEvent | ByApi | LaterEntry
 
 # ---------------------------------------------------------------- steps
 

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.model import At, Every
+from carillon.definition.entries import At, Every
 from carillon.delivery.pace import batch_size
 from carillon.experiment.split import arm_of, even_arms, is_in_sample
 from carillon.journey.ground import Ground

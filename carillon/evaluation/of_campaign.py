@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.model import At, Every
+from carillon.definition.entries import At, Every
 from carillon.evaluation.collect import collect
 from carillon.evaluation.evaluate import evaluate
 from carillon.evaluation.exposed import HELD, TREATED, of_holdout, of_split, of_test

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from carillon.definition.entries import OnEvent
 from carillon.definition.load import Loaded
-from carillon.definition.model import OnEvent
 from carillon.kernel.problems import Problem
 from carillon.messages.for_campaign import CampaignContents, contents_of
 from carillon.plan.applied import ContentKey

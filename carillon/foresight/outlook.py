@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from carillon.audience.evaluate import where
 from carillon.audience.moment import of_contact
 from carillon.definition.conditions import ContactIs, FieldTest
-from carillon.definition.model import At, Every, OnEvent
+from carillon.definition.entries import At, Every, OnEvent
 from carillon.experiment.holdout import role_of
 from carillon.foresight.hypothetical import under_way
 from carillon.journey.enter import candidates, happened_candidates, not_entered

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from carillon.definition.model import At, ByApi, Every, OnEvent
+from carillon.definition.entries import At, ByApi, Every, OnEvent
 from carillon.evaluation.sizes import detectable_text
 from carillon.foresight.draft import Draft
 from carillon.foresight.outlook import FirstMessage, Outlook

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from carillon.audience.evaluate import where
 from carillon.audience.moment import Subject, of_contact
 from carillon.definition.conditions import TriggerIs
-from carillon.definition.model import Again, At, ByApi, Every, OnEvent
+from carillon.definition.entries import Again, At, ByApi, Every, OnEvent
 from carillon.experiment.holdout import role_of
 from carillon.journey import cursor
 from carillon.journey.ground import Ground

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from carillon.definition.model import WEEKDAYS, At, Every, Zone
+from carillon.definition.entries import WEEKDAYS, At, Every, Zone
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import SECOND, Micros
 from carillon.kernel.time.calendar import clock_micros, local_to_utc, utc_to_local

@@ -11,7 +11,8 @@ from typing import Any, assert_never
 
 import sqlalchemy as sa
 
-from carillon.definition.model import WEEKDAYS, Wait, WaitDays, WaitUntil, WaitUntilDay
+from carillon.definition.entries import WEEKDAYS
+from carillon.definition.model import Wait, WaitDays, WaitUntil, WaitUntilDay
 from carillon.experiment.split import is_in_sample
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import SECOND

@@ -16,7 +16,7 @@ from carillon.advance.advance import MOST_ROUNDS
 from carillon.advance.heard import heard_kinds
 from carillon.advance.lead import lead
 from carillon.advance.next_due import next_due
-from carillon.definition.model import At, Every
+from carillon.definition.entries import At, Every
 from carillon.delivery.reserve import reserve
 from carillon.delivery.unsure import FROM_BACKUP
 from carillon.feedback.effects import apply_effects

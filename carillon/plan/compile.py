@@ -16,10 +16,10 @@ from pydantic import TypeAdapter
 
 from carillon.definition.conditions import All, AnyOf, Condition, InSegment, Not
 from carillon.definition.model import (
+from carillon.definition.entries import LaterEntry
     Campaign,
     Choose,
     Exit,
-    LaterEntry,
     LaterStep,
     Segment,
     Send,

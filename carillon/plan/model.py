@@ -13,13 +13,10 @@ from functools import cache
 from typing import Literal
 
 from carillon.definition.conditions import Condition
-from carillon.definition.limits import Budget
+from carillon.definition.entries import PlanEntry as PlanEntry
+from carillon.definition.limits import Budget, Expected
 from carillon.definition.model import (
-    At,
-    ByApi,
-    Every,
     Goal,
-    OnEvent,
     Share,
     Test,
     Verdict,
@@ -33,8 +30,6 @@ from carillon.kernel.durations import Span
 from carillon.kernel.time.windows import Window
 
 DEFAULT_VERDICT = Verdict()
-
-PlanEntry = At | Every | OnEvent | ByApi
 
 
 @dataclass(frozen=True, slots=True)

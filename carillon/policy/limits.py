@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.definition.entries import At, Every
 from carillon.definition.limits import Blackout, Cap
-from carillon.definition.model import At, Every
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import HOUR, Micros
 from carillon.kernel.time.calendar import clock_micros

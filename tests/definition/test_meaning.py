@@ -23,23 +23,8 @@ from carillon.definition.conditions import (
     ThingsTest,
     TriggerIs,
 )
-from carillon.definition.model import (
-    WEEKDAYS,
-    Arm,
-    At,
-    ByApi,
-    Entry,
-    Every,
-    OnEvent,
-    Send,
-    SendLeader,
-    Split,
-    Wait,
-    WaitDays,
-    WaitUntil,
-    WaitUntilDay,
-    walk,
-)
+from carillon.definition.entries import WEEKDAYS, At, ByApi, Entry, Every, OnEvent
+from carillon.definition.model import Arm, Send, SendLeader, Split, Wait, WaitDays, WaitUntil, WaitUntilDay, walk
 from carillon.kernel.clock import to_micros
 from carillon.kernel.durations import Span
 from tests.definition.conftest import Shop

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carillon.definition.conditions import EVERYONE
+from carillon.definition.entries import ByApi
 from carillon.definition.limits import Cap, KeepFree, Limits
-from carillon.definition.model import ByApi
 from carillon.delivery.reserve import reserve
 from carillon.journey.ground import Ground, load_ground
 from carillon.kernel.channels import Channel

@@ -1,0 +1,86 @@
+"""How people enter a campaign: the closed union of entries, typed, with the defaults of `again` and `if_late` in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Literal
+
+from carillon.definition.conditions import Where
+from carillon.kernel.durations import Span
+
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+Again = Span | Literal["never", "always", "once_a_thing"]
+"""When the same person may enter again, counted from entry. `never`: each contact at most once, ever. `once_a_thing`: each
+thing once (`once_per`), the person as often as there are things. A Span beside `once_per`: both must hold."""
+
+Zone = Literal["workspace", "contact"]
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Once, at a date and clock time in the zone."""
+
+    at: datetime
+    zone: Zone
+    if_late: Span
+    again: Again = "never"
+    kind: Literal["at"] = "at"
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Again and again: on these weekdays (all seven for `day`), or on the first of the `month`."""
+
+    on: tuple[Weekday, ...] | Literal["month"]
+    at: time
+    zone: Zone
+    if_late: Span
+    again: Again = "always"
+    kind: Literal["every"] = "every"
+
+
+@dataclass(frozen=True, slots=True)
+class OnEvent:
+    """An event of the contact, whose `where` is asked of that event; `once_per` names the property that is the thing.
+
+    With `idle` people enter once the thing has been quiet for so long.
+    """
+
+    event: str
+    where: Where
+    once_per: str | None
+    if_late: Span
+    again: Again
+    idle: Span | None = None
+    kind: Literal["event"] = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class ByApi:
+    """A call of ours (`carillon enter`, POST /v1/enter)."""
+
+    if_late: Span
+    again: Again = "never"
+    kind: Literal["api"] = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class LaterEntry:
+    """An entry whose engine is not there yet: read and checked, refused by `check`, never compiled."""
+
+    word: str
+    kind: Literal["later"] = "later"
+
+
+PlanEntry = At | Every | OnEvent | ByApi
+"""The entries that have an engine."""
+
+Entry = PlanEntry | LaterEntry
+
+
+def entry_key(entry: PlanEntry) -> str:
+    """Kind and subject of an entry, never its place in the list: what a wave is known by."""
+    return f"event:{entry.event}" if isinstance(entry, OnEvent) else entry.kind
