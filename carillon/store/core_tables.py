@@ -164,13 +164,16 @@ class NodeContent(SQLModel, table=True):
     applied_at: int = number()
 
 
-class Membership(SQLModel, table=True):
-    """Stored members of a segment, for entries that join and leave."""
+class Notice(SQLModel, table=True):
+    """Left by the transaction that made contacts or recorded consents: the ids of its rows, until they are told as events."""
 
-    __tablename__ = "membership"
-    __table_args__ = part("core", rowid=False)
-    segment: str = key(String)
-    contact_id: int = key()
+    __tablename__ = "notice"
+    __table_args__ = part("core")
+    id: int | None = row_id()
+    kind: str = words()  # contacts | consents
+    low: int = number()
+    high: int = number()
+    history: int = number()  # 1: an import of the past, which never enrols
 
 
 class ListMember(SQLModel, table=True):

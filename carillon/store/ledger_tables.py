@@ -25,16 +25,42 @@ class Wave(SQLModel, table=True):
 
 
 class Ripening(SQLModel, table=True):
+    """A thing that something happened to, until it has been idle for long enough or the collection is over."""
+
     __tablename__ = "ripening"
-    __table_args__ = part("ledger", rowid=False)
+    __table_args__ = part("ledger", Index("ix_ripening_ripe", "campaign_id", "entry", "ripe_at"), rowid=False)
     campaign_id: int = key()
     entry: str = key(String)
     contact_id: int = key()
     thing: str = key(String)
     first_at: int = number()
     last_at: int = number()
-    event_at: int | None = maybe_number()
+    event_at: int | None = maybe_number()  # key of the newest event
     event_hash: int | None = maybe_number()
+    ripe_at: int = number(default=0)
+
+
+class Watch(SQLModel, table=True):
+    """What an entry that takes in who joins or leaves a segment has seen so far."""
+
+    __tablename__ = "watch"
+    __table_args__ = part("ledger", rowid=False)
+    campaign_id: int = key()
+    entry: str = key(String)
+    condition: str = words()  # its hash: another one is another segment, whose members did not join
+    began_at: int = number()
+    asked_at: int = number()  # when everybody was asked last
+
+
+class Member(SQLModel, table=True):
+    """Who is in the segment by what the entry knows."""
+
+    __tablename__ = "member"
+    __table_args__ = part("ledger", rowid=False)
+    campaign_id: int = key()
+    entry: str = key(String)
+    contact_id: int = key()
+    waiting: int = number()  # 1: was in it from the beginning and is to be taken in, some a day
 
 
 class Enrolment(SQLModel, table=True):
@@ -71,6 +97,7 @@ class Enrolment(SQLModel, table=True):
     trigger_hash: int | None = maybe_number()
     answer_at: int | None = maybe_number()  # key of the event that ended the last wait_for
     answer_hash: int | None = maybe_number()
+    collected_from: int | None = maybe_number()  # `collect`: the first event of the bundle whose newest is the trigger
 
 
 class Passage(SQLModel, table=True):

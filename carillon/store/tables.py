@@ -22,9 +22,9 @@ from carillon.store.core_tables import (
     CoreCursor,
     Experiment,
     ListMember,
-    Membership,
     Node,
     NodeContent,
+    Notice,
     Permission,
     Setting,
     Standing,
@@ -51,6 +51,7 @@ from carillon.store.ledger_tables import (
     Lease,
     LedgerCursor,
     Look,
+    Member,
     Pace,
     Passage,
     Receipt,
@@ -58,6 +59,7 @@ from carillon.store.ledger_tables import (
     Ripening,
     Send,
     Spent,
+    Watch,
     Wave,
 )
 
@@ -77,7 +79,7 @@ version = _table(Version)
 node = _table(Node)
 content = _table(Content)
 node_content = _table(NodeContent)
-membership = _table(Membership)
+notice = _table(Notice)
 list_member = _table(ListMember)
 zone_period = _table(ZonePeriod)
 experiment = _table(Experiment)
@@ -93,6 +95,8 @@ purchase = _table(Purchase)
 response = _table(Response)
 wave = _table(Wave)
 ripening = _table(Ripening)
+watch = _table(Watch)
+member = _table(Member)
 enrolment = _table(Enrolment)
 passage = _table(Passage)
 send = _table(Send)
