@@ -13,6 +13,10 @@ Better = Literal["more", "less"]
 ROWS: dict[str, str] = {
     "import_contacts": "imports",
     "import_events": "imports",
+    "sms": "sms",
+    "smtp": "smtp",
+    "campaign_run": "campaign",
+    "campaign_flow": "campaign",
 }
 """Row → its module in this folder, which has a function of the row's name: `def sms(ground: Ground) -> Iterable[Figure]`.
 A row runs in a process of its own and may give several figures."""
