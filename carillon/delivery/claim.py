@@ -11,22 +11,22 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import groupby
-from operator import itemgetter
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.consent.expressions import allowed_sql, closed_by_sql
-from carillon.delivery.model import EXITED, LEASE, WINDOW, Built, Claimed, Needs, skipped
+from carillon.delivery.model import EXITED, LEASE, Built, Claimed, Needs, skipped, window_of
 from carillon.delivery.parting import among, make_due_again, open_people, unleased
-from carillon.delivery.plain_rows import plain_rows
+from carillon.delivery.slower import slowed
 from carillon.delivery.take import is_due, may_go
 from carillon.kernel.channels import INVALID_ADDRESS, SUPPRESSED, Channel
 from carillon.kernel.clock import Clock, Micros
 from carillon.kernel.crash import crash_point
 from carillon.policy.decide import address_of
+from carillon.store.packed import packed, unpacked
 from carillon.store.tables import attempt, batch, contact, enrolment, send, standing
 
 RELEASED = "released"
@@ -54,11 +54,16 @@ def claim(connection: Connection, offers: Sequence[Offer]) -> list[Claimed | Non
     won = _win(connection, [offer.built.batch.id for offer in offers], first.worker, now, machine_now)
     crash_point("in_claim")
     ours = [offer.built for offer in offers if offer.built.batch.id in won]
-    people = _standing_now(connection, ours)
+    unchanged = _unchanged(connection, ours)
+    people = _standing_now(connection, [built for built in ours if built.batch.id not in unchanged])
+    slow = slowed(connection, machine_now, {built.batch.connector for built in ours})
     claimed: dict[int, Claimed] = {}
     for built in ours:
-        rows, dropped = _cut(connection, built, people[built.batch.id], now)
-        claimed[built.batch.id] = Claimed(built, rows, first.worker, machine_now, machine_now + LEASE, 0, dropped)
+        brake = slow[built.batch.connector].per_minute if built.batch.connector in slow else None
+        rows, drops = unchanged.get(built.batch.id) or _choose(built, people[built.batch.id])
+        dropped = _cut(connection, built, rows, drops, now, window_of(brake))
+        lease = machine_now + LEASE
+        claimed[built.batch.id] = Claimed(built, rows, first.worker, machine_now, lease, 0, dropped, brake)
     numbers = _write_attempts(connection, [c.id for c in claimed.values() if c.rows], machine_now)
     numbered = {id_: replace(c, attempt=numbers.get(id_, 0)) for id_, c in claimed.items()}
     return [numbered.get(offer.built.batch.id) for offer in offers]
@@ -66,7 +71,7 @@ def claim(connection: Connection, offers: Sequence[Offer]) -> list[Claimed | Non
 
 def _win(connection: Connection, ids: Sequence[int], worker: str, now: Micros, machine_now: Micros) -> set[int]:
     lease = {"claimed_at": now, "begun_at": machine_now, "lease_until": machine_now + LEASE, "retry_at": None}
-    ours = sa.and_(batch.c.id.in_(ids), batch.c.worker == worker, is_due(now, machine_now), may_go())
+    ours = sa.and_(batch.c.id.in_(ids), batch.c.worker == worker, is_due(now, machine_now), may_go(machine_now))
     return set(
         connection.execute(
             sa.update(batch).where(ours).values(state="claimed", **lease).returning(batch.c.id)
@@ -74,28 +79,70 @@ def _win(connection: Connection, ids: Sequence[int], worker: str, now: Micros, m
     )
 
 
+_Chosen = tuple[Sequence[int], Mapping[str, Sequence[int]]]
+"""The rows of the parcel that go out, and by outcome the people who do not."""
+
+
+def _unchanged(connection: Connection, batches: Sequence[Built]) -> dict[int, _Chosen]:
+    """Of batches whose people are those of the parcel at the same addresses: who of them is closed by now."""
+    found: dict[int, _Chosen] = {}
+    by_id = {built.batch.id: built for built in batches}
+    for (channel, needs), ids in _alike(batches).items():
+        for batch_id, enrolments, addresses, closed in connection.execute(_digest(channel, needs), {"ids": ids}):
+            built = by_id[batch_id]
+            if enrolments == sum(built.enrolments) and unpacked(addresses) == list(built.addresses):
+                found[batch_id] = _without(built, unpacked(closed))
+    return found
+
+
+def _without(built: Built, closed: Sequence[str]) -> _Chosen:
+    if not closed:
+        return range(len(built.enrolments)), {}
+    drops: dict[str, list[int]] = defaultdict(list)
+    for enrolment_id, _, outcome in (one.partition(" ") for one in closed):
+        drops[outcome].append(int(enrolment_id))
+    gone = set(chain.from_iterable(drops.values()))
+    return [row for row, enrolment_id in enumerate(built.enrolments) if enrolment_id not in gone], drops
+
+
+@cache
+def _digest(channel: Channel, needs: Needs) -> sa.Select[tuple[int, int, str, str | None]]:
+    """Of each batch its people and addresses, short enough to compare, and in full only who is closed and why."""
+    e, closed = send.c.enrolment_id, why_not(channel, needs)
+    exception = sa.case((closed.is_not(None), sa.cast(e, sa.String).concat(" ").concat(closed)))
+    digest = (send.c.batch_id, sa.cast(sa.func.sum(e), sa.BigInteger), packed(sa.func.coalesce(address_of(channel), ""), e))
+    return _of_people(*digest, packed(exception, e)).group_by(send.c.batch_id)
+
+
 def _standing_now(connection: Connection, batches: Sequence[Built]) -> Mapping[int, Sequence[_Person]]:
     """The open people of each batch in ascending order, with the address and the reason against them as of now."""
+    people: dict[int, list[_Person]] = {built.batch.id: [] for built in batches}
+    for (channel, needs), ids in _alike(batches).items():
+        for person in connection.execute(_standing_select(channel, needs), {"ids": ids}):
+            people[person[0]].append(person)
+    return people
+
+
+def _alike(batches: Sequence[Built]) -> Mapping[tuple[Channel, Needs], list[int]]:
     alike: dict[tuple[Channel, Needs], list[int]] = defaultdict(list)
     for built in batches:
         alike[built.batch.channel, built.needs].append(built.batch.id)
-    people: dict[int, Sequence[_Person]] = {built.batch.id: [] for built in batches}
-    for (channel, needs), ids in alike.items():
-        rows = plain_rows(connection, _standing_select(channel, needs), {"ids": ids})
-        people |= {batch_id: list(same) for batch_id, same in groupby(rows, itemgetter(0))}
-    return people
+    return alike
 
 
 @cache
 def _standing_select(channel: Channel, needs: Needs) -> sa.Select[tuple[int, int, str | None, str | None]]:
+    columns = (send.c.batch_id, send.c.enrolment_id, address_of(channel), why_not(channel, needs))
+    return _of_people(*columns).order_by(send.c.batch_id, send.c.enrolment_id)
+
+
+def _of_people(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """What is asked of the open people of batches, `ids`."""
     people = send.outerjoin(enrolment, enrolment.c.id == send.c.enrolment_id)
     people = people.outerjoin(contact, contact.c.id == send.c.contact_id)
     people = people.outerjoin(standing, standing.c.contact_id == send.c.contact_id)
-    return (
-        sa.select(send.c.batch_id, send.c.enrolment_id, address_of(channel), why_not(channel, needs))
-        .select_from(people)
-        .where(send.c.batch_id.in_(sa.bindparam("ids", expanding=True)), send.c.outcome.is_(None))
-    )
+    mine = send.c.batch_id.in_(sa.bindparam("ids", expanding=True))
+    return sa.select(*columns).select_from(people).where(mine, send.c.outcome.is_(None))
 
 
 def why_not(channel: Channel, needs: Needs) -> sa.ColumnElement[str | None]:
@@ -112,9 +159,8 @@ def why_not(channel: Channel, needs: Needs) -> sa.ColumnElement[str | None]:
 
 
 def _cut(
-    connection: Connection, built: Built, people: Sequence[_Person], now: Micros
-) -> tuple[list[int], Mapping[str, int]]:
-    rows, drops = _choose(built, people)
+    connection: Connection, built: Built, rows: Sequence[int], drops: Mapping[str, Sequence[int]], now: Micros, window: int
+) -> Mapping[str, int]:  # fmt: skip
     batch_id = built.batch.id
     for outcome, enrolments in drops.items():
         if outcome == RELEASED:
@@ -125,12 +171,11 @@ def _cut(
     if not rows:
         connection.execute(mine.values(unleased() | {"state": "withdrawn", "settled_at": now}))
     elif not built.whole:
-        connection.execute(mine.values(begun_through=built.enrolments[rows[:WINDOW][-1]]))
-    return rows, Counter({outcome: len(enrolments) for outcome, enrolments in drops.items()})
+        connection.execute(mine.values(begun_through=built.enrolments[rows[:window][-1]]))
+    return Counter({outcome: len(enrolments) for outcome, enrolments in drops.items()})
 
 
-def _choose(built: Built, people: Sequence[_Person]) -> tuple[list[int], Mapping[str, list[int]]]:
-    """The rows of the parcel that go out, and by outcome the people who do not."""
+def _choose(built: Built, people: Sequence[_Person]) -> _Chosen:
     row_of = {enrolment_id: row for row, enrolment_id in enumerate(built.enrolments)}
     rows: list[int] = []
     drops: dict[str, list[int]] = defaultdict(list)

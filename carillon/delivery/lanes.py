@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from carillon.delivery.claim import Offer, claim
-from carillon.delivery.model import LEAST_LEASE, WINDOW, Built, Claimed, Released, Settled, Settlement
+from carillon.delivery.model import LEAST_LEASE, Built, Claimed, Released, Settled, Settlement
 from carillon.delivery.protocol import Connector, Deferred, Held, Outcome, Unsure
 from carillon.delivery.settle import settle
 from carillon.delivery.settling import Settling
@@ -74,13 +75,16 @@ async def _whole(desk: Desk, connector: Connector, claimed: Claimed) -> Settled:
 
 
 async def _by_windows(desk: Desk, connector: Connector, claimed: Claimed) -> list[Settled]:
-    windows = [claimed.rows[at : at + WINDOW] for at in range(0, len(claimed.rows), WINDOW)]
+    size = claimed.window
+    windows = [claimed.rows[at : at + size] for at in range(0, len(claimed.rows), size)]
     enrolments = claimed.built.enrolments
     written: list[Settled] = []
     for this, following in zip(windows, [*windows[1:], None], strict=True):
         outcomes = await _hand_over(connector, claimed, this)
         crash_point("after_hand_over_before_settle")
         people = {enrolments[row]: outcome for row, outcome in zip(this, outcomes, strict=True)}
+        if following is not None and not _must_stop(outcomes):
+            await _breathe(desk, claimed, len(this))
         goes_on = following is not None and not desk.is_closing and not _must_stop(outcomes)
         window = enrolments[following[-1]] if goes_on and following else None
         written.append(await _settle(desk, Settlement(claimed, people=people, window=window)))
@@ -95,7 +99,15 @@ async def _by_windows(desk: Desk, connector: Connector, claimed: Claimed) -> lis
 
 def _must_stop(outcomes: Sequence[Outcome]) -> bool:
     """The provider asks for a pause or refuses us: beginning the next window would only add to it."""
-    return any(isinstance(outcome, Deferred | Held) for outcome in outcomes)
+    ours = [o for o in outcomes if not (isinstance(o, Deferred) and o.because == "person")]
+    return any(isinstance(outcome, Deferred | Held) for outcome in ours)
+
+
+async def _breathe(desk: Desk, claimed: Claimed, people: int) -> None:
+    """As long as so many people may take while the provider wants less: a second, mostly."""
+    if claimed.per_minute is not None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(desk.stop.wait(), 60 * people / claimed.per_minute)
 
 
 async def _hand_over(connector: Connector, claimed: Claimed, rows: Sequence[int]) -> Sequence[Outcome]:

@@ -21,6 +21,12 @@ LEAST_LEASE: Micros = 30 * SECOND
 WINDOW = 64
 """People begun at once by a connector that sends one by one: so many are unsure after a crash."""
 
+
+def window_of(per_minute: int | None) -> int:
+    """The people of a second, where a provider wants less of us: else `WINDOW`."""
+    return WINDOW if per_minute is None else max(1, min(WINDOW, per_minute // 60))
+
+
 EXITED = "exited"
 REJECTED = "rejected"
 
@@ -80,10 +86,17 @@ class Claimed:
     attempt: int
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Outcome → people who fell out at the claim or when the bodies were built."""
+    per_minute: int | None = None
+    """How many people a minute go while the provider wants less; None: as many as it takes."""
 
     @property
     def id(self) -> int:
         return self.built.batch.id
+
+    @property
+    def window(self) -> int:
+        """How many people begin at once where they go one by one."""
+        return window_of(self.per_minute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.definition.limits import Pace
-from carillon.kernel.clock import DAY, Micros
+from carillon.kernel.clock import DAY, MINUTE, SECOND, Micros
 from carillon.plan.applied import RULES
 from carillon.plan.compile import rules_from_json
 from carillon.plan.rules import Rules
@@ -27,6 +27,8 @@ ONE = 1_000_000
 
 PACED = "waits for the pace of its connector"
 """The note of a ready batch that the bucket held back until its `retry_at`."""
+RESTING = "waits while its connector rests"
+"""The note of the next batch of a connector whose provider asked for a pause, or is away."""
 
 
 @dataclass(slots=True)
@@ -80,8 +82,15 @@ def _paces(text: str) -> Mapping[str, Pace]:
     return {sender.connector: of[sender.channel] for sender in rules.senders if sender.channel in of}
 
 
-def open_bucket(connection: Connection, connector: str, its: Pace, now: Micros) -> Bucket:
-    """The bucket as filled by now; hold it in this transaction until `close_bucket`."""
+def open_bucket(connection: Connection, connector: str, its: Pace | None, now: Micros, brake: int | None) -> Bucket:
+    """The bucket as filled by now; hold it in this transaction until `close_bucket`.
+
+    Its pace is the slower of what was applied and of what a provider's 429 left, people a minute.
+    """
+    braked = None if brake is None else Pace(brake, MINUTE // SECOND)
+    its = its or braked
+    if its is None:
+        raise ValueError(f"{connector} has no pace")
     full = {"tokens": burst(its.n, its.per_s) * ONE, "at": now}
     put_row(connection, pace, {"connector": connector}, full, only_over=sa.false())  # made where it is missing
     row = connection.execute(
@@ -95,7 +104,9 @@ def open_bucket(connection: Connection, connector: str, its: Pace, now: Micros) 
             pace.update().where(pace.c.connector == connector, pace.c.warm_since.is_(None)).values(warm_since=now)
         )
     bucket = Bucket(connector, n, its.per_s, 0)
-    came = max(0, now - row.at) * n // its.per_s
+    if braked is not None and braked.n * its.per_s < n * braked.per_s:
+        bucket = Bucket(connector, braked.n, braked.per_s, 0)
+    came = max(0, now - row.at) * bucket.n // bucket.per_s
     bucket.tokens = min(bucket.size, row.tokens + came)
     return bucket
 

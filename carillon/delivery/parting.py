@@ -51,6 +51,11 @@ def part(
     return moved
 
 
+def deferrals(connection: Connection, batch_id: int) -> int:
+    """How often in a row this batch, or what it was cut from, was deferred."""
+    return int(connection.execute(sa.select(batch.c.deferrals).where(batch.c.id == batch_id)).scalar_one())
+
+
 def among(enrolments: Sequence[int]) -> sa.ColumnElement[bool]:
     """These people and no others."""
     return send.c.enrolment_id.in_(enrolments)

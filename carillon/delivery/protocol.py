@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from carillon.kernel.channels import Channel
 
@@ -86,6 +86,8 @@ class People:
 @dataclass(frozen=True, slots=True)
 class Accepted:
     provider_ref: str
+    rest_s: float | None = None
+    """The provider says with it that its allowance is used up for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,18 @@ class Rejected:
     suppressed: bool = False
 
 
+Because = Literal["busy", "away", "person"]
+"""busy: it has too much of us, so everybody goes slower · away: nobody answers, so everybody waits · person: this mailbox
+or number only, the others fare better."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deferred:
     """Nothing left; try again (429, refused connection)."""
 
     reason: str
     retry_after_s: float | None = None
+    because: Because = "busy"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from sqlalchemy.engine import Connection
 from carillon.delivery.backoff import retry_after
 from carillon.delivery.holds import hold
 from carillon.delivery.model import Released, Settled
-from carillon.delivery.parting import part, unleased
+from carillon.delivery.parting import deferrals, part, unleased
 from carillon.delivery.protocol import Accepted, Deferred, Divide, Held, Outcome, Rejected, Unsure
 from carillon.delivery.settle_people import settle_people
-from carillon.delivery.settling import LOST, Settling, end_attempt, reject, win
+from carillon.delivery.settling import LOST, Settling, end_attempt, heed_all, reject, win
 from carillon.kernel.crash import crash_point
 from carillon.store.tables import send
 
@@ -35,6 +35,8 @@ def settle(connection: Connection, wishes: Sequence[Settling]) -> list[Settled]:
 
 def _settle_whole(connection: Connection, wish: Settling, outcome: Outcome | Released) -> Settled:
     people = len(wish.claimed.rows)
+    if not isinstance(outcome, Released):
+        heed_all(connection, wish, [outcome])
     match outcome:
         case Accepted(ref):
             fate = {"state": "accepted", "provider_ref": ref, "settled_at": wish.now, "lease_until": None}
@@ -43,8 +45,9 @@ def _settle_whole(connection: Connection, wish: Settling, outcome: Outcome | Rel
             fate = {"state": "unsure", "note": reason, "settled_at": wish.now, "lease_until": None}
             return _fate(connection, wish, "unsure", fate, note=reason)
         case Deferred(reason, asked_s):
-            wait = retry_after(wish.claimed.id, wish.claimed.attempt, asked_s)
-            fate = unleased() | {"state": "ready", "note": reason, "retry_at": wish.machine_now + wait}
+            times = deferrals(connection, wish.claimed.id) + 1
+            wait = wish.machine_now + retry_after(wish.claimed.id, times, asked_s)
+            fate = unleased() | {"state": "ready", "note": reason, "retry_at": wait, "deferrals": times}
             return _fate(connection, wish, "deferred", fate, note=reason)
         case Released(reason):
             return _fate(connection, wish, "released", unleased() | {"state": "ready"}, note=reason)

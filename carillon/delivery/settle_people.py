@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, assert_never
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.delivery.backoff import retry_after
+from carillon.delivery.backoff import MOST_DEFERRALS_OF_A_PERSON, person_retry_after, retry_after
 from carillon.delivery.holds import hold
 from carillon.delivery.model import LEASE, Settled
-from carillon.delivery.parting import among, open_people, part
+from carillon.delivery.parting import among, deferrals, open_people, part
 from carillon.delivery.protocol import Accepted, Deferred, Divide, Held, Outcome, Rejected, Unsure
-from carillon.delivery.settling import LOST, Settling, end_attempt, reject, win
+from carillon.delivery.settling import LOST, Settling, end_attempt, heed_all, reject, win
 from carillon.store.tables import batch, receipt, send
+
+PUT_OFF = "put off"
 
 
 def settle_people(connection: Connection, wish: Settling) -> Settled:
@@ -28,7 +31,9 @@ def settle_people(connection: Connection, wish: Settling) -> Settled:
     lease = {"lease_until": wish.machine_now + LEASE}
     if not win(connection, wish.claimed, lease | ({} if window is None else {"begun_through": window})):
         return LOST
+    wish = _give_up(connection, wish)
     _write_outcomes(connection, wish)
+    heed_all(connection, wish, wish.settlement.people.values())
     people = Counter(_word(outcome) for outcome in wish.settlement.people.values())
     held = next((o.reason for o in wish.settlement.people.values() if isinstance(o, Held)), None)
     if held is not None:
@@ -36,6 +41,16 @@ def settle_people(connection: Connection, wish: Settling) -> Settled:
     if window is None:
         people["released"] += _close(connection, wish)
     return Settled(True, +people, held, lease_until=wish.machine_now + LEASE)
+
+
+def _give_up(connection: Connection, wish: Settling) -> Settling:
+    """Whose mailbox has said "not now" for days is refused with its last words."""
+    people = wish.settlement.people
+    put_off = {e: o for e, o in people.items() if isinstance(o, Deferred) and o.because == "person"}
+    if not put_off or deferrals(connection, wish.claimed.id) + 1 < MOST_DEFERRALS_OF_A_PERSON:
+        return wish
+    refused = {e: Rejected(f"{MOST_DEFERRALS_OF_A_PERSON} times: {o.reason}") for e, o in put_off.items()}
+    return replace(wish, settlement=replace(wish.settlement, people={**people, **refused}))
 
 
 def _word(outcome: Outcome) -> str:
@@ -57,9 +72,11 @@ def _word(outcome: Outcome) -> str:
 def _write_outcomes(connection: Connection, wish: Settling) -> None:
     by_word: dict[str, dict[int, Outcome]] = {}
     for enrolment_id, outcome in wish.settlement.people.items():
-        by_word.setdefault(_word(outcome), {})[enrolment_id] = outcome
+        # Who waits for their own mailbox waits longer than who waits for the provider.
+        word = PUT_OFF if isinstance(outcome, Deferred) and outcome.because == "person" else _word(outcome)
+        by_word.setdefault(word, {})[enrolment_id] = outcome
     _write_receipts(connection, wish, by_word.get("accepted", {}))
-    for word in ("deferred", "held", "unsure"):
+    for word in (PUT_OFF, "deferred", "held", "unsure"):
         if word in by_word:
             _move(connection, wish, word, by_word[word])
     refused = by_word.get("rejected", {})
@@ -88,13 +105,18 @@ def _move(connection: Connection, wish: Settling, word: str, people: Mapping[int
         fate: dict[str, Any] = {"settled_at": wish.now, "lease_until": None}
         part(connection, wish.claimed.id, among(list(people)), "unsure", note=note, **fate)
         return
+    times = deferrals(connection, wish.claimed.id) + (word != "held")
+    waiting = {"note": note, "retry_at": _retry_at(wish, people, times), "deferrals": times}
+    part(connection, wish.claimed.id, among(list(people)), "ready", **waiting)
+
+
+def _retry_at(wish: Settling, people: Mapping[int, Outcome], times: int) -> int | None:
     waits = [
-        retry_after(wish.claimed.id, wish.claimed.attempt, o.retry_after_s)
+        (person_retry_after if o.because == "person" else retry_after)(wish.claimed.id, times, o.retry_after_s)
         for o in people.values()
         if isinstance(o, Deferred)
     ]
-    retry_at = wish.machine_now + max(waits) if waits else None
-    part(connection, wish.claimed.id, among(list(people)), "ready", note=note, retry_at=retry_at)
+    return wish.machine_now + max(waits) if waits else None
 
 
 def _reason(outcome: Outcome) -> str:
@@ -105,12 +127,7 @@ def _close(connection: Connection, wish: Settling) -> int:
     """The end of the batch: those who never began go into a ready child; how many they were."""
     batch_id = wish.claimed.id
     has_receipt = sa.exists().where(receipt.c.node_id == send.c.node_id, receipt.c.enrolment_id == send.c.enrolment_id)
-    waits = [o.retry_after_s for o in wish.settlement.people.values() if isinstance(o, Deferred)]
-    retry_at = None
-    if waits:
-        asked = max((w for w in waits if w is not None), default=None)
-        retry_at = wish.machine_now + retry_after(batch_id, wish.claimed.attempt, asked)
-    left = part(connection, batch_id, ~has_receipt, "ready", retry_at=retry_at)
+    left = part(connection, batch_id, ~has_receipt, "ready")
     stays = connection.execute(sa.select(sa.exists().where(open_people(batch_id)))).scalar()
     state = "accepted" if stays else "withdrawn"
     connection.execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from sqlalchemy.engine import Connection
 
 from carillon.delivery.model import REJECTED, Claimed, Settled, Settlement
 from carillon.delivery.parting import among, open_people
-from carillon.delivery.protocol import Rejected
+from carillon.delivery.protocol import Outcome, Rejected
+from carillon.delivery.slower import LEAST, heed
 from carillon.kernel.clock import Micros
 from carillon.store.bulk import insert_rows
 from carillon.store.engine import rowcount
@@ -52,6 +53,13 @@ def end_attempt(connection: Connection, wish: Settling, status: str, *, note: st
         .where(row)
         .values(ended_at=wish.machine_now, status=status, note=note or None, provider_ref=ref or None)
     )
+
+
+def heed_all(connection: Connection, wish: Settling, outcomes: Iterable[Outcome]) -> None:
+    """What these outcomes say about the connector's pace; who goes in whole batches keeps one a minute."""
+    built = wish.claimed.built
+    least = max(LEAST, len(wish.claimed.rows)) if built.whole else LEAST
+    heed(connection, built.batch.connector, outcomes, wish.machine_now, least)
 
 
 def reject(connection: Connection, wish: Settling, refusals: Mapping[int, Rejected]) -> None:

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.delivery.model import LEASE, ReadyBatch
-from carillon.delivery.pace import PACED, Bucket, close_bucket, open_bucket, paces
+from carillon.delivery.pace import PACED, RESTING, Bucket, close_bucket, open_bucket, paces
+from carillon.delivery.slower import rests, slowed
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from carillon.store.tables import batch, campaign, pace
@@ -37,13 +38,18 @@ class Wanted:
 def take(connection: Connection, wanted: Wanted) -> list[ReadyBatch]:
     """The next due batches within the connectors' pace, taken for this worker; best priority, then due instant, then id.
 
-    Where the pace holds the next one back, its `retry_at` says until when.
+    Where the pace holds the next one back, or a rest of its connector, its `retry_at` says until when.
     """
+    slow = slowed(connection, wanted.machine_now, wanted.connectors)
+    resting = {name: one.rest_until for name, one in slow.items() if one.rest_until is not None}
     paced = {name: its for name, its in paces(connection).items() if name in wanted.connectors}
-    free = [name for name in wanted.connectors if name not in paced]
+    free = [name for name in wanted.connectors if name not in paced and name not in slow]
     chosen = [row.id for row in connection.execute(_next(wanted, free))] if free else []
-    for name, its in sorted(paced.items()):
-        bucket = open_bucket(connection, name, its, wanted.machine_now)
+    for name, until in sorted(resting.items()):
+        _let_wait(connection, wanted, name, until)
+    for name in sorted({*paced, *slow} - set(resting)):
+        brake = slow[name].per_minute if name in slow else None
+        bucket = open_bucket(connection, name, paced.get(name), wanted.machine_now, brake)
         chosen += _within(connection, bucket, wanted)
         close_bucket(connection, bucket, wanted.machine_now)
     if not chosen:
@@ -60,15 +66,28 @@ def take(connection: Connection, wanted: Wanted) -> list[ReadyBatch]:
 
 def _next(wanted: Wanted, connectors: Sequence[str]) -> sa.Select[tuple[int, int]]:
     """The next batches of these connectors that nobody has in hand; on PostgreSQL nobody else can take them meanwhile."""
-    free = sa.or_(batch.c.lease_until.is_(None), batch.c.lease_until <= wanted.machine_now)
-    mine = [] if wanted.campaign_id is None else [batch.c.campaign_id == wanted.campaign_id]
     return (
         sa.select(batch.c.id, batch.c.n)
-        .where(is_due(wanted.now, wanted.machine_now), may_go(), free, batch.c.connector.in_(connectors), *mine)
+        .where(_is_free(wanted, connectors), may_go(wanted.machine_now))
         .order_by(batch.c.priority.desc(), batch.c.due_at, batch.c.id)
         .limit(wanted.limit)
         .with_for_update(skip_locked=True)
     )
+
+
+def _is_free(wanted: Wanted, connectors: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Due, of these connectors, mine, and in nobody's hand."""
+    free = sa.or_(batch.c.lease_until.is_(None), batch.c.lease_until <= wanted.machine_now)
+    mine = sa.true() if wanted.campaign_id is None else batch.c.campaign_id == wanted.campaign_id
+    return sa.and_(is_due(wanted.now, wanted.machine_now), free, batch.c.connector.in_(connectors), mine)
+
+
+def _let_wait(connection: Connection, wanted: Wanted, connector: str, until: Micros) -> None:
+    """Write at the next batch of a connector that rests until when it waits."""
+    waits = sa.select(batch.c.id).where(_is_free(wanted, [connector]))
+    first = connection.scalar(waits.order_by(batch.c.due_at, batch.c.id).limit(1).with_for_update(skip_locked=True))
+    if first is not None:
+        connection.execute(sa.update(batch).where(batch.c.id == first).values(retry_at=until, note=RESTING))
 
 
 def _within(connection: Connection, bucket: Bucket, wanted: Wanted) -> list[int]:
@@ -86,7 +105,7 @@ def _within(connection: Connection, bucket: Bucket, wanted: Wanted) -> list[int]
 def paced_until(connection: Connection, wanted: Wanted) -> Micros | None:
     """When the next batch that only the pace holds back may be tried; None where there is none."""
     mine = [] if wanted.campaign_id is None else [batch.c.campaign_id == wanted.campaign_id]
-    waiting = sa.and_(batch.c.state == "ready", batch.c.due_at <= wanted.now, batch.c.note == PACED)
+    waiting = sa.and_(batch.c.state == "ready", batch.c.due_at <= wanted.now, batch.c.note.in_((PACED, RESTING)))
     its = batch.c.connector.in_(wanted.connectors)
     found: Micros | None = connection.scalar(sa.select(sa.func.min(batch.c.retry_at)).where(waiting, its, *mine))
     return found
@@ -129,12 +148,13 @@ def is_due(now: Micros, machine_now: Micros) -> sa.ColumnElement[bool]:
     )
 
 
-def may_go() -> sa.ColumnElement[bool]:
-    """The campaign runs, and nobody holds the connector."""
+def may_go(machine_now: Micros) -> sa.ColumnElement[bool]:
+    """The campaign runs, nobody holds the connector, and it does not rest."""
     stopped = sa.or_(
         campaign.c.operator_state != "running", campaign.c.hold_reason.is_not(None), campaign.c.wanted_state == "draft"
     )
     return sa.and_(
         ~sa.exists().where(campaign.c.id == batch.c.campaign_id, stopped),
         ~sa.exists().where(pace.c.connector == batch.c.connector, pace.c.held_reason.is_not(None)),
+        ~rests(batch.c.connector, machine_now),
     )

@@ -136,6 +136,7 @@ class _Work:
         self._settled = asyncio.Event()
         self._people: Counter[str] = +Counter(released=late)
         self._batches = 0
+        self._settled_at_rest = -1
         self._unbuilt: dict[int, str] = {}
 
     async def run(self) -> WorkResult:
@@ -190,11 +191,15 @@ class _Work:
         return []
 
     async def _pause(self) -> bool:
-        """Wait for the pace where that is short; False where nothing waits for it, or for longer than a run should."""
-        now = self._desk.machine_clock.now()
+        """Wait for the pace where that is short; False where nothing waits for it, or for longer than a run should.
+
+        Where nothing was settled since the last wait, the connector does not recover so soon: another run asks again.
+        """
+        now, settled = self._desk.machine_clock.now(), self._people.total() - self._people["deferred"]
         until = await asyncio.to_thread(self._paced_until)
-        if until is None or until - now > PATIENCE:
+        if until is None or until - now > PATIENCE or settled == self._settled_at_rest:
             return False
+        self._settled_at_rest = settled
         with suppress(TimeoutError):
             await asyncio.wait_for(self._desk.stop.wait(), max(until - now, 0) / SECOND + 0.002)
         return self._desk.machine_clock.now() >= until  # a clock that stands still brings nothing more
