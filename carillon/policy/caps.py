@@ -16,7 +16,7 @@ from carillon.kernel.clock import SECOND, Micros
 from carillon.kernel.durations import Span
 from carillon.kernel.time.calendar import Period
 from carillon.policy.limits import CapHere, MessageLimits
-from carillon.policy.scan import PUNCTUAL, pending_states
+from carillon.policy.scan import PUNCTUAL, is_pending
 from carillon.policy.words import SkipReason, WaitReason
 from carillon.store import localtime
 from carillon.store import tables as t
@@ -124,16 +124,17 @@ def _counts(
         [here.counted_nodes] if here.cap.channel is None else [s.channel == str(here.cap.channel), here.counted_nodes]
     )
     later = sa.and_(b.state.in_(_SENT), _place() > begins_at)
+    others = [] if limits.again is None else [s.batch_id != limits.again]
     return sa.and_(
         s.contact_id == candidate.c.contact_id, s.due_at >= limits.scan_from, s.outcome.is_(None),
-        sa.or_(b.state.in_(pending_states(limits.resends)), later), *of_scope,
+        sa.or_(is_pending(limits.resends, wanted=limits.again is None), later), *others, *of_scope,
     )  # fmt: skip
 
 
 def _place() -> Column:
     """Where a send that left stands in time."""
     s, b = t.send.c, t.batch.c
-    return sa.case((b.claimed_at <= s.due_at + PUNCTUAL, s.due_at), else_=b.claimed_at)
+    return sa.case((b.claimed_at > s.due_at + PUNCTUAL, b.claimed_at), else_=s.due_at)
 
 
 def _ranked(roomy: sa.CTE, limits: MessageLimits) -> sa.CTE:

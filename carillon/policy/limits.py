@@ -61,6 +61,8 @@ class MessageLimits:
     """A hand-over whose outcome is unknown may be repeated: until then it counts as pending."""
     once_a_person: bool = False
     """Nobody stands at the message twice: its campaign's entries know no things."""
+    again: int | None = None
+    """The batch whose people are asked anew, because its hand-over is wanted once more: its own sends do not count."""
     scan_from: Micros = 0
     """No send that was due before this can count for a cap."""
 

@@ -18,6 +18,9 @@ from carillon.store.ledger_tables import LATE_BATCH
 PUNCTUAL: Micros = 15 * MINUTE
 """A hand-over at most this late stands where it was due, so that weekly messages stay a week apart."""
 
+_UNDER_WAY = ("ready", "claimed")
+_OPEN = (*_UNDER_WAY, "unsure")
+
 _LONGEST = {"day": 2 * DAY, "week": 8 * DAY, "month": 32 * DAY}
 """A period of the calendar, wherever in it an instant lies, with the hour that a changed clock may add."""
 
@@ -28,13 +31,22 @@ def scan_from(connection: Connection, caps: Sequence[Cap], resends: bool, now: M
     since = now - PUNCTUAL - max(longest(cap) for cap in caps)
     latest = sa.select(sa.func.max(b.claimed_at - b.due_at)).where(sa.text(LATE_BATCH), b.claimed_at > since)
     lateness = connection.scalar(latest) or 0
-    pending = connection.scalar(sa.select(sa.func.min(b.due_at)).where(b.state.in_(pending_states(resends))))
+    pending = connection.scalar(sa.select(sa.func.min(b.due_at)).where(b.state.in_(_OPEN), is_pending(resends)))
     return min(since - lateness, since if pending is None else pending - 1)
 
 
-def pending_states(resends: bool) -> tuple[str, ...]:
-    """The states of batches that may still be handed over at any time."""
-    return ("ready", "claimed", "unsure") if resends else ("ready", "claimed")
+def is_pending(resends: bool, *, wanted: bool = True) -> sa.ColumnElement[bool]:
+    """A batch that may still be handed over at any time: `resends` says that the house repeats every unknown hand-over.
+
+    Those that a decision wants to repeat already (`wanted`) are pending, too, but not to each other: each is asked in
+    its turn, and counts the earlier ones that passed.
+    """
+    b = t.batch.c
+    is_wanted = b.resend_at.is_not(None)
+    if resends and wanted:
+        return b.state.in_(_OPEN)
+    repeated = [sa.and_(b.state == "unsure", is_wanted if wanted else sa.not_(is_wanted))] if resends or wanted else []
+    return sa.or_(b.state.in_(_UNDER_WAY), *repeated)
 
 
 def longest(cap: Cap) -> Micros:
