@@ -15,8 +15,8 @@ from typing import Any, assert_never
 from pydantic import TypeAdapter
 
 from carillon.definition.conditions import All, AnyOf, Condition, InSegment, Not
-from carillon.definition.model import (
 from carillon.definition.entries import LaterEntry
+from carillon.definition.model import (
     Campaign,
     Choose,
     Exit,
