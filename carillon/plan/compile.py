@@ -132,13 +132,13 @@ def compile_rules(workspace: Workspace, segments: Mapping[str, Segment]) -> Rule
         if_unsure_transactional=unsure("transactional"),
         limits=workspace.limits,
         budget=workspace.budget,
+        footer=workspace.footer,
+        sms_footer=workspace.sms_footer,
     )
 
 
 def connector_id(word: str, channel: Channel) -> str:
     """The connector's name in the store. `sandbox` is one word for a double of each provider: its channel tells which."""
-        footer=workspace.footer,
-        sms_footer=workspace.sms_footer,
     return f"{word}.{channel}" if word == "sandbox" else word
 
 
