@@ -13,7 +13,8 @@ from carillon.reports.model import Report
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where our pages are made: everything is escaped, a name that is not given is an error."""
     environment = Environment(
         loader=PackageLoader("carillon.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -31,4 +32,4 @@ def page(report: Report) -> str:
             charts[question.result.experiment] = Markup(
                 svg
             )  # our own drawing of numbers; names in it are escaped by Vega
-    return _environment().get_template("report.html").render(report=report, charts=charts)
+    return environment().get_template("report.html").render(report=report, charts=charts)
