@@ -6,18 +6,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from carillon.advance.advance import Advanced, advance
 from carillon.advance.engine import Engine
-from carillon.advance.heard import heard_kinds, listens_to
+from carillon.advance.heard import heard_kinds, listens_to, looks_at
 from carillon.advance.lease import AlreadyRunning
 from carillon.advance.overdue import PATIENCE, overdue
 from carillon.feedback.effects import apply_effects
 from carillon.feedback.fold import fold, has_new
 from carillon.kernel.clock import Micros
-from carillon.plan.applied import applied_names, load_campaign, load_rules
+from carillon.plan.applied import Applied, applied_names, load_campaign, load_rules
 from carillon.store import tables as t
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ def attend(
 
     Each minute campaigns that no run has advanced in time are advanced too.
     """
-    seen, looked_at, fault = newest_signal(engine), time.monotonic(), ""
+    seen, looked_at, fault = newest_seen(engine), time.monotonic(), ""
     while not stop.wait(every_s):
         try:
             seen = attend_once(engine, seen, told=told, stopping=stop.is_set)
@@ -51,18 +53,26 @@ def attend(
                 log.exception("attending to events failed; it is tried again every second")
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The newest signal and the newest change of a contact that were looked at."""
+
+    signal: int
+    change: int
+
+
 def attend_once(
-    engine: Engine, seen: int, *, told: Told = lambda advanced: None, stopping: Callable[[], bool] = lambda: False
-) -> int:
-    """Fold what is new and advance whom it concerns; returns the newest signal that was looked at."""
+    engine: Engine, seen: Seen, *, told: Told = lambda advanced: None, stopping: Callable[[], bool] = lambda: False
+) -> Seen:
+    """Fold what is new and advance whom it concerns; returns what was looked at."""
     if has_new(engine.store):
         now: Micros = engine.campaign_clock.now()
         fold(engine.store, now, heard=heard_kinds(engine.store))
         with engine.store.read() as connection:
             rules = load_rules(connection)
         apply_effects(engine.store, now, rules)
-    newest = newest_signal(engine)
-    if newest > seen:
+    newest = newest_seen(engine)
+    if newest != seen:
         _advance_each(engine, concerned(engine, seen, newest), told, stopping)
     return newest
 
@@ -81,22 +91,50 @@ def _advance_each(engine: Engine, names: Iterable[str], told: Told, stopping: Ca
         raise ExceptionGroup("campaigns that could not be advanced", faults)
 
 
-def newest_signal(engine: Engine) -> int:
-    """The highest signal id so far."""
+def newest_seen(engine: Engine) -> Seen:
+    """What is newest now."""
     with engine.store.read() as connection:
-        return connection.scalar(sa.select(sa.func.max(t.signal.c.id))) or 0
+        signal = connection.scalar(sa.select(sa.func.max(t.signal.c.id)))
+        return Seen(signal or 0, connection.scalar(sa.select(sa.func.max(t.contact_change.c.id))) or 0)
 
 
-def concerned(engine: Engine, low: int, high: int) -> list[str]:
-    """The running campaigns that some signal in (low, high] may enter, exit or move."""
-    signal = t.signal.c
+def concerned(engine: Engine, low: Seen, high: Seen) -> list[str]:
+    """The running campaigns that something between the two may enter, exit or move."""
     with engine.store.read() as connection:
-        told = connection.execute(
-            sa.select(signal.kind, signal.subject, signal.campaign_id)
-            .where(signal.id > low, signal.id <= high)
-            .distinct()
-        ).all()
-        events = {s.subject for s in told if s.kind == "event"}
-        entering = {s.campaign_id for s in told if s.kind == ENTER}
+        said = _said(connection, low, high)
         applied = [load_campaign(connection, name) for name in applied_names(connection)]
-    return [a.name for a in applied if a.is_running and (a.id in entering or events & set(listens_to(a)))]
+    return [a.name for a in applied if a.is_running and _concerns(said, a)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    events: frozenset[str]
+    entering: frozenset[int | None]
+    answered: frozenset[int | None]
+    """The campaigns whose messages were opened or clicked."""
+    fields: frozenset[str]
+    """What was told anew of some contact."""
+
+
+def _said(connection: Connection, low: Seen, high: Seen) -> _Said:
+    signal, change = t.signal.c, t.contact_change.c
+    told = connection.execute(
+        sa.select(signal.kind, signal.subject, signal.campaign_id)
+        .where(signal.id > low.signal, signal.id <= high.signal)
+        .distinct()
+    ).all()
+    fields = sa.select(change.field).where(change.id > low.change, change.id <= high.change).distinct()
+    return _Said(
+        frozenset(s.subject for s in told if s.kind == "event"),
+        frozenset(s.campaign_id for s in told if s.kind == ENTER),
+        frozenset(s.campaign_id for s in told if s.kind == "response"),
+        frozenset(connection.scalars(fields)),
+    )
+
+
+def _concerns(said: _Said, applied: Applied) -> bool:
+    if applied.id in said.entering or said.events & listens_to(applied):
+        return True
+    needs = looks_at(applied)
+    by_answer = needs.feedback and bool(said.answered if needs.anywhere else applied.id in said.answered)
+    return by_answer or bool(said.fields if "*" in needs.fields else said.fields & needs.fields)

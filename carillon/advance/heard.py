@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from carillon.audience.select import depends_on
+from functools import reduce
+
+from carillon.audience.select import Dependencies, depends_on
 from carillon.definition.entries import OnEvent
 from carillon.journey.exits import exit_conditions
+from carillon.journey.wake import waits_on
 from carillon.plan.applied import Applied, applied_names, load_campaign
 from carillon.store.engine import Store
 
 
 def listens_to(applied: Applied) -> frozenset[str]:
-    """The kinds of events that can take somebody into the campaign, or out of it."""
+    """The kinds of events that can take somebody into the campaign, on in it, or out of it."""
     entering = {entry.event for entry in applied.plan.entries if isinstance(entry, OnEvent)}
-    leaving = {
-        event
-        for plan in applied.versions.values()
-        for _, condition in exit_conditions(plan)
-        for event in depends_on(condition).events
-    }
-    return frozenset(entering | leaving)
+    return frozenset(entering) | looks_at(applied).events
+
+
+def looks_at(applied: Applied) -> Dependencies:
+    """What can take somebody who is under way on in the campaign, or out of it."""
+    plans = applied.versions.values()
+    leaving = [depends_on(condition) for plan in plans for _, condition in exit_conditions(plan)]
+    return reduce(Dependencies.__or__, [*leaving, *map(waits_on, plans)], Dependencies())
 
 
 def heard_kinds(store: Store) -> frozenset[str]:

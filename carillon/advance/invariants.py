@@ -18,8 +18,9 @@ from carillon.delivery.model import EXITED, REJECTED
 from carillon.journey.leave import GHOST
 from carillon.journey.move import OTHERWISE
 from carillon.journey.stand import FINISHED
+from carillon.journey.wait_for import AFTER
 from carillon.plan.applied import Applied, applied_names, load_campaign
-from carillon.plan.model import ChooseNode, ExitNode, MessageNode, Plan, PlanNode, SplitNode, WaitNode
+from carillon.plan.model import ChooseNode, ExitNode, MessageNode, Plan, PlanNode, SplitNode, WaitForNode, WaitNode
 from carillon.store import tables as t
 
 SHOWN = 5
@@ -201,6 +202,10 @@ def _ways(plan: Plan) -> dict[str | None, list[Way]]:
                 for branch in node.branches:
                     ways[branch.next].append((node, branch.name))
                 ways[node.otherwise].append((node, OTHERWISE))
+            case WaitForNode():
+                for outcome in node.outcomes:
+                    ways[outcome.next].append((node, outcome.name))
+                ways[node.late].append((node, AFTER))
             case SplitNode():
                 for arm in node.arms:
                     ways[arm.next].append((node, arm.name))

@@ -24,7 +24,7 @@ def happened(condition: HasEvent, subject: Subject, at: Moment) -> Predicate:
         return among(_once(condition, subject, at), subject, at)
     if not condition.sum and bounds.is_none(condition.count):
         return sa.not_(among(_once(condition, subject, at), subject, at))
-    rows = _rows(condition, subject, at)
+    rows = rows_of(condition, subject, at)
     group = _group(condition, rows.inner[0].c.props)
     if _holds_for_nothing(condition):
         return sa.not_(among(rows.having(sa.not_(group)), subject, at))
@@ -49,26 +49,29 @@ def zone_of(contact_id: Expression) -> Expression:
 
 def _once(condition: HasEvent, subject: Subject, at: Moment) -> Rows:
     """Rows that are there for whoever did it at least once."""
-    if not at.folded or condition.where or condition.same or condition.since or _is_feedback(condition.event):
-        return _rows(condition, subject, at)
+    is_bare = not (condition.where or condition.same or condition.since) and subject.until is None
+    if not at.folded or not is_bare or _is_feedback(condition.event):
+        return rows_of(condition, subject, at)
     stat = tables.contact_stat.alias()
     known: Predicate = stat.c.first_at <= at.now
     if condition.within:
         # A virtual clock may stand before the newest event: then only the events themselves know the newest by then.
-        events = _rows(condition, Subject(stat.c.contact_id, few=True), at)
+        events = rows_of(condition, Subject(stat.c.contact_id, few=True), at)
         by_then = among(events, Subject(stat.c.contact_id, few=True), at)
         known = sa.and_(stat.c.last_at > at.ago(condition.within), sa.or_(stat.c.last_at <= at.now, by_then))
     return Rows(stat, stat.c.contact_id, (stat.c.kind == condition.event, known), inner=(stat,))
 
 
-def _rows(condition: HasEvent, subject: Subject, at: Moment) -> Rows:
-    """The events that count, by contact."""
+def rows_of(condition: HasEvent, subject: Subject, at: Moment) -> Rows:
+    """The events that count, by contact; the first of `inner` is the event."""
     event = tables.event.alias()
     source: sa.FromClause = event
     inner: list[sa.FromClause] = [event]
     where: list[Predicate] = [event.c.kind == condition.event, event.c.occurred_at <= at.now]
     if condition.within:
         where.append(event.c.occurred_at > at.ago(condition.within))
+    if subject.until is not None:
+        where.append(event.c.occurred_at <= subject.until)
     if condition.since:
         where.append(event.c.occurred_at > counted_from(condition.since, subject, at))
     zone: Expression | None = None
@@ -83,7 +86,7 @@ def _rows(condition: HasEvent, subject: Subject, at: Moment) -> Rows:
         source = source.join(trigger, _is_trigger(trigger, subject))
         inner.append(trigger)
         where += [is_same(event.c.props, trigger.c.props, same) for same in condition.same]
-    correlated = bool(condition.since or condition.same)
+    correlated = bool(condition.since or condition.same) or subject.until is not None
     return Rows(source, event.c.contact_id, tuple(where), inner=tuple(inner), correlated=correlated)
 
 

@@ -17,6 +17,7 @@ from carillon.audience.moment import ConditionError, Expression, Moment, Predica
 from carillon.audience.sets import Rows, among
 from carillon.definition.conditions import Responded
 from carillon.store import tables
+from carillon.store.json import text_at
 
 HANDED_OVER = ("accepted", "unsure", "closed")
 """States of a send that has left, or may have."""
@@ -121,6 +122,32 @@ def _answered(condition: Responded, at: Moment) -> _Messages:
     by_nobody = sa.not_(sa.or_(_until_now(response.c.first_open, at), _until_now(response.c.first_click, at)))
     hidden = sa.and_(by_nobody, _in_time(response.c.machine_open, condition, at))
     return _Messages(source, inner, response, opened, hidden, where)
+
+
+def first_response(condition: Responded, subject: Subject, at: Moment, after: Expression) -> Expression:
+    """The first opening or click of a person later than `after`; NULL where there is none.
+
+    Behind the first one that counts, what no report calls a machine's counts: who read the message once may read it again.
+    """
+    response, event, send = tables.response.alias(), tables.event.alias(), tables.send.alias()
+    same = sa.and_(
+        event.c.contact_id == response.c.contact_id, event.c.node_id == response.c.node_id,
+        event.c.enrolment_id == response.c.enrolment_id, text_at(event.c.props, ("machine",)).is_(None),
+    )  # fmt: skip
+    source, inner, where = response.join(event, same), [response, event], [response.c.contact_id == subject.contact_id]
+    if condition.of == "channel":
+        sent = sa.and_(send.c.node_id == response.c.node_id, send.c.enrolment_id == response.c.enrolment_id)
+        source, inner = source.join(send, sent), [*inner, send]
+        where.append(send.c.channel == condition.name)
+    counts = sa.and_(event.c.kind == "message.clicked", event.c.occurred_at >= response.c.first_click)
+    if condition.what == "opened":
+        counts = sa.or_(
+            counts, sa.and_(event.c.kind == "message.opened", event.c.occurred_at >= response.c.first_open)
+        )  # fmt: skip
+    found = sa.select(sa.func.min(event.c.occurred_at)).select_from(source).where(*where, counts)
+    found = found.where(*_scope(condition, response.c.node_id, response.c.enrolment_id, subject, at))
+    found = found.where(event.c.occurred_at > after, _in_time(event.c.occurred_at, condition, at))
+    return found.correlate_except(*inner).scalar_subquery()
 
 
 def _until_now(when: Expression, at: Moment) -> Predicate:

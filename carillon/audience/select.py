@@ -78,6 +78,8 @@ class Dependencies:
     """It can change with time alone."""
     feedback: bool = False
     """What becomes of sends: hand-overs, opens, clicks, bounces."""
+    anywhere: bool = False
+    """… of the sends of other campaigns, too."""
     standing: bool = False
     """Consent, addresses, suppression."""
     lists: frozenset[str] = frozenset()
@@ -92,6 +94,7 @@ class Dependencies:
             self.fields | other.fields,
             self.time or other.time,
             self.feedback or other.feedback,
+            self.anywhere or other.anywhere,
             self.standing or other.standing,
             self.lists | other.lists,
             self.campaigns | other.campaigns,
@@ -132,8 +135,8 @@ def _of_leaf(condition: Condition) -> Dependencies:
             return Dependencies(
                 events=own, time=within is not None or _moves(condition.where), trigger=bool(condition.same)
             )
-        case Responded(within=within):
-            return Dependencies(feedback=True, time=within is not None)
+        case Responded(of=of, within=within):
+            return Dependencies(feedback=True, anywhere=of not in ("step", "message"), time=within is not None)
         case Reachable() | Consented():
             return Dependencies(standing=True)
         case InList(name):

@@ -30,7 +30,6 @@ NOT_YET = frozenset(
         "step.webhook",
         "step.notify",
         "step.first_reachable",
-        "step.wait_for",
         "step.set",
         "step.unsubscribe",
         "step.enter",
@@ -38,7 +37,6 @@ NOT_YET = frozenset(
         "wait.date",
         "wait.if_past_day",
         "goal.from",
-        "condition.answer",
         "condition.sql",
         "exit_on.attribute",  # anything but the goal and events
         "audience.top",

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from carillon.definition.availability import is_available
 from carillon.definition.build_conditions import Names, condition_of, event_fields, same_of, where_of
 from carillon.definition.build_entries import build_entry, trigger_fields
-from carillon.definition.build_limits import build_budget, window_of
+from carillon.definition.build_limits import build_budget, build_expected, window_of
 from carillon.definition.build_steps import Steps
+from carillon.definition.build_wait_for import answer_fields
 from carillon.definition.campaign_words import (
     ApiWords,
     AtWords,
@@ -60,6 +61,7 @@ def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) 
     ids = name_steps(journey, reading)
     names.steps, names.messages = ids.lookup(), ids.shared_messages()
     names.trigger = trigger_fields(entries, names)
+    names.answer = answer_fields(journey, names)
     campaign = Campaign(
         name=around.name,
         title=str(words.title or around.name.replace("_", " ").capitalize()),

@@ -76,6 +76,8 @@ class Names:
     messages: frozenset[str] = frozenset()
     trigger: Mapping[str, Field] | None = None
     """The trigger's fields; None where nothing triggers."""
+    answer: Mapping[str, Field] | None = None
+    """The fields of the events that may end a `wait_for`; None where none does."""
     used_segments: set[str] = field(default_factory=set)
 
     def unknown(self, name: Text, what: str, known: Any) -> None:
@@ -122,7 +124,7 @@ def _person(words: ConditionBase, names: Names) -> Condition:
         case TriggerWords():
             return TriggerIs(_trigger(words, names))
         case AnswerWords():
-            return AnswerIs(())
+            return AnswerIs(_answer(words, names))
         case CouponWords():
             return CouponIs(str(words.coupon), words.is_)
         case SqlWords():
@@ -268,6 +270,16 @@ def _trigger(words: TriggerWords, names: Names) -> Where:
         )
         return ()
     return where_of(words.trigger, names.trigger, "the trigger", names)
+
+
+def _answer(words: AnswerWords, names: Names) -> Where:
+    if names.answer is None:
+        names.typing.reading.note(
+            words.key_at("answer"), 3, "there is no answer: no `wait_for` in this journey waits for an event",
+            "wait_for: [{if: {event: …}, then: …}, {after: 10d, then: …}]",
+        )  # fmt: skip
+        return ()
+    return where_of(words.answer, names.answer, "the answer", names)
 
 
 def _response(words: ReceivedWords, names: Names) -> Condition:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from carillon.definition.availability import is_available
-from carillon.definition.build_conditions import Names, condition_of, event_fields, same_of, where_of
+from carillon.definition.build_conditions import Names, condition_of
 from carillon.definition.build_limits import window_of
+from carillon.definition.build_wait_for import wait_for_of
 from carillon.definition.campaign_words import (
     ArmWords,
     ChooseWords,
@@ -18,7 +19,6 @@ from carillon.definition.campaign_words import (
     StepBase,
     TestWords,
     UnsubscribeWords,
-    WaitForEventWords,
     WaitForWords,
     WaitStepWords,
     WaitWords,
@@ -74,6 +74,8 @@ class Steps:
                 return self._send(words, step_id, was)
             case WaitStepWords():
                 return self._wait(words.wait, step_id, was)
+            case WaitForWords():
+                return wait_for_of(words, step_id, was, self.names, self.build)
             case ChooseWords():
                 return self._choose(words, step_id, was)
             case SplitWords():
@@ -227,21 +229,8 @@ class Steps:
             self.names.unknown(words.unsubscribe.topic, "topic", self.names.topics)
         if isinstance(words, SetWords):
             self._set(words)
-        if isinstance(words, WaitForWords):
-            self._wait_for(words)
         inside = tuple(self.build(steps) for _, steps in branches_in(words))
         return LaterStep(step_id, step_word(words), inside, was)
-
-    def _wait_for(self, words: WaitForWords) -> None:
-        if isinstance(words.wait_for, WaitForEventWords):
-            event = words.wait_for
-            fields = event_fields(event.event, self.names)
-            where_of(event.where, fields, str(event.event), self.names)
-            same_of(event.same, fields, self.names)
-            return
-        for branch in words.wait_for:
-            if branch.if_ is not None:
-                condition_of(branch.if_, self.names)
 
     def _set(self, words: SetWords) -> None:
         for name in words.set:

@@ -253,6 +253,18 @@ class Choose:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitFor:
+    """The first of several things that happens after arrival; once `at_most` is over, `late`."""
+
+    id: str
+    outcomes: tuple[Branch, ...]
+    at_most: Span
+    late: tuple[Step, ...]
+    was: str | None = None
+    kind: Literal["wait_for"] = "wait_for"
+
+
+@dataclass(frozen=True, slots=True)
 class Arm:
     name: str
     share: Share
@@ -291,7 +303,7 @@ class LaterStep:
     kind: Literal["later"] = "later"
 
 
-Step = Send | Wait | WaitDays | WaitUntilDay | WaitUntil | Choose | Split | Exit | LaterStep
+Step = Send | Wait | WaitDays | WaitUntilDay | WaitUntil | WaitFor | Choose | Split | Exit | LaterStep
 
 
 def branches_of(step: Step) -> tuple[tuple[Step, ...], ...]:
@@ -299,6 +311,8 @@ def branches_of(step: Step) -> tuple[tuple[Step, ...], ...]:
     match step:
         case Choose():
             return (*(b.steps for b in step.branches), step.otherwise)
+        case WaitFor():
+            return (*(b.steps for b in step.outcomes), step.late)
         case Split():
             return tuple(arm.steps for arm in step.arms)
         case LaterStep():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from carillon.definition.entries import OnEvent
 from carillon.definition.load import Loaded
+from carillon.journey.wake import waits_on
 from carillon.kernel.problems import Problem
 from carillon.messages.for_campaign import CampaignContents, contents_of
 from carillon.plan.applied import ContentKey
@@ -58,7 +59,7 @@ def _known(loaded: Loaded, plan: Plan) -> Mapping[str, Iterable[str] | None]:
     return {
         "contact": tuple(loaded.data.contact),
         "trigger": tuple(sorted(shared)),
-        "answer": None,
+        "answer": tuple(sorted({name for event in waits_on(plan).events for name in loaded.data.events[event]})),
         "coupon": ("code", "valid_until"),
     }
 
@@ -69,6 +70,8 @@ def _money_paths(loaded: Loaded, plan: Plan) -> tuple[str, ...]:
     for entry in plan.entries:
         if isinstance(entry, OnEvent):
             fields |= {f"trigger.{name}": field for name, field in loaded.data.events[entry.event].items()}
+    for event in waits_on(plan).events:
+        fields |= {f"answer.{name}": field for name, field in loaded.data.events[event].items()}
     whole = [path for path, field in fields.items() if field.type == "money"]
     lines = [
         f"{path}[].{name}" for path, f in fields.items() for name, part in f.things.items() if part.type == "money"

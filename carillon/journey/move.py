@@ -1,4 +1,4 @@
-"""Stage 5, move: waits that are over, forks and exits, in the plan's order, so that one pass takes everybody on."""
+"""Stage 5, move: waits that are over or have had what they waited for, forks and exits, in the plan's order, so that one pass takes everybody on."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from carillon.definition.model import WaitUntil
 from carillon.experiment.split import arm_of
 from carillon.journey.ground import Ground
 from carillon.journey.stand import Arriving, stand_at, stand_by_branch
+from carillon.journey.wait_for import AFTER, judge_waits
+from carillon.journey.wake import wake
 from carillon.plan.model import (
     ChooseNode,
     ExitNode,
@@ -22,6 +24,7 @@ from carillon.plan.model import (
     Plan,
     PlanNode,
     SplitNode,
+    WaitForNode,
     WaitNode,
 )
 from carillon.store import tables as t
@@ -35,6 +38,7 @@ DATE_PAST = "date_past"
 def move(ground: Ground) -> Counter[str]:
     """Take everybody on whose wait is over or who stands at a fork; returns step id → people moved."""
     moved: Counter[str] = Counter()
+    wake(ground)
     for version_id, plan in ground.applied.versions.items():
         with ground.store.read() as connection:
             occupied = _occupied(connection, ground, version_id)
@@ -55,7 +59,7 @@ def _occupied(connection: Connection, ground: Ground, version_id: int) -> set[in
         connection.scalars(
             sa.select(e.node_id)
             .where(e.campaign_id == ground.applied.id, e.version_id == version_id, e.state == "live")
-            .where(e.due_at <= ground.now)
+            .where(e.due_at <= ground.now, ground.gate(version_id))
             .distinct()
         )
     )
@@ -67,6 +71,8 @@ def _following(node: PlanNode) -> tuple[str | None, ...]:
             return (node.next,)
         case ChooseNode():
             return (*(b.next for b in node.branches), node.otherwise)
+        case WaitForNode():
+            return (*(o.next for o in node.outcomes), node.late)
         case SplitNode():
             return tuple(a.next for a in node.arms)
         case ExitNode():
@@ -79,6 +85,8 @@ def _move_node(connection: Connection, ground: Ground, version_id: int, plan: Pl
     match node:
         case WaitNode():
             return _end_waits(connection, ground, version_id, plan, node)
+        case WaitForNode():
+            return _end_wait_fors(connection, ground, version_id, plan, node)
         case ChooseNode():
             branch = _branch_of_choose(ground, node)
             targets = [*((b.name, b.next) for b in node.branches), (OTHERWISE, node.otherwise)]
@@ -99,7 +107,7 @@ def _due_here(ground: Ground, version_id: int, node_id: int) -> sa.ColumnElement
     e = t.enrolment.c
     return sa.and_(
         e.node_id == node_id, e.state == "live", e.due_at <= ground.now,
-        e.campaign_id == ground.applied.id, e.version_id == version_id,
+        e.campaign_id == ground.applied.id, e.version_id == version_id, ground.gate(version_id),
     )  # fmt: skip
 
 
@@ -154,12 +162,25 @@ def _fork(
         .where(here, sa.not_(has_branch))
     )
     connection.execute(t.passage.insert().from_select(["node_id", "enrolment_id", "branch", "at"], taken))
-    stand = stand_by_branch(ground, plan, p.branch, targets, Arriving(e.due_at, s.zone, s.h31, e.wave_id))
+    return _take_branches(connection, ground, plan, here, node_id, targets)
+
+
+def _take_branches(
+    connection: Connection,
+    ground: Ground,
+    plan: Plan,
+    here: sa.ColumnElement[bool],
+    node_id: int,
+    targets: Sequence[tuple[str, str | None]],
+) -> int:
+    """Move everybody here along the branch that is written for them, as of its instant."""
+    e, s, p = t.enrolment.c, t.standing.c, t.passage.c
+    stand = stand_by_branch(ground, plan, p.branch, targets, Arriving(p.at, s.zone, s.h31, e.wave_id))
     moves = (
         sa.select(
             e.id.label("enrolment_id"),
             stand.node_id.label("node_id"),
-            e.due_at.label("arrived_at"),
+            p.at.label("arrived_at"),
             stand.due_at.label("due_at"),
             stand.exit_code.label("exit_code"),
         )
@@ -168,6 +189,14 @@ def _fork(
         .where(here)
     )
     return write_moves(connection, moves)
+
+
+def _end_wait_fors(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: WaitForNode) -> int:
+    node_id = ground.applied.nodes[node.id]
+    here = _due_here(ground, version_id, node_id)
+    judge_waits(connection, ground, here, node_id, node)
+    targets = [*((o.name, o.next) for o in node.outcomes), (AFTER, node.late)]
+    return _take_branches(connection, ground, plan, here, node_id, targets)
 
 
 def _exit(connection: Connection, ground: Ground, version_id: int, node: ExitNode) -> int:

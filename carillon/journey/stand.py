@@ -16,7 +16,7 @@ from carillon.definition.model import Wait, WaitDays, WaitUntil, WaitUntilDay
 from carillon.experiment.split import is_in_sample
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import SECOND
-from carillon.plan.model import ChooseNode, ExitNode, MessageNode, Plan, SplitNode, WaitNode
+from carillon.plan.model import ChooseNode, ExitNode, MessageNode, Plan, SplitNode, WaitForNode, WaitNode
 from carillon.store import localtime
 
 FINISHED = "finished"
@@ -74,7 +74,7 @@ def _due(ground: Ground, plan: Plan, step_id: str, arriving: Arriving) -> Column
                 ground.applied.experiment(step_id), arriving.wave_id, test.send_leader.sample, arriving.h31
             )
             return sa.case((sample, arriving.at))
-        case MessageNode() | ChooseNode() | SplitNode() | ExitNode():
+        case MessageNode() | WaitForNode() | ChooseNode() | SplitNode() | ExitNode():
             return arriving.at
         case WaitNode(rule=rule):
             return _end_of_wait(rule, arriving)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -27,6 +28,7 @@ from carillon.definition.model import (
     Step,
     Wait,
     WaitDays,
+    WaitFor,
     WaitUntil,
     WaitUntilDay,
     Workspace,
@@ -43,6 +45,7 @@ from carillon.plan.model import (
     PlanEntry,
     PlanNode,
     SplitNode,
+    WaitForNode,
     WaitNode,
 )
 from carillon.plan.rules import Rules, SenderRule, TopicRule, UnsurePolicy
@@ -249,8 +252,17 @@ def _node(step: Step, following: str | None, segments: Mapping[str, Segment]) ->
                 PlanBranch(b.name, inline_segments(b.condition, segments), _start(nodes, following))
                 for b, nodes in zip(step.branches, inside, strict=True)
             )
-            fork = ChooseNode(step.id, branches, _start(otherwise, following))
+            fork = ChooseNode(step.id, _told_apart(branches), _start(otherwise, following))
             return [fork, *(n for nodes in inside for n in nodes), *otherwise]
+        case WaitFor():
+            inside = [_flatten(b.steps, following, segments) for b in step.outcomes]
+            late = _flatten(step.late, following, segments)
+            outcomes = tuple(
+                PlanBranch(b.name, inline_segments(b.condition, segments), _start(nodes, following))
+                for b, nodes in zip(step.outcomes, inside, strict=True)
+            )
+            waiting = WaitForNode(step.id, _told_apart(outcomes), step.at_most, _start(late, following))
+            return [waiting, *(n for nodes in inside for n in nodes), *late]
         case Split():
             inside = [_flatten(a.steps, following, segments) for a in step.arms]
             arms = tuple(
@@ -261,6 +273,17 @@ def _node(step: Step, following: str | None, segments: Mapping[str, Segment]) ->
             raise ValueError(f"{step.id}: the step `{step.word}` is not available yet")
         case _:
             assert_never(step)
+
+
+def _told_apart(branches: tuple[PlanBranch, ...]) -> tuple[PlanBranch, ...]:
+    """Branches about the same thing are numbered from the second on: a person's branch is known by its name."""
+    seen = Counter[str]()
+    named = []
+    for branch in branches:
+        seen[branch.name] += 1
+        number = seen[branch.name]
+        named.append(branch if number == 1 else dataclasses.replace(branch, name=f"{branch.name}.{number}"))
+    return tuple(named)
 
 
 def _start(nodes: list[PlanNode], following: str | None) -> str | None:

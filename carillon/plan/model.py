@@ -73,6 +73,17 @@ class ChooseNode:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitForNode:
+    """People stand here until the first of the outcomes happens, or until `at_most` after their arrival."""
+
+    id: str
+    outcomes: tuple[PlanBranch, ...]
+    at_most: Span
+    late: str | None
+    kind: Literal["wait_for"] = "wait_for"
+
+
+@dataclass(frozen=True, slots=True)
 class PlanArm:
     name: str
     share: Share
@@ -93,7 +104,7 @@ class ExitNode:
     kind: Literal["exit"] = "exit"
 
 
-PlanNode = MessageNode | WaitNode | ChooseNode | SplitNode | ExitNode
+PlanNode = MessageNode | WaitNode | WaitForNode | ChooseNode | SplitNode | ExitNode
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from carillon.plan.model import (
     PlanArm,
     PlanBranch,
     SplitNode,
+    WaitForNode,
     WaitNode,
 )
 
@@ -23,6 +24,7 @@ _STEP_FIELDS: Mapping[type, tuple[str, ...]] = {
     MessageNode: ("id", "next"),
     WaitNode: ("id", "next"),
     ChooseNode: ("id", "otherwise"),
+    WaitForNode: ("id", "late"),
     PlanBranch: ("next",),
     SplitNode: ("id",),
     PlanArm: ("next",),

@@ -51,7 +51,7 @@ def test_the_words_without_an_engine_are_those_of_later_issues(examples: Loaded)
         "also_measure", "approval", "churn_risk", "collect", "confirm", "coupon", "coupons",
         "date", "exit_on: clicked", "expect", "first_reachable", "idle", "joins", "lifecycle", "loyalty", "notify",
         "points", "points.redeemed", "predicted_value", "product", "proofs", "push", "referral.completed",
-        "rfm", "score", "scores", "set", "subscribes", "survey.answered", "surveys", "top", "unsubscribe", "wait_for",
+        "rfm", "score", "scores", "set", "subscribes", "survey.answered", "surveys", "top", "unsubscribe",
         "webhook",
     }  # fmt: skip
 

@@ -100,6 +100,30 @@ JOURNEYS = {
         "  - email: hello\n    only_if: {trigger: {total: 3}}\n",
         "6:15  CAR203  nothing triggers here: `trigger` needs an entry by event",
     ),
+    "no after": (
+        "  - email: hello\n  - wait_for: [{if: {clicked: hello}, then: {exit: x}}]\n",
+        "6:5  CAR202  `after` must be written: how long it is waited at most",
+    ),
+    "after in the middle": (
+        "  - email: hello\n  - wait_for: [{after: 3d, then: []}, {if: {clicked: hello}, then: []}]\n",
+        "6:17  CAR203  `after` stands alone, at the end",
+    ),
+    "waiting for what has not happened": (
+        "  - email: hello\n  - wait_for: [{if: {event: order_completed, count: 0}, then: []}, {after: 3d, then: []}]\n",
+        "6:17  CAR203  this holds on arrival already: `wait_for` waits for something to happen",
+    ),
+    "then beside a list": (
+        "  - email: hello\n  - wait_for: [{if: {clicked: hello}, then: []}, {after: 3d, then: []}]\n    then: {exit: x}\n",
+        "7:5  CAR203  `then` stands beside a list, whose outcomes have their own",
+    ),
+    "no answer": (
+        "  - email: hello\n    only_if: {answer: {total: 3}}\n",
+        "6:15  CAR203  there is no answer: no `wait_for` in this journey waits for an event",
+    ),
+    "a misspelt answer": (
+        "  - wait_for: {event: order_completed, within: 3d}\n  - email: hello\n    only_if: {answer: {totl: {over: 3}}}\n",
+        '7:24  CAR204  the answer has no field "totl"',
+    ),
     "not available yet": ("  - email: hello\n  - webhook: call\n", '6:5  LATER  "webhook" is not available yet'),
 }
 
