@@ -32,7 +32,6 @@ SPELT_TWICE = {
     "carillon/audience/fields.py": "order of texts: PostgreSQL needs its collation named",
     "carillon/audience/patterns.py": "what a text contains: LIKE is not the same on both",
     "carillon/audience/sets.py": "which shape of the same question each planner answers fast",
-    "carillon/delivery/plain_rows.py": "how a million rows leave the driver fastest",
     "carillon/cli/keep.py": "what to do about backups: SQLite's parts are copied, PostgreSQL has its own tools",
     "carillon/operating/check_store.py": "files of a SQLite store may be too old, damaged or on a full disk",
     "flows/deploy_campaigns.py": "SQLite is one machine: nobody helps it to hand over",

@@ -9,10 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from carillon.messages.columns import Columns, Items, items_of
+from carillon.messages.columns import Columns, Items, JsonColumn, items_of
 from carillon.messages.liquid import MOST_ROUNDS
 
 MOST_REMEMBERED = 100_000
@@ -46,7 +46,9 @@ class Cell(ABC):
 
 
 def _picked(column: Sequence[Any], rows: Sequence[int] | None) -> Sequence[Any]:
-    return column if rows is None else [column[row] for row in rows]
+    if rows is None:
+        return column
+    return column.picked(rows) if isinstance(column, JsonColumn) else [column[row] for row in rows]
 
 
 @dataclass(slots=True)
@@ -59,20 +61,22 @@ class TupleCell(Cell):
     """Kinds of the columns → tuple → text."""
 
     def texts(self, people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
-        keys, values = self._tuples(people, rows)
-        one = len(self.columns) == 1
         memory = self.memory.setdefault(tuple(map(people.kind, self.columns)), {})
-        return _looked_up(memory, keys, values, lambda value: self.make((value,) if one else value))
+        columns = [people.column(path) for path in self.columns]
 
-    def _tuples(self, people: Columns, rows: Sequence[int] | None) -> tuple[Sequence[Hashable], Sequence[Any]]:
+        def make(at: int) -> Text:
+            row = at if rows is None else rows[at]
+            return self.make(tuple(column[row] for column in columns))
+
+        return _looked_up(memory, self._keys(people, rows), make)
+
+    def _keys(self, people: Columns, rows: Sequence[int] | None) -> Sequence[Hashable]:
         keys = [_picked(people.keys(path), rows) for path in self.columns]
-        values = [_picked(people.column(path), rows) for path in self.columns]
         if len(self.columns) == 1:
-            return keys[0], values[0]
-        count = len(people) if rows is None else len(rows)
+            return keys[0]
         if not self.columns:
-            return [()] * count, [()] * count
-        return list(zip(*keys, strict=True)), list(zip(*values, strict=True))
+            return [()] * (len(people) if rows is None else len(rows))
+        return list(zip(*keys, strict=True))
 
     def forget(self) -> None:
         self.memory.clear()
@@ -95,12 +99,42 @@ class LoopCell(Cell):
     """Kind of the items → key → text."""
 
     def texts(self, people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
+        column = people.column(self.column)
+        if isinstance(column, JsonColumn) and not self.inner:
+            try:
+                return self._of_things(people, column, rows)
+            except ValueError:  # a list that looks otherwise than stores write it: it is read whole
+                pass
+        return self._of_values(people, rows)
+
+    def _of_things(self, people: Columns, column: JsonColumn, rows: Sequence[int] | None) -> list[Text]:
+        """Lists of objects, told apart by their JSON: nothing is read that was read before."""
+        every = people.remembered(("things", self.column), column.things)
+        if every is None:
+            raise ValueError("others than objects")
+        lists = _picked(every, rows)
+        odd = [at for at, things in enumerate(lists) if not 0 < len(things) <= MOST_ROUNDS]
+        if odd or self.limit is not None:
+            lists = [things[: self.limit] if len(things) <= MOST_ROUNDS else [] for things in lists]
+        memory = self.memory.setdefault(JsonColumn, {})
+        for inner in set(chain.from_iterable(lists)).difference(memory):
+            [memory[inner]] = self._item_texts(items_of([[column.thing(inner)]], self.fields))
+        found = [_join([memory[inner] for inner in things]) for things in lists]
+        _bound(memory)
+        return self._with_odd(found, odd, people, rows)
+
+    def _of_values(self, people: Columns, rows: Sequence[int] | None) -> list[Text]:
         lists, odd = self._lists(people, rows)
         items = people.remembered(
             (self.column, self.inner, self.limit, self.fields, _frozen(rows)), lambda: items_of(lists, self.fields)
         )
         parts = iter(self._item_texts(items))
         found = [_join(list(islice(parts, count))) for count in map(len, lists)]
+        return self._with_odd(found, odd, people, rows)
+
+    def _with_odd(
+        self, found: list[Text], odd: Sequence[int], people: Columns, rows: Sequence[int] | None
+    ) -> list[Text]:
         if odd:
             place = odd if rows is None else [rows[at] for at in odd]
             for at, text in zip(odd, self.whole.texts(people, place), strict=True):
@@ -123,7 +157,8 @@ class LoopCell(Cell):
         return value
 
     def _item_texts(self, items: Items) -> list[Text]:
-        return _looked_up(self.memory.setdefault(items.kind, {}), items.keys, items.values, self.make_item)
+        memory = self.memory.setdefault(items.kind, {})
+        return _looked_up(memory, items.keys, lambda at: self.make_item(items.values[at]))
 
     def forget(self) -> None:
         self.memory.clear()
@@ -131,19 +166,23 @@ class LoopCell(Cell):
 
 
 def _looked_up(
-    memory: dict[Hashable, Text], keys: Sequence[Hashable], values: Sequence[Any], make: Callable[[Any], Text]
-) -> list[Text]:
-    """The text of each key; what is not remembered is made, once."""
+    memory: dict[Hashable, Text], keys: Sequence[Hashable], make: Callable[[int], Text]
+) -> list[Text]:  # fmt: skip
+    """The text of each key; what is not remembered is made of its row, once."""
     found: list[Any] = list(map(memory.get, keys))
     if None in found:
-        for at, (key, value) in enumerate(zip(keys, values, strict=True)):
+        for at, key in enumerate(keys):
             if found[at] is None:
                 if key not in memory:
-                    memory[key] = make(value)
+                    memory[key] = make(at)
                 found[at] = memory[key]
+    _bound(memory)
+    return found
+
+
+def _bound(memory: dict[Hashable, Text]) -> None:
     if len(memory) > MOST_REMEMBERED:
         memory.clear()
-    return found
 
 
 def _frozen(rows: Sequence[int] | None) -> Hashable:

@@ -6,9 +6,12 @@ import marshal
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from itertools import chain
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
+
+import orjson
 
 from carillon.messages.content import Content
 
@@ -32,6 +35,49 @@ def _plain_kind(column: Sequence[object]) -> frozenset[type] | None:
     kind = next((kinds for kinds in _PLAIN_KINDS if found <= kinds), None)
     # 0.0 equals -0.0 and prints otherwise.
     return None if kind is not None and float in kind and 0.0 in column else kind
+
+
+@dataclass(frozen=True, slots=True)
+class JsonColumn(Sequence[Any]):
+    """A column of values as the store spells them: each JSON text is its own key, and is read only where it is needed."""
+
+    texts: Sequence[str]
+    read: Callable[[str], Any] = orjson.loads
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @overload
+    def __getitem__(self, at: int) -> Any: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Any]: ...
+    def __getitem__(self, at: int | slice) -> Any:
+        return list(map(self.read, self.texts[at])) if isinstance(at, slice) else self.read(self.texts[at])
+
+    def picked(self, rows: Sequence[int]) -> JsonColumn:
+        """The column of these rows."""
+        return JsonColumn([self.texts[row] for row in rows], self.read)
+
+    def changed(self, change: Callable[[Any], Any]) -> JsonColumn:
+        """The same texts, read as `change` makes of them."""
+        return JsonColumn(self.texts, lambda text: change(self.read(text)))
+
+    def things(self) -> list[list[str]] | None:
+        """The inner texts of each list of objects, for `thing`; [] for what is no list; None where a list holds others."""
+        if any(text.startswith("[") and not (text.startswith("[{") and text.endswith("}]")) for text in self.texts):
+            return None
+        # Cut at what mostly stands between two objects. Where it stood inside a text, or another gap was left, a part is
+        # no object and `thing` says so; where every part is one, JSON has no other reading of the list.
+        gap = "}, {" if any("}, {" in text for text in self.texts) else "},{"
+        return [text[2:-2].split(gap) if text.startswith("[{") else [] for text in self.texts]
+
+    def thing(self, inner: str) -> Any:
+        """The object whose inner text this is; raises ValueError where `things` has cut wrongly."""
+        [one] = self.read(f"[{{{inner}}}]")
+        return one
+
+
+_JSON: frozenset[type] = frozenset({JsonColumn})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +130,14 @@ class Columns:
     def keys(self, path: str) -> Sequence[Hashable]:
         """What tells the values of a column apart, one a person, among columns of the same `kind`."""
         column = self.column(path)
+        if isinstance(column, JsonColumn):
+            return column.texts
         return self.remembered(path, lambda: column if self.kind(path) else list(map(exact_key, column)))
 
     def kind(self, path: str) -> frozenset[type] | None:
         """The kind of a column's keys: 1, 1.0 and True are equal keys of three kinds."""
+        if isinstance(self.column(path), JsonColumn):
+            return _JSON
         return self.remembered(("kind", path), lambda: _plain_kind(self.column(path)))
 
     def remembered(self, name: Hashable, make: Callable[[], _T]) -> _T:
@@ -104,8 +154,12 @@ def with_amounts(values: Mapping[str, Sequence[Any]], money_paths: Sequence[str]
     for path in money_paths:
         column, _, inner = path.partition("[].")
         if column in told:
-            told[column] = [_amounts(value, inner) for value in told[column]]
+            told[column] = _with_amounts(told[column], partial(_amounts, inner=inner))
     return told
+
+
+def _with_amounts(column: Sequence[Any], amounts: Callable[[Any], Any]) -> Sequence[Any]:
+    return column.changed(amounts) if isinstance(column, JsonColumn) else list(map(amounts, column))
 
 
 def _amounts(value: Any, inner: str) -> Any:

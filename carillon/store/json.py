@@ -62,6 +62,11 @@ class _HasAt(_At):
     inherit_cache = True
 
 
+class _JsonAt(_At):
+    name = "json_at"
+    inherit_cache = True
+
+
 class _Things(_At):
     name = "things"
     inherit_cache = True
@@ -90,6 +95,22 @@ def flag_at(document: Document, path: Path) -> sa.ColumnElement[Any]:
 def has_at(document: Document, path: Path) -> sa.ColumnElement[bool]:
     """Does something other than null stand at the path? Never NULL itself."""
     return _HasAt(document, path, sa.Boolean())
+
+
+def json_at(document: Document, path: Path) -> sa.ColumnElement[str]:
+    """What stands at the path, as it is spelt in JSON; null where nothing does. Never NULL itself."""
+    return _JsonAt(document, path, sa.String())
+
+
+class _JsonOf(FunctionElement[str]):
+    inherit_cache = True
+    name = "json_of"
+    type = sa.String()
+
+
+def json_of(value: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """A text or a number as it is spelt in JSON, null for NULL."""
+    return _JsonOf(value)
 
 
 def any_thing(
@@ -190,6 +211,28 @@ def _has_on_sqlite(element: _At, compiler: Any, **kw: Any) -> str:
 def _has_on_postgresql(element: _At, compiler: Any, **kw: Any) -> str:
     document, path = element._sql(compiler, **kw)
     return f"(coalesce(jsonb_typeof({document} #> {path}), 'null') <> 'null')"
+
+
+@compiles(_JsonAt, "sqlite")
+def _json_on_sqlite(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    return f"coalesce({document} -> {path}, 'null')"
+
+
+@compiles(_JsonAt, "postgresql")
+def _json_on_postgresql(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    return f"coalesce(CAST({document} #> {path} AS text), 'null')"
+
+
+@compiles(_JsonOf, "sqlite")
+def _json_of_on_sqlite(element: _JsonOf, compiler: Any, **kw: Any) -> str:
+    return f"json_quote({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(_JsonOf, "postgresql")
+def _json_of_on_postgresql(element: _JsonOf, compiler: Any, **kw: Any) -> str:
+    return f"coalesce(CAST(to_json({compiler.process(element.clauses, **kw)}) AS text), 'null')"
 
 
 @compiles(_Things, "sqlite")
