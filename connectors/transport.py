@@ -176,14 +176,24 @@ def meaning(what: int | Exception) -> Meaning:
 
 
 def outcome(
-    what: int | Exception, *, people: int, reason: str, ref: str = "", code: str = "", wait_s: float | None = None
+    what: int | Exception,
+    *,
+    people: int,
+    reason: str,
+    ref: str = "",
+    code: str = "",
+    wait_s: float | None = None,
+    rest_s: float | None = None,
 ) -> Outcome:
-    """The outcome, in delivery's words, of a request that carried so many people."""
+    """The outcome, in delivery's words, of a request that carried so many people.
+
+    `wait_s`: for how long a provider that is asked too much wants none; `rest_s`: the same from one that has just taken.
+    """
     match meaning(what):
         case Meaning.ACCEPTED:
-            return Accepted(ref)
+            return Accepted(ref, rest_s)
         case Meaning.NOT_SENT:
-            return Deferred(reason, wait_s)
+            return Deferred(reason, wait_s, "away" if isinstance(what, Exception) else "busy")
         case Meaning.REFUSED:
             return Divide(reason) if people > 1 else Rejected(reason, code)
         case Meaning.CONNECTOR_REFUSED:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from carillon.consent.standing import StandingRules
 from carillon.consent.suppression import Suppressed, suppress
+from carillon.delivery.settling import STOP
 from carillon.plan.rules import Rules
 from carillon.store.bulk import many
 from carillon.store.engine import Store
@@ -28,12 +29,16 @@ def suppress_refused(store: Store, rules: Rules) -> int:
         rows = connection.execute(sa.select(refusal).order_by(refusal.c.id).limit(MOST_AT_ONCE)).all()
     if not rows:
         return 0
-    refused = [Suppressed(row.address_key, row.channel, f"refused: {row.reason}", row.at) for row in rows]
+    refused = [Suppressed(row.address_key, row.channel, _reason(row.reason), row.at) for row in rows]
     with store.write("core") as connection:
         new = suppress(connection, standing_rules(rules), refused)
     with store.write("ledger") as connection:
         connection.execute(sa.delete(refusal).where(refusal.c.id.in_(many([row.id for row in rows]))))
     return new + suppress_refused(store, rules)
+
+
+def _reason(kept: str) -> str:
+    return kept if kept == STOP else f"refused: {kept}"
 
 
 def standing_rules(rules: Rules) -> StandingRules:

@@ -11,6 +11,9 @@ from carillon.kernel.clock import Micros
 from carillon.store.engine import Store, rowcount
 from carillon.store.tables import audit, batch, pace
 
+RESUMED = "resume connector"
+"""In the audit: a person's word that a connector works again."""
+
 
 def hold(connection: Connection, connector: str, reason: str, at: Micros) -> None:
     """Nothing more is claimed for this connector; the first reason stands."""
@@ -24,7 +27,7 @@ def go_on(store: Store, connector: str, *, who: str, why: str, at: Micros) -> in
     """A person says that the connector works again: how many people wait for it, none where it was not held."""
     with store.write("ledger") as connection:
         held = sa.update(pace).where(pace.c.connector == connector, pace.c.held_reason.is_not(None))
-        if rowcount(connection.execute(held.values(held_reason=None))) == 0:
+        if rowcount(connection.execute(held.values(held_reason=None, rest_until=None, strikes=0))) == 0:
             return 0
         waiting = connection.execute(
             sa.select(sa.func.coalesce(sa.func.sum(batch.c.n), 0)).where(
@@ -32,9 +35,16 @@ def go_on(store: Store, connector: str, *, who: str, why: str, at: Micros) -> in
             )
         ).scalar_one()
     with store.write("core") as connection:
-        row = {"at": at, "who": who, "what": "resume connector", "subject": connector, "details": why}
+        row = {"at": at, "who": who, "what": RESUMED, "subject": connector, "details": why}
         connection.execute(sa.insert(audit).values(**row))
     return int(waiting)
+
+
+def resumed_at(connection: Connection, connector: str) -> Micros | None:
+    """When a person last let this connector go on: what was handed over before says nothing about it since."""
+    its = sa.and_(audit.c.what == RESUMED, audit.c.subject == connector)
+    newest: Micros | None = connection.scalar(sa.select(sa.func.max(audit.c.at)).where(its))
+    return newest
 
 
 def held_connectors(connection: Connection) -> Mapping[str, str]:

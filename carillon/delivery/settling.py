@@ -19,6 +19,8 @@ from carillon.store.engine import rowcount
 from carillon.store.tables import attempt, batch, refusal, send
 
 LOST = Settled(won=False)
+STOP = "stop"
+"""The reason of a suppression that the owner of a number asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ def end_attempt(connection: Connection, wish: Settling, status: str, *, note: st
     )
 
 
+def _why(said: Rejected) -> str:
+    # A START takes back what stands as a STOP, and nothing else.
+    return STOP if said.suppressed else f"{said.code} {said.reason}".strip()
+
+
 def heed_all(connection: Connection, wish: Settling, outcomes: Iterable[Outcome]) -> None:
     """What these outcomes say about the connector's pace; who goes in whole batches keeps one a minute."""
     built = wish.claimed.built
@@ -73,7 +80,7 @@ def reject(connection: Connection, wish: Settling, refusals: Mapping[int, Reject
     ).scalars()
     address_of = {built.enrolments[row]: built.addresses[row] for row in wish.claimed.rows}
     kept = [
-        (batch_.channel.value, address_of[enrolment_id], f"{said.code} {said.reason}".strip(), wish.now)
+        (batch_.channel.value, address_of[enrolment_id], _why(said), wish.now)
         for enrolment_id, said in ((row, refusals[row]) for row in rows)
         if said.invalid_address or said.suppressed
     ]

@@ -18,6 +18,7 @@ from carillon.consent.record import Said, record_consents
 from carillon.consent.standing import StandingRules
 from carillon.consent.suppression import Suppressed, holders, lift, suppress
 from carillon.feedback.adopt import adopt_orphans
+from carillon.feedback.halts import apply_halts
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from carillon.plan.rules import Rules
@@ -47,7 +48,11 @@ class Effects:
 
 
 def apply_effects(store: Store, now: Micros, rules: Rules) -> Effects:
-    """Suppress, withdraw and restore what the folded signals ask for; give orphaned events to contacts who came since."""
+    """Suppress, withdraw and restore what the folded signals ask for; give orphaned events to contacts who came since.
+
+    A connector whose sender is reported dead is held with it.
+    """
+    apply_halts(store)
     total = Effects(adopted=adopt_orphans(store, now))
     while True:
         with store.read() as connection:

@@ -119,6 +119,8 @@ def _props(report: Feedback, address: str | None) -> str:
         props["machine"] = machine
     if report.bounce:
         props["bounce"] = report.bounce
+    if report.halts:
+        props["halts"] = "1"
     if address:
         props["address"] = address
     if report.link is not None:

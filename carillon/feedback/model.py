@@ -49,6 +49,8 @@ class Feedback:
     machine: bool = False
     """The provider itself calls it a machine's (sg_machine_open)."""
     bounce: Bounce | None = None
+    halts: bool = False
+    """Nothing of this sender would arrive either: its account is suspended, its number not registered."""
     code: str = ""
     reason: str = ""
     url: str = ""

@@ -6,6 +6,7 @@
 `suppress`  a dead address or a complaint; `subject` is the address key, `thing` the channel
 `withdraw`  a no; `subject` is the channel, `campaign_id` tells the topic (none: all), `thing` is the address if known
 `restore`   a START after a STOP; as `withdraw`
+`halt`      nothing of a sender arrives any more; `subject` is the connector, `thing` the batch, `reason` what was said
 `settle`    a report bears the id of a send whose batch is claimed or unsure: proof that it left; `thing` is the batch
 """
 
@@ -27,7 +28,7 @@ def emit(connection: Connection, now: Micros, heard: Collection[str] | None) -> 
     written = connection.execute(_EVENTS if heard is None else _heard(heard), {"now": now}).rowcount
     statements = [_ENTERS]
     if connection.execute(_ANY_FEEDBACK).scalar() is not None:
-        statements += [_RESPONSES, _SUPPRESSIONS, _WORDS, _SETTLEMENTS]
+        statements += [_RESPONSES, _SUPPRESSIONS, _WORDS, _HALTS, _SETTLEMENTS]
     return written + sum(connection.execute(statement, {"now": now}).rowcount for statement in statements)
 
 
@@ -85,6 +86,18 @@ _WORDS = _of_reports(
        f.channel, coalesce(f.address, ''), CASE WHEN f.node_id IS NULL THEN 'no send' ELSE '' END""",
     """f.kind IN ('message.unsubscribed', 'message.resubscribed')
        AND (f.contact_id IS NOT NULL OR f.address IS NOT NULL)""",
+)
+_HALTS = sa.text(
+    f"""INSERT INTO events.signal (kind, campaign_id, node_id, enrolment_id, contact_id, subject, thing, reason, history,
+                                  at, event_at, event_hash)
+       SELECT 'halt', b.campaign_id, f.node_id, f.enrolment_id, f.contact_id, b.connector, CAST(b.id AS TEXT),
+              trim(coalesce(e.props ->> 'code', '') || ' ' || coalesce(e.props ->> 'reason', '')), 0,
+              :now, f.occurred_at, f.hash64
+       FROM report f
+       JOIN events.event e ON e.occurred_at = f.occurred_at AND e.hash64 = f.hash64
+       JOIN ledger.send s ON s.node_id = f.node_id AND s.enrolment_id = f.enrolment_id
+       JOIN ledger.batch b ON b.id = s.batch_id
+       WHERE f.kind = 'message.failed' AND e.props ->> 'halts' = '1' {_ORDER}"""
 )
 _SETTLEMENTS = sa.text(
     """INSERT INTO events.signal (kind, campaign_id, node_id, enrolment_id, contact_id, subject, thing, reason, history,

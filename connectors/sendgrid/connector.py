@@ -9,7 +9,6 @@ subscription tracking are switched off in every message, else both would rewrite
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from email.utils import parseaddr
 
 import httpx
@@ -19,6 +18,7 @@ from carillon.delivery.protocol import Capabilities, Outcome, Parcel, People, Sh
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import SECOND, Clock, SystemClock
 from connectors import transport
+from connectors.sendgrid.envelope import Envelope, envelope
 
 CAPABILITIES = Capabilities(
     channel=Channel.EMAIL,
@@ -31,7 +31,6 @@ CAPABILITIES = Capabilities(
     feedback=True,
 )
 
-MAX_SUBSTITUTION_BYTES = 10_000
 MAX_CATEGORIES, MAX_CATEGORY_LENGTH = 10, 255
 
 RESERVED_HEADERS = frozenset(
@@ -58,21 +57,6 @@ TRACKING_OFF = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """A batch ready to go: a JSON fragment a person, and the rest of the body that all share."""
-
-    people: tuple[bytes, ...]
-    shared: bytes
-
-    def __len__(self) -> int:
-        return len(self.people)
-
-    def body(self, rows: Sequence[int]) -> bytes:
-        """The request's body for these rows."""
-        return b'{"personalizations":[' + b",".join([self.people[row] for row in rows]) + b"]," + self.shared
-
-
 class SendGrid:
     """One SendGrid account."""
 
@@ -88,7 +72,7 @@ class SendGrid:
         if len(people) > CAPABILITIES.max_people:
             raise ValueError(f"{len(people)} people in one request; SendGrid takes {CAPABILITIES.max_people}")
         _refuse_reserved([*message.headers, *people.headers])
-        return Envelope(_personalizations(people), orjson.dumps(_shared(message))[1:])
+        return envelope(people, _shared(message))
 
     async def hand_over(self, parcel: Parcel, rows: Sequence[int]) -> Sequence[Outcome]:
         """One request for all these rows, and its one outcome."""
@@ -108,6 +92,7 @@ class SendGrid:
             ref=answer.headers.get("x-message-id", ""),
             code=str(answer.status_code),
             wait_s=_wait_s(answer.headers, self._clock),
+            rest_s=_rest_s(answer.headers, self._clock),
         )
 
     async def close(self) -> None:
@@ -130,33 +115,6 @@ def make(settings: Mapping[str, str], *, name: str = "sendgrid", clock: Clock | 
 def _refuse_reserved(headers: Sequence[str]) -> None:
     if reserved := sorted({header for header in headers if header.lower() in RESERVED_HEADERS}):
         raise ValueError(f"SendGrid sets these headers itself: {', '.join(reserved)}")
-
-
-def _personalizations(people: People) -> tuple[bytes, ...]:
-    # No name beside the address: SendGrid refuses "," and ";" in it, and mail clients show the address book's anyway.
-    tags, headers = list(people.values), list(people.headers)
-    values = list(zip(*people.values.values(), strict=True)) if tags else [()] * len(people)
-    own = list(zip(*people.headers.values(), strict=True)) if headers else [()] * len(people)
-    fragments = []
-    for address, cid, texts, lines in zip(people.addresses, people.cids, values, own, strict=True):
-        person: dict[str, object] = {"to": [{"email": address}], "custom_args": {"cid": cid}}
-        if tags:
-            person["substitutions"] = dict(zip(tags, texts, strict=True))
-        if headers:
-            person["headers"] = dict(zip(headers, lines, strict=True))
-        fragments.append(orjson.dumps(person))
-    _refuse_oversize(fragments, people)
-    return tuple(fragments)
-
-
-def _refuse_oversize(fragments: Sequence[bytes], people: People) -> None:
-    # A whole fragment below the limit cannot hold substitutions above it, so nearly nobody is measured twice.
-    for row, fragment in enumerate(fragments):
-        if len(fragment) <= MAX_SUBSTITUTION_BYTES:
-            continue
-        size = sum(len(tag.encode()) + len(column[row].encode()) for tag, column in people.values.items())
-        if size > MAX_SUBSTITUTION_BYTES:
-            raise ValueError(f"{size} bytes of values for one person (row {row}); SendGrid takes 10,000")
 
 
 def _shared(message: SharedEmail) -> dict[str, object]:
@@ -205,6 +163,11 @@ def _complaint(answer: httpx.Response) -> str:
         )[:300]
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return answer.reason_phrase
+
+
+def _rest_s(headers: httpx.Headers, clock: Clock) -> float | None:
+    """Until the allowance is renewed, where this request has used it up."""
+    return _wait_s(headers, clock) if headers.get("x-ratelimit-remaining", "").strip() == "0" else None
 
 
 def _wait_s(headers: httpx.Headers, clock: Clock) -> float | None:

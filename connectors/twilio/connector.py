@@ -148,7 +148,7 @@ def _outcome(answer: httpx.Response) -> Outcome:
     said = _said(answer)
     code = said.get("code")
     reason = f"{code or answer.status_code} {said.get('message') or answer.reason_phrase}"[:300]
-    if answer.is_client_error and isinstance(code, int) and (known := outcome_of_code(code, reason)):
+    if answer.is_client_error and isinstance(code, int) and (known := outcome_of_code(code, reason, _wait_s(answer))):
         return known
     return transport.outcome(
         answer.status_code,

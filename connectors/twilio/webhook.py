@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 from carillon.feedback.model import Feedback, FeedbackKind, WebhookSource
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
-from connectors.twilio.codes import BOUNCE
+from connectors.twilio.codes import BOUNCE, OPTED_OUT, STOPS
 
 SIGNATURE_HEADER = "x-twilio-signature"
 SETTINGS_HEADER = "x-twilio-webhooks-signature-settings"
@@ -61,9 +62,10 @@ def parse(raw: bytes, query: str, received_at: Micros) -> list[Feedback]:
     ref = form.get("MessageSid") or form.get("SmsSid") or ""
     if not ref:
         raise ValueError("no MessageSid: not a callback of Twilio's Messages")
-    if "MessageStatus" in form:
-        return [_status(form, ref, dict(parse_qsl(query)).get("cid"), received_at)]
-    return [_answer(form, ref, received_at)]
+    if "MessageStatus" not in form:
+        return [_answer(form, ref, received_at)]
+    said = _status(form, ref, dict(parse_qsl(query)).get("cid"), received_at)
+    return [said, *_stops(said)]
 
 
 def source(auth_token: str, path: str = "twilio") -> WebhookSource:
@@ -92,10 +94,19 @@ def _status(form: dict[str, str], ref: str, cid: str | None, received_at: Micros
         provider_ref=ref,
         address=form.get("To"),
         bounce=BOUNCE.get(code, "soft") if kind is FeedbackKind.FAILED else None,
+        halts=kind is FeedbackKind.FAILED and code in STOPS,
         code=code,
         reason=form.get("ErrorMessage", ""),
         raw=dict(form),
     )
+
+
+def _stops(said: Feedback) -> list[Feedback]:
+    """Whom Twilio does not write to because they once said STOP has said it to us: of that number, about every topic."""
+    if said.kind is not FeedbackKind.FAILED or said.code not in map(str, OPTED_OUT):
+        return []
+    stop = replace(said, kind=FeedbackKind.UNSUBSCRIBED, natural_key=f"{said.provider_ref}\nopted out", bounce=None)
+    return [replace(stop, cid=None, provider_ref=None)]
 
 
 def _answer(form: dict[str, str], ref: str, received_at: Micros) -> Feedback:
