@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import get_args
 
-from carillon.definition.campaign_words import BudgetWords
-from carillon.definition.limits import Blackout, Budget, Cap, KeepFree, Limits, Pace
+from carillon.definition.campaign_words import BudgetWords, ExpectWords
+from carillon.definition.limits import Blackout, Budget, Cap, Expected, KeepFree, Limits, Pace
 from carillon.definition.model import Topic
 from carillon.definition.nodes import Map, Node, Text
 from carillon.definition.scalars import Reading, parse_clock, parse_number
@@ -43,6 +43,17 @@ def build_limits(words: LimitsWords | None, topics: Mapping[str, Topic], reading
 def build_budget(words: BudgetWords | None) -> Budget | None:
     """The budget of a workspace or campaign."""
     return None if words is None else Budget(words.per, words.amount)
+
+
+def build_expected(words: ExpectWords | None, reading: Reading) -> Expected | None:
+    """How many there should be; a problem where the range holds no number."""
+    if words is None:
+        return None
+    low, high = (int(end) for end in words.audience.split("-"))
+    if low > high:
+        reading.note(words.audience.at, 3, f"{words.audience} holds no number: it ends below its beginning")
+        return None
+    return Expected(low, high)
 
 
 def window_of(hours: Text, reading: Reading) -> Window | None:

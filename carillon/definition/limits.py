@@ -73,6 +73,21 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """How many people a wave should have, both ends included (`expect: {audience: 1000-2000}`)."""
+
+    low: int
+    high: int
+
+    def fits(self, n: int) -> bool:
+        """Whether so many people are what was expected."""
+        return self.low <= n <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:,}–{self.high:,}"
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """`limits:` of workspace.yaml."""
 
