@@ -20,6 +20,7 @@ from carillon.assembly import engine_of, open_house, sandbox_at_hand
 from carillon.delivery.model import WorkResult
 from carillon.journey.ground import load_ground
 from carillon.kernel.clock import SystemClock, VirtualClock, to_micros
+from carillon.kernel.stopping import asked_to_stop
 from carillon.plan.applied import load_campaign, load_rules
 from carillon.reports.build import build_report
 from carillon.reports.markdown import markdown
@@ -70,16 +71,19 @@ def run_of(name: str) -> Callable[[str | None], dict[str, Any]]:
             with store.read() as connection:
                 rules = load_rules(connection)
             clock = VirtualClock(to_micros(datetime.fromisoformat(now))) if now else SystemClock()
-            with sandbox_at_hand(settings, rules) as sandbox:
+            with sandbox_at_hand(settings, rules) as sandbox, asked_to_stop() as stopping:
                 engine = engine_of(settings, store, campaign_clock=clock, sandbox=sandbox)
                 performer = Performer()
                 try:
                     advanced = advance(
-                        engine, name, alone=now is not None, perform=performer, progress=performer.progress
-                    )
+                        engine, name, alone=now is not None, perform=performer, progress=performer.progress,
+                        stopping=stopping,
+                    )  # fmt: skip
                 except AlreadyRunning:
                     log.info("%s is advanced by another process right now: nothing to do here", name)
                     return {"campaign": name, "already_running": True}
+                if stopping():
+                    log.warning("Asked to stop: what is left goes out with the next run.")
             _tell(log, advanced)
             _leave_report(store, name, advanced.at)
             if now is None:

@@ -8,7 +8,9 @@ from prefect import flow, get_run_logger, task
 
 from carillon.assembly import engine_of, open_house, sandbox_at_hand
 from carillon.delivery.model import WorkResult
+from carillon.delivery.stopping import stop_when
 from carillon.delivery.work import work
+from carillon.kernel.stopping import asked_to_stop
 from carillon.kernel.worker import worker_id
 from carillon.plan.applied import load_rules
 from flows.read_secrets import settings_of_run
@@ -30,16 +32,18 @@ def hand_over_ready() -> WorkResult:
     try:
         with store.read() as connection:
             rules = load_rules(connection)
-        with sandbox_at_hand(settings, rules) as sandbox:
+        with sandbox_at_hand(settings, rules) as sandbox, asked_to_stop() as stopping:
             engine = engine_of(settings, store, sandbox=sandbox)
 
             async def run() -> WorkResult:
                 connectors = engine.make_connectors()
                 try:
-                    return await work(
-                        store, connectors=connectors, rules=rules, keyring=engine.keyring,
-                        campaign_clock=engine.campaign_clock, machine_clock=engine.machine_clock, worker=worker_id(),
-                    )  # fmt: skip
+                    async with stop_when(stopping) as stop:
+                        return await work(
+                            store, connectors=connectors, rules=rules, keyring=engine.keyring,
+                            campaign_clock=engine.campaign_clock, machine_clock=engine.machine_clock,
+                            worker=worker_id(), stop=stop,
+                        )  # fmt: skip
                 finally:
                     await asyncio.gather(*(c.close() for c in connectors.values()))
 

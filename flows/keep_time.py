@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from prefect import flow, get_client, get_run_logger, task
@@ -22,6 +23,7 @@ from carillon.advance.lease import AlreadyRunning, lease_holder
 from carillon.advance.overdue import PATIENCE, overdue
 from carillon.assembly import engine_of, open_house, reporting, sandbox_at_hand
 from carillon.kernel.clock import SystemClock, from_micros
+from carillon.kernel.stopping import asked_to_stop
 from carillon.operating.silence import is_to_be_told, silence
 from carillon.plan.applied import load_rules
 from carillon.store.engine import Store
@@ -86,19 +88,21 @@ def advance_overdue() -> int:
             return 0
         with store.read() as connection:
             rules = load_rules(connection)
-        with sandbox_at_hand(settings, rules) as sandbox:
-            return _advance_each(engine_of(settings, store, sandbox=sandbox), names)
+        with sandbox_at_hand(settings, rules) as sandbox, asked_to_stop() as stopping:
+            return _advance_each(engine_of(settings, store, sandbox=sandbox), names, stopping)
     finally:
         store.close()
 
 
-def _advance_each(engine: Engine, names: list[str]) -> int:
+def _advance_each(engine: Engine, names: list[str], stopping: Callable[[], bool]) -> int:
     """Advance them all, and plan their next runs anew; a fault of one is raised when the others had their turn."""
     done, faults = 0, []
     deployments = {d.name: d.id for d in asyncio.run(our_deployments())}
     for name in names:
+        if stopping():
+            break
         try:
-            advanced = advance(engine, name)
+            advanced = advance(engine, name, stopping=stopping)
         except AlreadyRunning:
             continue
         except Exception as fault:

@@ -25,6 +25,7 @@ from carillon.advance.stages import Perform, Stage, perform_plainly
 from carillon.delivery.effects import suppress_refused
 from carillon.delivery.model import WorkResult
 from carillon.delivery.reserve import Reserved, reserve
+from carillon.delivery.stopping import stop_when
 from carillon.delivery.unsure import settle_unsure
 from carillon.delivery.work import Progress, work
 from carillon.feedback.effects import apply_effects
@@ -72,7 +73,7 @@ def advance(
     """Bring the campaign to now; raises LookupError where it was never applied, AlreadyRunning while another does it.
 
     `alone` decides for this campaign only (an explicit `--now`); else everybody due in the workspace is decided in one
-    pass, so that the better priority goes first. Once `stopping` says so no further batch begins and no further round;
+    pass, so that the better priority goes first. Once `stopping` says so no further batch begins and no further stage;
     the next advance goes on from there.
     """
     now = engine.campaign_clock.now()
@@ -141,6 +142,8 @@ class _Run:
         return load_ground(self._engine.store, self._campaign, self._now)
 
     def _do(self, title: str, run: Callable[[], Stage], *, is_long: bool = False) -> None:
+        if self._stopping():
+            return
         crash_point("between_stages")
         stage = self._perform(title, run, is_long=is_long)
         if stage.did_something:
@@ -188,28 +191,22 @@ class _Run:
 
     async def _hand_over(self) -> WorkResult:
         connectors = self._engine.make_connectors()
-        ground, stop = self._ground(), asyncio.Event()
-
-        def settled(result: WorkResult) -> None:
-            if self._stopping():
-                stop.set()
-            if self._progress is not None:
-                self._progress(result)
-
+        ground = self._ground()
         try:
-            return await work(
-                self._engine.store,
-                connectors=connectors,
-                rules=ground.rules,
-                keyring=self._engine.keyring,
-                campaign_clock=self._engine.campaign_clock,
-                machine_clock=self._engine.machine_clock,
-                worker=worker_id(),
-                campaign_id=ground.applied.id,
-                refresh=lambda: self._refresh(ground),
-                progress=settled,
-                stop=stop,
-            )
+            async with stop_when(self._stopping) as stop:
+                return await work(
+                    self._engine.store,
+                    connectors=connectors,
+                    rules=ground.rules,
+                    keyring=self._engine.keyring,
+                    campaign_clock=self._engine.campaign_clock,
+                    machine_clock=self._engine.machine_clock,
+                    worker=worker_id(),
+                    campaign_id=ground.applied.id,
+                    refresh=lambda: self._refresh(ground),
+                    progress=self._progress,
+                    stop=stop,
+                )
         finally:
             await asyncio.gather(*(c.close() for c in connectors.values()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
     from carillon.advance.lease import AlreadyRunning
     from carillon.assembly import engine_of, sandbox_at_hand
     from carillon.kernel.clock import SystemClock, VirtualClock
+    from carillon.kernel.stopping import asked_to_stop
     from carillon.plan.applied import load_rules
 
     console = Console(stderr=True, highlight=False)
@@ -50,24 +52,37 @@ def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             console=console, transient=True, disable=as_json,
         )  # fmt: skip
-        with sandbox_at_hand(house.settings, rules) as sandbox, bar:
+        with sandbox_at_hand(house.settings, rules) as sandbox, bar, asked_to_stop(_say_stopping) as stopping:
             engine = engine_of(house.settings, house.store, campaign_clock=clock, sandbox=sandbox)
             for name in campaigns:
+                if stopping():
+                    break
                 watch = _Watch(bar, bar.add_task(name, total=None))
                 try:
                     done.append(
-                        advance(engine, name, alone=now is not None, perform=watch.perform, progress=watch.progress)
-                    )
+                        advance(
+                            engine, name, alone=now is not None, perform=watch.perform, progress=watch.progress,
+                            stopping=stopping,
+                        )
+                    )  # fmt: skip
                 except LookupError as error:
                     refuse(str(error.args[0]))
                 except AlreadyRunning:
                     refuse(f"{name} is already running")
+            is_stopped = stopping()
     if as_json:
         tell_json([_json(a) for a in done])
     else:
         for advanced in done:
             _show(advanced)
+    if is_stopped:
+        refuse("Stopped: what is left goes out with the next run")
     sys.exit(1 if any(a.hold_reason or a.work.held for a in done) else 0)
+
+
+def _say_stopping() -> None:
+    # Told from a signal handler, which may have come in the middle of a print.
+    os.write(2, "\nStopping when the batch in hand is settled …\n".encode())
 
 
 @dataclass(frozen=True, slots=True)
