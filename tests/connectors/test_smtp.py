@@ -158,7 +158,7 @@ def test_refusals_are_told_apart_for_each_person() -> None:
     names = ("ada", "450", "550", "policy", "bare", "data554", "grace")
     assert hand_over(box, people(*[f"{name}@example.com" for name in names], "no address", "a@b\r\nX: y")) == [
         Accepted("<cid0@acme.example>"),
-        Deferred("450 4.2.1 busy"),
+        Deferred("450 4.2.1 busy", because="person"),
         Rejected("550 5.1.1 no such user", "550", invalid_address=True),
         Rejected("550 5.7.1 not by our policy", "550"),
         Rejected("550 unknown", "550", invalid_address=True),
