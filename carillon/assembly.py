@@ -68,6 +68,11 @@ def engine_of(
     )
 
 
+def connectors_of(rules: Rules, settings: Settings, sandbox: Mapping[str, str] | None) -> Mapping[str, Connector]:
+    """The connectors that these rules name; whoever asks for them closes them."""
+    return _maker({s.connector for s in rules.senders}, settings, sandbox)()
+
+
 def most_people(rules: Rules) -> dict[str, int]:
     """How many people one request takes, of each connector that these rules name."""
     return {name: _capabilities(name).max_people for name in {s.connector for s in rules.senders}}

@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "check": ("check", "check", "Check all YAML and name every problem."),
     "plan": ("plan", "plan", "Show who gets what, when and at what cost; write nothing."),
     "preview": ("preview", "preview", "Show every message as people would read it."),
+    "proof": ("proof", "proof", "Send every message to our own addresses, by the real provider."),
     "apply": ("plan", "apply", "Make campaigns as written the live ones."),
     "run": ("run", "run", "Advance campaigns to now, in the foreground."),
     "report": ("report", "report", "Show how a campaign went: numbers, test, money."),

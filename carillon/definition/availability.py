@@ -15,7 +15,6 @@ NOT_YET = frozenset(
         "step.coupon",
         "condition.coupon",
         # journeys
-        "workspace.proofs",
         "campaign.series",
         "campaign.on_change",
         "campaign.messages",

@@ -60,6 +60,7 @@ def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace
         attribution=_attribution(words),
         footer=_by_country(words.footer, reading),
         sms_footer=_by_country(words.sms_footer, reading),
+        proofs=_proofs(words, reading),
     )
 
 
@@ -188,6 +189,13 @@ def _cost(raw: Node, reading: Reading) -> Cost:
         if country != "default" and _COUNTRY.fullmatch(country) is None:
             reading.note(country.at, 3, f'"{country}" is not a country', "two capital letters such as US")
     return Cost(default or Decimal(0), by_country)
+
+
+def _proofs(words: WorkspaceWords, reading: Reading) -> dict[Channel, tuple[str, ...]]:
+    for address in (words.proofs or {}).get("email", ()):
+        if "@" not in address:
+            reading.note(address.at, 3, f'"{address}" is no e-mail address', "crm@acme.example")
+    return {Channel(channel): tuple(map(str, addresses)) for channel, addresses in (words.proofs or {}).items()}
 
 
 def _by_country(raw: Node | None, reading: Reading) -> dict[str, str]:

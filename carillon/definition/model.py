@@ -106,8 +106,8 @@ class Workspace:
     footer: Mapping[str, str] = field(default_factory=dict)
     """Country → what stands below every mail; '' is for all others."""
     sms_footer: Mapping[str, str] = field(default_factory=dict)
-    limits: Limits = field(default_factory=Limits)
-    budget: Budget | None = None
+    proofs: Mapping[Channel, tuple[str, ...]] = field(default_factory=dict)
+    """Our own addresses, where `carillon proof` sends."""
 
     @property
     def default_language(self) -> str:

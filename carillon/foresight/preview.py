@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html import unescape
+from html import escape, unescape
 from typing import Any
 
 import orjson
@@ -21,6 +21,7 @@ from carillon.kernel.tokens import Keyring
 from carillon.messages.cells import Refusal
 from carillon.messages.columns import with_amounts
 from carillon.messages.content import Content
+from carillon.messages.links import resolve
 from carillon.messages.rendering import Message, Occasion, render_one
 from carillon.messages.sms import Segments, segments
 from carillon.plan.model import Plan
@@ -93,7 +94,20 @@ def _shown(content: Content, reader: Reader, now: Micros) -> Shown:
     if isinstance(message, Refusal):
         return Shown(reader.name, withheld=message.reason)
     counted = segments(message.text) if content.channel is Channel.SMS else None
-    return Shown(reader.name, message.subject, _inbox_line(message), message.html, message.text, counted)
+    html = _led_directly(message.html, content, in_html=True)
+    text = _led_directly(message.text, content, in_html=False)
+    return Shown(reader.name, message.subject, _inbox_line(message), html, text, counted)
+
+
+def _led_directly(text: str, content: Content, *, in_html: bool) -> str:
+    """The same with every tracked link as its target: a look at a message is no click of anybody."""
+    links = re.compile(rf"{re.escape(content.public_url)}/[cs]/[\w-]+/(\d+)(?:\?to=([\w.-]+))?")
+
+    def target(found: re.Match[str]) -> str:
+        url = resolve(content.links, int(found.group(1)), found.group(2), _PREVIEW_RING)
+        return found.group() if url is None else escape(url) if in_html else url
+
+    return links.sub(target, text)
 
 
 def _inbox_line(message: Message) -> str:

@@ -50,7 +50,7 @@ def test_the_words_without_an_engine_are_those_of_later_issues(examples: Loaded)
     assert words == {
         "also_measure", "approval", "churn_risk", "collect", "confirm", "coupon", "coupons",
         "date", "exit_on: clicked", "expect", "first_reachable", "idle", "joins", "lifecycle", "loyalty", "notify",
-        "points", "points.redeemed", "predicted_value", "product", "proofs", "push", "referral.completed",
+        "points", "points.redeemed", "predicted_value", "product", "push", "referral.completed",
         "rfm", "score", "scores", "set", "subscribes", "survey.answered", "surveys", "top", "unsubscribe",
         "webhook",
     }  # fmt: skip

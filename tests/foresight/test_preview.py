@@ -71,6 +71,18 @@ def test_the_gallery_escapes_what_strangers_wrote(shop: Shop) -> None:
     assert page.count('sandbox=""') == page.count("<iframe") == 6
 
 
+def test_links_of_a_preview_lead_where_they_say(shop: Shop) -> None:
+    """No redirect of ours stands before the target, and none of the links counts as anybody's click."""
+    personal = FILES | {
+        "sale.html": "<p><a href='https://acme.example/?a={{ contact.tier }}&b=1'>x</a></p>{{ brand.address }} {{ links.unsubscribe }}"
+    }
+    shop.campaign("sale", SALE, personal)
+    shop.contact("ada", first_name="Ada", tier="gold")
+    seen = look(shop)[0].shown[0]
+    assert 'href="https://acme.example/?a=gold&amp;b=1&amp;utm_source=carillon' in seen.html
+    assert "/c/" not in seen.html
+
+
 def test_previewing_writes_nothing(shop: Shop) -> None:
     """No campaign, no send, no content in the store."""
     shop.campaign("sale", SALE, FILES)
