@@ -108,7 +108,7 @@ class PlainBodies:
                 .order_by(t.send.c.enrolment_id)
             ).all()
         rows = [row for row in rows if row[0] not in self.skips]
-        people = People([row[1] for row in rows], [str(row[0]) for row in rows])
+        people = People([row[1] or "" for row in rows], [str(row[0]) for row in rows])
         sender = Sender(address="hello@acme.example", messaging_service="MG1")
         message = (
             SharedEmail(sender, "Hello", "<p>Hi</p>", "Hi")
