@@ -153,6 +153,9 @@ def _tell(log: Any, advanced: Advanced) -> None:
         log.warning("%s takes nothing until a person looks: %s", connector, reason)
     if advanced.hold_reason:
         log.warning("Held: %s. `carillon approve %s` lets it go on.", advanced.hold_reason, advanced.campaign)
+    for one in advanced.awaits:
+        if one.people:
+            log.warning("This campaign %s. Say it: Deployments, approve_campaign, Run.", one.sentence)
 
 
 def _leave_report(store: Store, name: str, at: int) -> None:

@@ -42,6 +42,7 @@ from carillon.kernel.clock import Micros, SystemClock, from_micros
 from carillon.plan.applied import applied_names
 from carillon.settings import Settings, read_settings
 from carillon.store import tables as t
+from flows.approve_campaign import approve_campaign
 from flows.compile_campaign import run_of
 from flows.plan_next_run import ask_for_run, forget_scheduled
 from flows.prepare_prefect import POOL, prepare
@@ -105,6 +106,7 @@ async def deploy_all(settings: Settings) -> dict[str, list[str]]:
         standing = STANDING if store.dialect == "postgresql" else ON_ONE_MACHINE
         for name, every in standing.items():
             await _deploy_standing(client, settings, name, every)
+        await _deploy_form(client, settings, sorted(wanted))
     over = [d for d in await our_deployments() if d.name not in wanted]
     removed = [d.name for d in over if await remove(d)]
     store.close()
@@ -200,6 +202,25 @@ async def _deploy_standing(client: PrefectClient, settings: Settings, name: str,
         schedules=schedules,
         tags=[OURS, "standing"],
         **_where(settings),
+    )
+
+
+async def _deploy_form(client: PrefectClient, settings: Settings, campaigns: list[str]) -> UUID:
+    """The form for a person's yes: a choice of campaigns, and any number at once."""
+    form = parameter_schema(approve_campaign).model_dump_for_openapi()
+    if campaigns:
+        form["properties"]["campaign"]["enum"] = campaigns
+    where = _where(settings)
+    del where["concurrency_limit"], where["concurrency_options"]
+    return await client.create_deployment(
+        flow_id=await client.create_flow_from_name("approve_campaign"),
+        name="approve_campaign",
+        entrypoint="flows.approve_campaign.approve_campaign",
+        description=approve_campaign.description,
+        parameter_openapi_schema=form,
+        enforce_parameter_schema=True,
+        tags=[OURS, "standing"],
+        **where,
     )
 
 

@@ -14,7 +14,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from carillon.advance.brakes import hold_if_twice_the_plan
+from carillon.advance.brakes import hold_doubtful
 from carillon.advance.engine import Engine
 from carillon.advance.heard import heard_kinds
 from carillon.advance.judge import judge
@@ -24,12 +24,14 @@ from carillon.advance.next_due import next_due
 from carillon.advance.stages import Perform, Stage, perform_plainly
 from carillon.delivery.effects import suppress_refused
 from carillon.delivery.model import WorkResult
+from carillon.delivery.release import release_without_yes
 from carillon.delivery.reserve import Reserved, reserve
 from carillon.delivery.stopping import stop_when
 from carillon.delivery.unsure import settle_unsure
 from carillon.delivery.work import Progress, work
 from carillon.feedback.effects import apply_effects
 from carillon.feedback.fold import fold
+from carillon.journey.awaited import Awaited, awaited, count_from_yes
 from carillon.journey.enter import enter
 from carillon.journey.exits import exits, exits_of_due
 from carillon.journey.ground import Ground, load_ground
@@ -59,6 +61,8 @@ class Advanced:
     next_due: Micros | None
     hold_reason: str | None = None
     work: WorkResult = NOTHING
+    awaits: Sequence[Awaited] = ()
+    """What a person is to say yes to before anything more leaves."""
 
 
 def advance(
@@ -88,7 +92,9 @@ def advance(
         ground = load_ground(engine.store, campaign, now)
         run.judge(ground)
         due = next_due(ground, engine.machine_clock.now())
-        return Advanced(campaign, now, tuple(run.stages), due, ground.applied.hold_reason, run.worked)
+        with engine.store.read() as connection:
+            awaits = awaited(connection, ground)
+        return Advanced(campaign, now, tuple(run.stages), due, ground.applied.hold_reason, run.worked, awaits)
 
 
 class _Run:
@@ -123,10 +129,12 @@ class _Run:
         if not ground.applied.is_running:
             return False
         self._do("take people in", lambda: _enter(ground))
-        if hold_if_twice_the_plan(ground):
-            self.stages.append(Stage("held: twice the planned audience", counts={"held": 1}))
+        if hold_doubtful(ground):
+            self.stages.append(Stage("held: another number than planned", counts={"held": 1}))
             return False
         self._do("go on", lambda: _gone_on(move(ground)))
+        count_from_yes(ground)
+        self._do("take back what has no yes", lambda: _taken_back(ground))
         self._do("decide who gets it", self._reserve)
         if ready := dict(self._ready(ground)):
             steps = " + ".join(ready)
@@ -236,6 +244,11 @@ def _enter(ground: Ground) -> Stage:
         for reason, n in entered.left_out.items():
             counts[f"not entered ({reason})"] = counts.get(f"not entered ({reason})", 0) + n
     return Stage("take people in", counts=counts)
+
+
+def _taken_back(ground: Ground) -> Stage:
+    with ground.store.write("ledger") as connection:
+        return _counted("take back what has no yes", {"due again": release_without_yes(connection, ground)})
 
 
 def _counted(title: str, counts: Mapping[str, int]) -> Stage:

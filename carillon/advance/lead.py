@@ -57,7 +57,7 @@ def next_decision(ground: Ground) -> Micros | None:
 
 
 def _open_tests(connection: Connection, ground: Ground) -> Iterator[_Open]:
-    e, s = t.enrolment.c, t.send.c
+    e, s, b = t.enrolment.c, t.send.c, t.batch.c
     for version_id, plan in ground.applied.versions.items():
         for node in plan.messages:
             if node.test is None or node.test.send_leader is None:
@@ -65,14 +65,19 @@ def _open_tests(connection: Connection, ground: Ground) -> Iterator[_Open]:
             node_id, rule = ground.applied.nodes[node.id], node.test.send_leader
             here = sa.and_(e.node_id == node_id, e.state == "live", e.version_id == version_id)
             for wave_id in connection.scalars(sa.select(e.wave_id).where(here, e.due_at.is_(None)).distinct()).all():
+                # Whose hand-over was late has had less time to answer.
+                left_at = sa.case((b.claimed_at > s.due_at, b.claimed_at), else_=s.due_at)
                 sampled = connection.scalar(
-                    sa.select(sa.func.max(s.due_at))
+                    sa.select(sa.func.max(left_at))
                     .join_from(t.send, t.enrolment, e.id == s.enrolment_id)
+                    .outerjoin(t.batch, b.id == s.batch_id)
                     .where(s.node_id == node_id, e.wave_id == wave_id)
                 )
                 # A ghost stands here too, with the end of its goal's window as its instant: it is not awaited.
                 undecided = sa.not_(sa.exists().where(s.node_id == node_id, s.enrolment_id == e.id))
                 ahead = connection.scalar(sa.select(sa.func.max(e.due_at)).where(here, e.wave_id == wave_id, undecided))
+                if ahead is not None and ahead <= ground.now:
+                    continue  # paused, held or not approved yet: the sample has not left
                 last = max((at for at in (sampled, ahead) if at is not None), default=None)
                 # A sample of nobody: there is nothing to wait for.
                 decide_at = ground.now if last is None else _after(ground, last, rule)

@@ -62,6 +62,8 @@ def lines(told: Explained) -> Iterator[str]:
     yield "If it were due now"
     for step, answer in told.messages:
         yield f"  {step}: {answer}"
+    for sentence in told.waits:
+        yield f"  but nothing leaves: {sentence}"
 
 
 def _condition(trace: Trace, depth: int = 0) -> Iterator[str]:

@@ -89,24 +89,34 @@ def stop(campaigns: Sequence[str], everything: bool, why: str, as_json: bool) ->
     _change(campaigns, everything, "stopped", why, as_json)
 
 
-@click.command("approve", epilog="Example: carillon approve spring_sale")
+@click.command("approve", epilog="Example: CARILLON_USER=head@shop.example carillon approve spring_sale")
 @click.argument("campaign")
 @_why_option
 @json_option
 def approve(campaign: str, why: str, as_json: bool) -> None:
-    """Say yes to what a campaign means as applied; it goes on from where its brake held it."""
-    from carillon.plan.operate import approve as write_approval
+    """Say yes to what waits for one: to what a campaign means as applied, to a wave of it, to what its brake held.
+
+    Where `approval: {by: …}` names people it must be one of them; CARILLON_USER says who you are. Where nothing waits
+    yet the yes is for the next wave.
+    """
+    from carillon.advance.approve import NotAsked
+    from carillon.advance.approve import approve as write_approval
+    from carillon.store.zones import ready_for_zones
 
     with opened() as house:
         _refuse_restored(house)
+        ready_for_zones(house.store)
         name = _applied(house, [campaign])[0]
-        approved = write_approval(house.store, name, who=me(), why=why, at=house.instant(None))
+        try:
+            approved = write_approval(house.store, name, who=me(), why=why, at=house.instant(None))
+        except NotAsked as error:
+            refuse(str(error), "CARILLON_USER says who you are")
     if as_json:
-        tell_json({"campaign": name, "meaning": approved.meaning, "was_held": approved.held})
+        waves = list(approved.waves)
+        tell_json({"campaign": name, "meaning": approved.meaning, "waves": waves, "was_held": approved.held})
     else:
-        click.echo(
-            f"{name}: approved as it is applied now" + (f" (was held: {approved.held})" if approved.held else "")
-        )
+        held = f" (was held: {approved.held})" if approved.held else ""
+        click.echo(f"{name}: {approved.sentence}{held}")
 
 
 @click.command("enter", epilog="Example: carillon enter welcome c1042 --key order-77")

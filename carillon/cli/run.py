@@ -77,7 +77,7 @@ def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
             _show(advanced)
     if is_stopped:
         refuse("Stopped: what is left goes out with the next run")
-    sys.exit(1 if any(a.hold_reason or a.work.held for a in done) else 0)
+    sys.exit(1 if any(a.hold_reason or a.work.held or any(one.people for one in a.awaits) for a in done) else 0)
 
 
 def _say_stopping() -> None:
@@ -116,6 +116,8 @@ def _show(advanced: Advanced) -> None:
         click.echo(f"  could not be built, tried again later: {reason}")
     if advanced.hold_reason:
         click.echo(f"  held: {advanced.hold_reason} (carillon approve {advanced.campaign})")
+    for one in advanced.awaits:
+        click.echo(f"  {one.sentence} (carillon approve {advanced.campaign})")
     if advanced.next_due is not None:
         click.echo(f"  next: {from_micros(advanced.next_due):%Y-%m-%d %H:%M:%S %Z}")
 
@@ -129,5 +131,6 @@ def _json(advanced: Advanced) -> dict[str, object]:
         "stages": [{"title": s.title, "step": s.step, "counts": dict(s.counts)} for s in advanced.stages],
         "held": dict(advanced.work.held),
         "hold_reason": advanced.hold_reason,
+        "awaits": [one.sentence for one in advanced.awaits],
         "next_due": None if advanced.next_due is None else from_micros(advanced.next_due).isoformat(),
     }

@@ -91,7 +91,8 @@ def _lines(campaign: CampaignStatus) -> list[str]:
         lines.append(f"{campaign.ready:,} ready to be handed over")
     if campaign.unsure:
         lines.append(f"{campaign.unsure:,} unsure (carillon unsure --campaign {campaign.name})")
-    if campaign.state == "held":
+    lines += campaign.awaits
+    if campaign.state == "held" or campaign.awaits:
         lines.append(f"go on with: carillon approve {campaign.name}")
     if campaign.is_advanced_now:
         lines.append("is running right now")
@@ -121,7 +122,7 @@ def _json(seen: Status) -> dict[str, object]:
             {
                 "campaign": c.name, "state": c.state, "hold_reason": c.hold_reason, "under_way": dict(c.under_way),
                 "ready": c.ready, "unsure": c.unsure, "next_due": _iso(c.next_due), "is_running_now": c.is_advanced_now,
-                "drift": c.drift,
+                "drift": c.drift, "awaits": list(c.awaits),
             }
             for c in seen.campaigns
         ],

@@ -82,7 +82,9 @@ def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) 
         holdout_none=str(words.holdout.none) if words.holdout is not None and words.holdout.none is not None else None,
         priority=words.priority,
         counts_only=words.caps == "count_only",
+        expect=build_expected(words.expect, reading),
         budget=build_budget(words.budget),
+        approval_by=tuple(map(str, words.approval.by)) if words.approval is not None else (),
         sender=str(words.sender) if words.sender is not None else None,
         verdict=_verdict(words.verdict) if words.verdict is not None else Verdict(),
     )
@@ -173,6 +175,8 @@ def _check_names(words: CampaignWords, names: Names, around: CampaignContext) ->
         for key, what in _MARKETING_ONLY.items():
             if words.has(key):
                 names.typing.reading.note(words.key_at(key), 8, f'"{topic.name}" is transactional: {what}', f"no {key}")
+    if words.approval is not None and not words.approval.by:
+        names.typing.reading.note(words.approval.key_at("by"), 3, "nobody could ever say yes", "by: [head@shop.example]")
     if words.budget is not None and not around.workspace.costs:
         names.typing.reading.missing(
             words.key_at("budget"),
@@ -199,6 +203,8 @@ def _check_entries(words: CampaignWords, names: Names, around: CampaignContext) 
             reading.note(entry.place, 9, f"nobody enters: the campaign ends on {words.ends:%Y-%m-%d %H:%M}")
         if isinstance(entry, AtWords) and words.starts is not None and entry.at < words.starts:
             reading.note(entry.place, 9, f"nobody enters: the campaign starts on {words.starts:%Y-%m-%d %H:%M}")
+    if words.expect is not None and entries and calendar is None:
+        reading.note(words.expect.place, 7, "only a wave can be counted, and who enters here comes one by one", "no expect")
     if len({type(entry) for entry in entries if isinstance(entry, ApiWords)}) < sum(
         isinstance(e, ApiWords) for e in entries
     ):

@@ -103,6 +103,8 @@ class Workspace:
     """Currency → what one unit of it is worth in the workspace's."""
     if_unsure: Mapping[Literal["marketing", "transactional"], Unsure] = field(default_factory=dict)
     attribution: Attribution = Attribution()
+    limits: Limits = field(default_factory=Limits)
+    budget: Budget | None = None
     footer: Mapping[str, str] = field(default_factory=dict)
     """Country → what stands below every mail; '' is for all others."""
     sms_footer: Mapping[str, str] = field(default_factory=dict)
@@ -396,7 +398,10 @@ class Campaign:
     priority: int = 50
     counts_only: bool = False
     """`caps: count_only`: no cap holds it back, but what it sends is counted."""
+    expect: Expected | None = None
     budget: Budget | None = None
+    approval_by: tuple[str, ...] = ()
+    """The addresses of those one of whom must say yes before anything is handed over; empty = nobody is asked."""
     sender: str | None = None
     verdict: Verdict = Verdict()
 

@@ -142,7 +142,7 @@ def _due(ground: Ground, version_id: int, node: MessageNode) -> sa.ColumnElement
     has_send = sa.exists().where(t.send.c.node_id == node_id, t.send.c.enrolment_id == e.id)
     return sa.and_(
         e.node_id == node_id, e.state == "live", e.due_at <= ground.now, e.campaign_id == ground.applied.id,
-        e.version_id == version_id, sa.not_(has_send),
+        e.version_id == version_id, sa.not_(has_send), ground.gate(version_id),
     )  # fmt: skip
 
 

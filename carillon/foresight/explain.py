@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,17 +15,15 @@ from carillon.audience.reference import Trace
 from carillon.audience.values import say_found
 from carillon.audience.words import say
 from carillon.definition.conditions import All, AnyOf, Condition, ContactIs, HasEvent, Not
-from carillon.definition.entries import At, ByApi, Every, OnEvent
 from carillon.delivery.reserve import question_of
 from carillon.experiment.holdout import GLOBAL, campaign_holdout, role_for
-from carillon.foresight.outlook import MONTH, as_enrolled
+from carillon.foresight.explain_entry import explain_entry
+from carillon.foresight.outlook import as_enrolled
 from carillon.foresight.screen import entry_sentence
-from carillon.journey.enter import candidates, happened_candidates, not_entered
+from carillon.journey.awaited import awaited
 from carillon.journey.ground import Ground
-from carillon.journey.occasions import next_occasion_of, occasions
 from carillon.kernel.clock import Micros, from_micros
 from carillon.kernel.ids import bucket
-from carillon.plan.model import PlanEntry
 from carillon.policy.decide import decisions
 from carillon.policy.words import WAITS
 from carillon.store import tables as t
@@ -87,6 +85,8 @@ class Explained:
     """(entry, whether it would take the contact in now, and why not)."""
     messages: tuple[tuple[str, str], ...]
     """(message step, what would be decided if it were due now)."""
+    waits: tuple[str, ...] = ()
+    """What keeps everything from leaving for now: a pause, a brake, a person's yes."""
 
 
 def explain(connection: Connection, ground: Ground, shop_id: str) -> Explained:
@@ -108,9 +108,25 @@ def explain(connection: Connection, ground: Ground, shop_id: str) -> Explained:
             Drawn(campaign_holdout(applied.seed), bucket(campaign_holdout(applied.seed), contact.h31), plan.holdout),
         ),
         ways=ways,
-        entries=tuple((entry_sentence(e), _entry(connection, ground, e, contact.id)) for e in plan.entries),
+        entries=tuple((entry_sentence(e), explain_entry(connection, ground, e, contact.id)) for e in plan.entries),
         messages=tuple(_messages(connection, ground, contact.id, next((w for w in ways if w.stands_at), None))),
+        waits=tuple(_waits(connection, ground, next((w for w in ways if w.stands_at), None))),
     )
+
+
+def _waits(connection: Connection, ground: Ground, under_way: Way | None) -> Iterator[str]:
+    applied = ground.applied
+    if applied.operator_state != "running":
+        yield f"the campaign is {applied.operator_state}"
+    if applied.hold_reason is not None:
+        yield f"the campaign is held: {applied.hold_reason}"
+    e = t.enrolment.c
+    version = applied.live_version if under_way is None else under_way.version
+    passed = None if under_way is None else sa.select(e.id).where(e.id == under_way.id, ground.gate(version))
+    has_yes = version not in ground.gates or (passed is not None and connection.scalar(passed) is not None)
+    if not has_yes:
+        meaning = applied.meanings[version]
+        yield from (one.sentence for one in awaited(connection, ground) if one.meaning == meaning)
 
 
 # ------------------------------------------------------------------------------------------------------ the condition
@@ -177,46 +193,7 @@ def _found(connection: Connection, condition: Condition, contact: sa.Row[Any]) -
     return ""
 
 
-# ---------------------------------------------------------------------------------------------------------- the entry
-
-
-def _entry(connection: Connection, ground: Ground, entry: PlanEntry, contact_id: int) -> str:
-    """Whether this entry would take the contact in now, by the Select that it takes people in with."""
-    if ground.applied.wanted_state != "live":
-        return f"no: the campaign is {ground.applied.wanted_state}"
-    when = ""
-    match entry:
-        case At() | Every():
-            occasion = next(iter(occasions(ground, entry)), None)
-            ahead = next_occasion_of(ground, entry)
-            if occasion is None and ahead is None:
-                return "no: it has no occurrence any more"
-            chosen = ahead or occasion
-            assert chosen is not None
-            when = f" at {from_micros(chosen.at):%Y-%m-%d %H:%M} UTC" if ahead else ", its last occurrence is over"
-            matched: sa.Select[Any] = candidates(ground, chosen.instant_for(t.standing.c.zone))
-        case OnEvent():
-            when = f", by what happened in the {entry.event} events of the last 30 days"
-            matched = happened_candidates(ground, entry, ground.now - MONTH)
-        case ByApi():
-            when = ", once it is called"
-            matched = candidates(ground, sa.literal(ground.now, sa.BigInteger()))
-        case _:
-            assert_never(entry)
-    everybody = matched.subquery("candidate")
-    mine = (
-        sa.select(not_entered(ground, entry.again, everybody).label("reason"))
-        .select_from(everybody)
-        .where(everybody.c.contact_id == contact_id)
-    )
-    reasons = list(connection.scalars(mine))
-    if not reasons:
-        return "no: " + (
-            "no such event fits, or the audience does not" if isinstance(entry, OnEvent) else "not in the audience"
-        )
-    if None in reasons:
-        return f"yes{when}"
-    return "no: " + {"under_way": "under way in it already", "again": "had it before"}[str(reasons[0])]
+# ------------------------------------------------------------------------------------------------------- the messages
 
 
 def _messages(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.journey.approval import gates
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import Micros
 from carillon.plan.applied import Applied, campaigns_by_topic, load_campaign
@@ -42,11 +43,12 @@ def hypothetical(store: Store, connection: Connection, plan: Plan, rules: Rules,
         planned_audience=None,
         applied_at=now,
         versions={NOT_YET: plan},
+        meanings={NOT_YET: meaning(plan)},
         nodes=nodes,
         seed=known.seed if known else plan.campaign,
         experiments=known.experiments if known else {},
     )
-    return Ground(store, applied, rules, now, campaigns_by_topic(connection))
+    return Ground(store, applied, rules, now, campaigns_by_topic(connection), gates(connection, applied))
 
 
 def _known(connection: Connection, plan: Plan) -> Applied | None:

@@ -29,6 +29,13 @@ LATER = {
 }
 
 
+NOT_ENTERED = {
+    "under_way": "are under way in it already",
+    "again": "had it before",
+    "late": "it would come too late for",
+}
+
+
 def show(console: Console, draft: Draft, outlook: Outlook) -> None:
     """Print the plan screen."""
     zone = ZoneInfo(draft.rules.timezone)
@@ -60,7 +67,7 @@ def sections(draft: Draft, outlook: Outlook) -> Iterator[tuple[str, list[Text | 
     if blockers := list(blocking(draft, outlook)):
         yield "Not yet", [Text(f"✗ {b}", style="red") for b in blockers]
     else:
-        yield "Next", [Text(f"carillon apply {outlook.campaign}")]
+        yield "Next", [Text(f"carillon apply {outlook.campaign}"), *_yes(outlook)]
 
 
 def blocking(draft: Draft, outlook: Outlook) -> Iterator[str]:
@@ -74,6 +81,9 @@ def blocking(draft: Draft, outlook: Outlook) -> Iterator[str]:
         n = first.skipped.get("no_translation", 0)
         if n:
             yield f"{first.step_id} is not written in {', '.join(sorted(missing))}: {n:,} people would get nothing"
+    expect = draft.plan.expect
+    if expect is not None and outlook.is_wave_ahead and not expect.fits(outlook.enters):
+        yield f"{outlook.enters:,} people would enter, {expect} are expected (expect: in campaign.yaml)"
 
 
 def _who(plan: Plan, outlook: Outlook) -> list[Text | Table]:
@@ -82,8 +92,9 @@ def _who(plan: Plan, outlook: Outlook) -> list[Text | Table]:
     table.add_row(f"{outlook.contacts:,}", "contacts")
     table.add_row(f"{outlook.matches:,}", f"match the audience{when}")
     for reason, n in outlook.not_entered.items():
-        table.add_row(f"− {n:,}", {"under_way": "are under way in it already", "again": "had it before"}[reason])
-    table.add_row(f"{outlook.enters:,}", "enter", style="bold")
+        table.add_row(f"− {n:,}", NOT_ENTERED.get(reason, f"{reason} came first"))
+    expected = f" ({plan.expect} are expected)" if plan.expect is not None and outlook.is_wave_ahead else ""
+    table.add_row(f"{outlook.enters:,}", f"enter{expected}", style="bold")
     return [table]
 
 
@@ -132,8 +143,9 @@ def entry_sentence(entry: PlanEntry) -> str:
         case Every(on=on, at=at, zone=zone):
             days = "month, on the first," if on == "month" else "day" if len(on) == 7 else " and ".join(on)
             return f"every {days} at {at:%H:%M} " + ("on each contact's clock" if zone == "contact" else "(workspace)")
-        case OnEvent(event=event, again=again):
-            return f"when {event} happens" + ("; each contact at most once, ever" if again == "never" else "")
+        case OnEvent(event=event, again=again, idle=idle):
+            quiet = "" if idle is None else f" and nothing more of it for {idle}"
+            return f"when {event} happens{quiet}" + ("; each contact at most once, ever" if again == "never" else "")
         case ByApi():
             return "when the shop calls (carillon enter, POST /v1/enter)"
 
@@ -193,6 +205,14 @@ def _examples(outlook: Outlook) -> list[Text | Table]:
     return lines or [Text("nobody would enter now", style="dim")]
 
 
+def _yes(outlook: Outlook) -> Iterator[Text]:
+    """Whose yes is awaited before anything leaves, and how it is given."""
+    for sentence in outlook.awaits:
+        yield Text(f"{sentence}: nothing leaves before")
+    if outlook.awaits:
+        yield Text(f"carillon approve {outlook.campaign}, or the deployment `approve_campaign` in the Prefect UI")
+
+
 def _warnings(draft: Draft, outlook: Outlook) -> Iterator[str]:
     if outlook.contacts == 0:
         yield "there are no contacts yet: carillon import contacts FILE"
@@ -212,6 +232,8 @@ def as_json(draft: Draft, outlook: Outlook) -> dict[str, object]:
         "matches": outlook.matches,
         "not_entered": dict(outlook.not_entered),
         "enters": outlook.enters,
+        "expected": None if draft.plan.expect is None else [draft.plan.expect.low, draft.plan.expect.high],
+        "awaits": list(outlook.awaits),
         "first_due": _iso(outlook.first_due),
         "last_due": _iso(outlook.last_due),
         "messages": [_message_json(f) for f in outlook.first_messages],

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
 
 from carillon.audience.moment import Moment
+from carillon.journey.approval import gates
 from carillon.kernel.clock import Micros
 from carillon.plan.applied import Applied, campaigns_by_topic, load_campaign, load_rules
 from carillon.plan.permissions import HousePermissions
@@ -23,6 +26,12 @@ class Ground:
     now: Micros
     topics: Mapping[str, tuple[str, ...]]
     """Topic → the campaigns under it."""
+    gates: Mapping[int, sa.ColumnElement[bool]] = field(default_factory=dict)
+    """Version that wants a person's yes → which of its enrolments have it."""
+
+    def gate(self, version_id: int) -> sa.ColumnElement[bool]:
+        """Which enrolments of a version may go on: all, where nobody's yes is wanted."""
+        return self.gates.get(version_id, sa.true())
 
     @property
     def moment(self) -> Moment:
@@ -45,6 +54,6 @@ class Ground:
 def load_ground(store: Store, campaign: str, now: Micros) -> Ground:
     """The ground of an applied campaign; raises LookupError where it was never applied."""
     with store.read() as connection:
-        return Ground(
-            store, load_campaign(connection, campaign), load_rules(connection), now, campaigns_by_topic(connection)
-        )
+        applied = load_campaign(connection, campaign)
+        topics, open_to = campaigns_by_topic(connection), gates(connection, applied)
+        return Ground(store, applied, load_rules(connection), now, topics, open_to)

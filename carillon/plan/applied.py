@@ -33,6 +33,8 @@ class Applied:
     planned_audience: int | None
     applied_at: Micros
     versions: Mapping[int, Plan]
+    meanings: Mapping[int, str]
+    """Version id → its meaning, by which an approval names it."""
     nodes: Mapping[str, int]
     """Step id → node id, of all versions."""
     seed: str
@@ -117,6 +119,7 @@ def load_campaign(connection: Connection, name: str) -> Applied:
         planned_audience=live.planned_audience,
         applied_at=live.applied_at,
         versions={v.id: plan_from_json(v.plan_json) for v in versions},
+        meanings={v.id: v.meaning for v in versions},
         nodes=dict(nodes),
         seed=row.was or row.name,
         experiments=dict(registered),

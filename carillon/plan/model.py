@@ -133,7 +133,10 @@ class Plan:
     priority: int = 50
     counts_only: bool = False
     """No cap holds it back, but what it sends is counted."""
+    expect: Expected | None = None
     budget: Budget | None = None
+    approval_by: tuple[str, ...] = ()
+    """Those one of whom must say yes to this meaning before anything is handed over."""
     sender: str | None = None
     owner: str | None = None
     was: str | None = None

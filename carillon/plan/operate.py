@@ -1,4 +1,4 @@
-"""What a person says to a running campaign: pause, resume, stop, approve. Their word outlives every apply."""
+"""What a person says to a running campaign: pause, resume, stop. Their word outlives every apply."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
-from carillon.plan.applied import load_campaign
 from carillon.store import tables as t
 from carillon.store.engine import Store
 from carillon.store.writing import put_row
@@ -32,15 +31,6 @@ class Changed:
     before: str
 
 
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """What an approval covers, and what had held the campaign."""
-
-    campaign: str
-    meaning: str
-    held: str | None
-
-
 def set_operator_state(
     store: Store, names: Sequence[str], state: OperatorState, *, who: str, why: str = "", at: Micros
 ) -> list[Changed]:
@@ -57,7 +47,7 @@ def set_operator_state(
             t.campaign.update().where(c.id.in_([one.id for one in changed])).values(operator_state=state)
         )
         for one in changed:
-            _write_audit(connection, at, who, _WORD[state], one.name, why or f"was {one.before}")
+            write_audit(connection, at, who, _WORD[state], one.name, why or f"was {one.before}")
     return changed
 
 
@@ -68,7 +58,7 @@ def set_paused_for_all(store: Store, is_paused: bool, *, who: str, why: str = ""
             put_row(connection, t.setting, {"name": PAUSED_ALL}, {"value": who})
         else:
             connection.execute(t.setting.delete().where(t.setting.c.name == PAUSED_ALL))
-        _write_audit(connection, at, who, "pause" if is_paused else "resume", "--all", why)
+        write_audit(connection, at, who, "pause" if is_paused else "resume", "--all", why)
 
 
 def first_operator_state(connection: Connection) -> OperatorState:
@@ -77,22 +67,6 @@ def first_operator_state(connection: Connection) -> OperatorState:
     return "running" if paused is None else "paused"
 
 
-def approve(store: Store, name: str, *, who: str, why: str = "", at: Micros) -> Approved:
-    """A person's yes to what the campaign means now; clears what the engine's brake held. LookupError: never applied.
-
-    It covers every wave of this meaning; another meaning wants another yes.
-    """
-    with store.read() as connection:
-        applied = load_campaign(connection, name)
-    # The approval first: a crash between the two leaves a campaign that is held and may be approved again.
-    with store.write("ledger") as connection:
-        key = {"campaign_id": applied.id, "meaning": applied.meaning, "wave": ""}
-        put_row(connection, t.approval, key, {"by": who, "at": at})
-    with store.write("core") as connection:
-        connection.execute(t.campaign.update().where(t.campaign.c.id == applied.id).values(hold_reason=None))
-        _write_audit(connection, at, who, "approve", name, why or applied.hold_reason or "")
-    return Approved(name, applied.meaning, applied.hold_reason)
-
-
-def _write_audit(connection: Connection, at: Micros, who: str, what: str, subject: str, details: str) -> None:
+def write_audit(connection: Connection, at: Micros, who: str, what: str, subject: str, details: str) -> None:
+    """Who did what to which campaign, and why."""
     connection.execute(t.audit.insert().values(at=at, who=who, what=what, subject=subject, details=details))

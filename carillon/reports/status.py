@@ -13,6 +13,7 @@ from carillon.advance.next_due import next_due
 from carillon.definition.load import Loaded
 from carillon.delivery.holds import held_connectors
 from carillon.foresight.hypothetical import under_way
+from carillon.journey.awaited import awaited
 from carillon.journey.ground import Ground, load_ground
 from carillon.kernel.clock import Clock, Micros
 from carillon.plan.applied import Applied, applied_names
@@ -37,6 +38,8 @@ class CampaignStatus:
     is_advanced_now: bool
     drift: str | None
     """How the files differ from what is applied; None = not at all."""
+    awaits: tuple[str, ...] = ()
+    """What a person must say yes to before anything leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ def _campaign(ground: Ground, loaded: Loaded, machine_clock: Clock) -> CampaignS
     with ground.store.read() as connection:
         standing = under_way(connection, applied.id)
         ready, unsure = _in_batches(connection, applied.id)
+        awaits = tuple(one.sentence for one in awaited(connection, ground))
     return CampaignStatus(
         name=applied.name,
         state=state_of(applied),
@@ -88,6 +92,7 @@ def _campaign(ground: Ground, loaded: Loaded, machine_clock: Clock) -> CampaignS
         next_due=next_due(ground, machine_clock.now()) if applied.is_running else None,
         is_advanced_now=lease_holder(ground.store, f"advance:{applied.name}", machine_clock) is not None,
         drift=_drift(applied, loaded),
+        awaits=awaits,
     )
 
 

@@ -8,12 +8,13 @@ import sys
 import psutil
 import pytest
 
+from carillon.advance.approve import approve
 from carillon.advance.lease import LEASE, AlreadyRunning, lease, lease_holder
 from carillon.delivery.release import withdraw
 from carillon.journey.exits import end_all
 from carillon.kernel.clock import SystemClock
 from carillon.kernel.worker import worker_id
-from carillon.plan.operate import approve, set_operator_state, set_paused_for_all
+from carillon.plan.operate import set_operator_state, set_paused_for_all
 from carillon.store import tables as t
 from tests.shop import Shop, counted
 
