@@ -60,13 +60,17 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """The command; a store that fails under it (cut off, full) is an outside fault, told in one line."""
+        """The command; a store that fails under it (cut off, full, too new) is an outside fault, told in one line."""
         try:
             return super().invoke(ctx)
         except Exception as error:
-            if not _is_of_the_store(error):
+            if _is_too_new(error):
+                click.echo(str(error), err=True)
+            elif _is_of_the_store(error):
+                says = f"The store failed: {_first_line(error)}. What has begun is settled by the next run."
+                click.echo(says, err=True)
+            else:
                 raise
-            click.echo(f"The store failed: {_first_line(error)}. What has begun is settled by the next run.", err=True)
             ctx.exit(OUTSIDE_FAULT)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -78,6 +82,11 @@ def _is_of_the_store(error: Exception) -> bool:
     """Whether the database itself failed: SQLAlchemy is not imported to know it, where it is not loaded nothing is."""
     errors = sys.modules.get("sqlalchemy.exc")
     return errors is not None and isinstance(error, errors.OperationalError | errors.InterfaceError)
+
+
+def _is_too_new(error: Exception) -> bool:
+    migrate = sys.modules.get("carillon.store.migrate")
+    return migrate is not None and isinstance(error, migrate.StoreTooNewError)
 
 
 def _first_line(error: Exception) -> str:

@@ -44,7 +44,7 @@ def migrate(store: Store) -> list[Part]:
     behind = [part for part in PARTS if revisions[part] != HEADS[part]]
     for part in behind:
         with store.write(part) as connection:
-            _migrate_part(connection, part)
+            migrate_part(connection, part)
     return behind
 
 
@@ -60,7 +60,8 @@ def stored_revision(connection: Connection, part: Part) -> str | None:
     return None if revision is None else str(revision)
 
 
-def _migrate_part(connection: Connection, part: Part) -> None:
+def migrate_part(connection: Connection, part: Part, to: str = "head") -> None:
+    """Bring one part to a revision in this transaction, from an older one or from nothing."""
     from alembic.runtime.environment import EnvironmentContext
     from alembic.util import CommandError
 
@@ -69,10 +70,10 @@ def _migrate_part(connection: Connection, part: Part) -> None:
         connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {part}")
     config, scripts = revisions_of(part)
 
-    def to_head(revision: str, _context: object) -> object:
-        return scripts._upgrade_revs("head", revision)
+    def to_revision(revision: str, _context: object) -> object:
+        return scripts._upgrade_revs(to, revision)
 
-    with EnvironmentContext(config, scripts, fn=to_head) as environment:
+    with EnvironmentContext(config, scripts, fn=to_revision) as environment:
         environment.configure(connection=connection, version_table_schema=part)
         try:
             environment.run_migrations()
