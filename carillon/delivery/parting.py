@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.delivery.model import BatchState
+from carillon.kernel.clock import Micros
 from carillon.policy.budgets import spend
 from carillon.store.engine import rowcount
 from carillon.store.tables import batch, enrolment, send
@@ -29,9 +30,16 @@ def part(
     connection: Connection, parent_id: int, people: sa.ColumnElement[bool], state: BatchState, **columns: Any
 ) -> int:
     """Move those of the batch's open people into a new child of this state; how many moved (0: no child was made)."""
+    return part_off(connection, parent_id, people, state, **columns)[1]
+
+
+def part_off(
+    connection: Connection, parent_id: int, people: sa.ColumnElement[bool], state: BatchState, **columns: Any
+) -> tuple[int, int]:
+    """The same; the id of the child, 0 where none was made, and how many moved."""
     some = sa.and_(open_people(parent_id), people)
     if connection.execute(sa.select(sa.exists().where(some))).scalar() is False:
-        return 0
+        return 0, 0
     values = {"parent_id": parent_id, "state": state, "n": 0}
     values |= (_UNLEASED if state == "ready" else {}) | columns
     kept = [c for c in batch.c if c.name != "id"]
@@ -48,7 +56,7 @@ def part(
     moved = rowcount(connection.execute(sa.update(send).where(some).values(batch_id=child)))
     connection.execute(sa.update(batch).where(batch.c.id == child).values(n=moved))
     connection.execute(sa.update(batch).where(batch.c.id == parent_id).values(n=batch.c.n - moved))
-    return moved
+    return child, moved
 
 
 def deferrals(connection: Connection, batch_id: int) -> int:
@@ -90,6 +98,11 @@ def give_back(connection: Connection, batch_id: int, people: int) -> None:
         sa.select(batch.c.campaign_id, batch.c.price_micro, batch.c.decided_at).where(batch.c.id == batch_id)
     ).one()
     spend(connection, row.campaign_id, -row.price_micro * people, row.decided_at)
+
+
+def in_doubt(note: str, settled_at: Micros) -> dict[str, Any]:
+    """The columns of a batch that may have left, for an UPDATE; an earlier wish to send it again is over with that."""
+    return {"note": note, "settled_at": settled_at, "lease_until": None, "resend_at": None}
 
 
 def unleased() -> dict[str, None]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.delivery.parting import open_people, part, unleased
+from carillon.delivery.parting import in_doubt, open_people, part, unleased
 from carillon.kernel.clock import Micros
 from carillon.kernel.worker import is_gone
 from carillon.store.engine import Store, rowcount
@@ -40,8 +40,8 @@ def reclaim(store: Store, *, now: Micros, machine_now: Micros) -> Mapping[str, i
             if row.begun_at is None:
                 became += Counter(ready=_settle(connection, row.id, unleased() | {"state": "ready"}))
             elif row.begun_through is None:
-                unsure = {"state": "unsure", "note": LAPSED, "settled_at": now, "lease_until": None}
-                became += Counter(unsure=_settle(connection, row.id, unsure))
+                unsure = _settle(connection, row.id, {"state": "unsure", **in_doubt(LAPSED, now)})
+                became += Counter(unsure=unsure)
             else:
                 became += _by_windows(connection, row.id, row.begun_through, now)
             _end_attempt(connection, row.id, machine_now)
@@ -73,7 +73,7 @@ def _by_windows(connection: Connection, batch_id: int, through: int, now: Micros
     has_receipt = sa.exists().where(receipt.c.node_id == send.c.node_id, receipt.c.enrolment_id == send.c.enrolment_id)
     began = send.c.enrolment_id <= through
     settled = {"settled_at": now, "lease_until": None}
-    unsure = part(connection, batch_id, sa.and_(~has_receipt, began), "unsure", note=LAPSED, **settled)
+    unsure = part(connection, batch_id, sa.and_(~has_receipt, began), "unsure", **in_doubt(LAPSED, now))
     ready = part(connection, batch_id, sa.and_(~has_receipt, ~began), "ready", note=LAPSED)
     accepted = connection.execute(sa.select(sa.func.count()).where(open_people(batch_id))).scalar_one()
     _settle(connection, batch_id, settled | {"state": "accepted" if accepted else "split"})

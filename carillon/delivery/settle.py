@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from carillon.delivery.backoff import retry_after
 from carillon.delivery.holds import hold
 from carillon.delivery.model import Released, Settled
-from carillon.delivery.parting import deferrals, part, unleased
+from carillon.delivery.parting import deferrals, in_doubt, part, unleased
 from carillon.delivery.protocol import Accepted, Deferred, Divide, Held, Outcome, Rejected, Unsure
 from carillon.delivery.settle_people import settle_people
 from carillon.delivery.settling import LOST, Settling, end_attempt, heed_all, reject, win
@@ -42,7 +42,7 @@ def _settle_whole(connection: Connection, wish: Settling, outcome: Outcome | Rel
             fate = {"state": "accepted", "provider_ref": ref, "settled_at": wish.now, "lease_until": None}
             return _fate(connection, wish, "accepted", fate, ref=ref)
         case Unsure(reason):
-            fate = {"state": "unsure", "note": reason, "settled_at": wish.now, "lease_until": None}
+            fate = {"state": "unsure", **in_doubt(reason, wish.now)}
             return _fate(connection, wish, "unsure", fate, note=reason)
         case Deferred(reason, asked_s):
             times = deferrals(connection, wish.claimed.id) + 1

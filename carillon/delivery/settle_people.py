@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import assert_never
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from carillon.delivery.backoff import MOST_DEFERRALS_OF_A_PERSON, person_retry_after, retry_after
 from carillon.delivery.holds import hold
 from carillon.delivery.model import LEASE, Settled
-from carillon.delivery.parting import among, deferrals, open_people, part
+from carillon.delivery.parting import among, deferrals, in_doubt, open_people, part
 from carillon.delivery.protocol import Accepted, Deferred, Divide, Held, Outcome, Rejected, Unsure
 from carillon.delivery.settling import LOST, Settling, end_attempt, heed_all, reject, win
 from carillon.store.tables import batch, receipt, send
@@ -102,8 +102,7 @@ def _write_receipts(connection: Connection, wish: Settling, accepted: Mapping[in
 def _move(connection: Connection, wish: Settling, word: str, people: Mapping[int, Outcome]) -> None:
     note = _reason(next(iter(people.values())))
     if word == "unsure":
-        fate: dict[str, Any] = {"settled_at": wish.now, "lease_until": None}
-        part(connection, wish.claimed.id, among(list(people)), "unsure", note=note, **fate)
+        part(connection, wish.claimed.id, among(list(people)), "unsure", **in_doubt(note, wish.now))
         return
     times = deferrals(connection, wish.claimed.id) + (word != "held")
     waiting = {"note": note, "retry_at": _retry_at(wish, people, times), "deferrals": times}

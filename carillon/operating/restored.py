@@ -98,6 +98,6 @@ def withhold(connection: Connection, states: tuple[str, ...], at: Micros) -> int
     fate = {
         "state": "unsure", "note": FROM_BACKUP, "claimed_at": sa.func.coalesce(b.claimed_at, at),
         "settled_at": sa.func.coalesce(b.settled_at, at), "begun_through": everybody, "worker": None,
-        "lease_until": None, "retry_at": None,
+        "lease_until": None, "retry_at": None, "resend_at": None,
     }  # fmt: skip
     return rowcount(connection.execute(t.batch.update().where(b.state.in_(states)).values(fate)))
