@@ -7,7 +7,7 @@ Texts are remembered from batch to batch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
@@ -119,7 +119,7 @@ class LoopCell(Cell):
         memory = self.memory.setdefault(JsonColumn, {})
         for inner in set(chain.from_iterable(lists)).difference(memory):
             [memory[inner]] = self._item_texts(items_of([[column.thing(inner)]], self.fields))
-        found = [_join([memory[inner] for inner in things]) for things in lists]
+        found = _joined_things(memory, lists)
         _bound(memory)
         return self._with_odd(found, odd, people, rows)
 
@@ -183,6 +183,14 @@ def _looked_up(
 def _bound(memory: dict[Hashable, Text]) -> None:
     if len(memory) > MOST_REMEMBERED:
         memory.clear()
+
+
+def _joined_things(memory: Mapping[Hashable, Text], lists: Iterable[Sequence[str]]) -> list[Text]:
+    text_of: Any = memory.__getitem__
+    try:
+        return ["".join(map(text_of, things)) for things in lists]
+    except TypeError:  # a thing that refuses the message
+        return [_join(list(map(text_of, things))) for things in lists]
 
 
 def _frozen(rows: Sequence[int] | None) -> Hashable:

@@ -64,12 +64,18 @@ class JsonColumn(Sequence[Any]):
 
     def things(self) -> list[list[str]] | None:
         """The inner texts of each list of objects, for `thing`; [] for what is no list; None where a list holds others."""
-        if any(text.startswith("[") and not (text.startswith("[{") and text.endswith("}]")) for text in self.texts):
-            return None
+        together = "\n".join(self.texts)
         # Cut at what mostly stands between two objects. Where it stood inside a text, or another gap was left, a part is
         # no object and `thing` says so; where every part is one, JSON has no other reading of the list.
-        gap = "}, {" if any("}, {" in text for text in self.texts) else "},{"
-        return [text[2:-2].split(gap) if text.startswith("[{") else [] for text in self.texts]
+        gap = "}, {" if "}, {" in together else "},{"
+        lists = together[2:-2].split("}]\n[{")
+        if len(lists) == len(self.texts) and together[:2] == "[{" and together[-2:] == "}]":
+            return [inner.split(gap) for inner in lists]
+        if any(
+            text[:1] == "[" and text != "[]" and not (text[:2] == "[{" and text[-2:] == "}]") for text in self.texts
+        ):
+            return None
+        return [text[2:-2].split(gap) if text[:2] == "[{" else [] for text in self.texts]
 
     def thing(self, inner: str) -> Any:
         """The object whose inner text this is; raises ValueError where `things` has cut wrongly."""

@@ -100,7 +100,7 @@ class Cutter:
         return RenderContext(self.template, globals=roots)
 
     def _output_cell(self, node: OutputNode, names: Names) -> TupleCell:
-        """One cell for all places that print the same; a bare `{{ contact.first_name }}` that is a text needs no Liquid."""
+        """One cell for all places that print the same; a bare one that is a text needs no Liquid."""
         source = str(node)
         if source not in self._outputs:
             cell = self._tuple_cell([node], [node], names)
@@ -114,7 +114,7 @@ class Cutter:
 
         def make(values: tuple[Any, ...]) -> Text:
             value = values[0]
-            return str(to_liquid_string(value, autoescape)) if type(value) is str else slow(values)
+            return str(to_liquid_string(value, autoescape)) if type(value) is str and value else slow(values)
 
         return make
 
@@ -164,10 +164,11 @@ class Cutter:
 
 
 def _is_bare(node: OutputNode, names: Names) -> bool:
+    """`{{ contact.first_name }}`, also with a default: what is a text prints as it is."""
     expression = node.expression
-    if not (
-        isinstance(expression, FilteredExpression) and not expression.filters and isinstance(expression.left, Path)
-    ):
+    if not (isinstance(expression, FilteredExpression) and isinstance(expression.left, Path)):
+        return False
+    if any(one.name != "default" or len(one.args) != 1 for one in expression.filters or ()):
         return False
     return len(expression.left.path) == 2 and len(names.columns) == 1
 

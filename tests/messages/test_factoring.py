@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carillon.messages.cells import Refusal
-from carillon.messages.columns import Columns
+from carillon.messages.columns import Columns, JsonColumn
 from carillon.messages.content import Link
 from carillon.messages.rendering import Message, Occasion, fill, render, render_one
 from tests.messages.shop import RING, batch, compiled, source
@@ -101,6 +103,39 @@ def test_a_batch_reads_as_if_each_had_been_rendered_alone(html, subject, rows):
             else:
                 assert refusal is None
                 assert Message(*(fill(part, out.values, row) for part in (out.subject, out.html, out.text))) == alone
+
+
+PLAIN_SCALARS = SCALARS.filter(lambda value: not isinstance(value, Decimal | date))
+PLAIN_ITEM = st.one_of(PLAIN_SCALARS, st.dictionaries(st.sampled_from(["n", "p"]), PLAIN_SCALARS))
+PLAIN_VALUES = st.one_of(
+    PLAIN_SCALARS, st.lists(PLAIN_ITEM, max_size=4),
+    st.lists(st.fixed_dictionaries({"n": st.one_of(PLAIN_SCALARS, st.sampled_from(["},{", "}, {", "}]"]))}), max_size=4),
+    st.fixed_dictionaries({"n": PLAIN_SCALARS, "l": st.lists(PLAIN_ITEM, max_size=3)}),
+)  # fmt: skip
+SPELLINGS = st.sampled_from([
+    lambda value: orjson.dumps(value).decode(), json.dumps, lambda value: json.dumps(value, ensure_ascii=False, indent=1),
+])  # fmt: skip
+
+
+@given(
+    NODES,
+    st.lists(st.fixed_dictionaries({f"contact.{f}": PLAIN_VALUES for f in FIELDS}), min_size=1, max_size=6),
+    st.lists(SPELLINGS, min_size=6, max_size=6),
+)
+@settings(max_examples=50, deadline=None)
+def test_values_as_json_read_as_the_values_themselves(html, rows, spellings):
+    """However a store spells a value, and whatever stands in its texts: a column of JSON gives what its values give."""
+    content = _loose(html, "Hello")
+    for group in (rows, rows[::-1]):
+        plain = {path: [row.get(path) for row in group] for path in content.paths}
+        spelt = {
+            path: JsonColumn([spell(value) for spell, value in zip(spellings, column, strict=False)])
+            for path, column in plain.items()
+        }
+        occasion = Occasion(RING, 7, range(len(group)))
+        assert render(content, Columns(len(group), spelt), occasion) == render(
+            content, Columns(len(group), plain), occasion
+        )
 
 
 def _loose(html: str, subject: str):
