@@ -183,6 +183,18 @@ TOPS = {
         "topic: offers\nentry: {api: true}\njourney: [{email: hello, test: {variants: [a, b], send_leader: {}}}]\n",
         "3:51  CAR207  a leader needs a rest to be sent to: only `at` and `every` entries have one",
     ),
+    "a number of nobody": (
+        "topic: offers\nentry: {at: 2026-12-01 09:00}\naudience: everyone\nexpect: {audience: 20-10}\njourney: [{email: hello}]\n",
+        "4:20  CAR203  20-10 holds no number: it ends below its beginning",
+    ),
+    "a number without a wave": (
+        "topic: offers\nentry: {api: true}\nexpect: {audience: 10-20}\njourney: [{email: hello}]\n",
+        "3:9  CAR207  only a wave can be counted, and who enters here comes one by one",
+    ),
+    "a yes of nobody": (
+        "topic: offers\nentry: {api: true}\napproval: {by: []}\njourney: [{email: hello}]\n",
+        "3:12  CAR203  nobody could ever say yes",
+    ),
     "always, once a thing": (
         "topic: offers\nentry: {event: cart_updated, once_per: cart_id, again: always}\n",
         (
@@ -204,8 +216,8 @@ TOPS = {
     ),
     "nothing written": ("topic: offers\nentry:\n", "2:1  CAR203  nothing stands after the colon"),
     "later": (
-        "topic: offers\nexpect: {audience: 1-2}\nentry: {api: true}\n",
-        '2:1  LATER  "expect" is not available yet',
+        "topic: offers\nattribution: {click: 5d}\nentry: {api: true}\n",
+        '2:1  LATER  "attribution" is not available yet',
     ),
 }
 
