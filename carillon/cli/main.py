@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("run", "run", "Advance campaigns to now, in the foreground."),
     "report": ("report", "report", "Show how a campaign went: numbers, test, money."),
     "status": ("status", "status", "Show how all campaigns stand; check that the ledger adds up."),
+    "calendar": ("calendar", "calendar", "Show what goes out in the next weeks, and to how many."),
     "explain": ("explain", "explain", "Show why a contact got something from a campaign, or nothing."),
     "pause": ("operate", "pause", "Hand nothing over until resume; outlives every apply."),
     "resume": ("operate", "resume", "Let paused or stopped campaigns run again."),
