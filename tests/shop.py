@@ -501,6 +501,17 @@ class Shop:
             )
         )
 
+    def things(self, campaign: str) -> list[tuple[str, str]]:
+        """(contact, thing) of each enrolment in a campaign."""
+        e, c, k = t.enrolment.c, t.contact.c, t.campaign.c
+        query = (
+            sa.select(c.shop_id, e.thing)
+            .join_from(t.enrolment, t.contact, c.id == e.contact_id)
+            .join(t.campaign, k.id == e.campaign_id)
+            .where(k.name == campaign)
+        )
+        return sorted((name, thing) for name, thing in self._rows(query))
+
     def waves(self) -> list[tuple[str, str, int, dict[str, int]]]:
         """(entry, ref, people, who did not enter and why) of each wave."""
         w = t.wave.c

@@ -9,6 +9,7 @@ from carillon.advance.lead import next_decision
 from carillon.definition.entries import At, Every
 from carillon.journey.ground import Ground
 from carillon.journey.occasions import next_occasion
+from carillon.journey.ripen import next_ripe
 from carillon.kernel.clock import SECOND, Micros
 from carillon.store import tables as t
 
@@ -33,8 +34,17 @@ def next_due(ground: Ground, machine_now: Micros | None = None) -> Micros | None
         next_decision(ground),
         next_look(ground),
         *(next_occasion(ground, entry) for entry in entries),
+        _next_ripe(ground),
     ]
     return min((i for i in instants if i is not None), default=None)
+
+
+def _next_ripe(ground: Ground) -> Micros | None:
+    """When the first thing has been idle for long enough to take somebody in."""
+    if ground.applied.wanted_state != "live":
+        return None
+    with ground.store.read() as connection:
+        return next_ripe(connection, ground)
 
 
 def _next_attempt(ground: Ground, machine_now: Micros) -> Micros | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from carillon.definition.entries import At, Every
-from carillon.journey.enter import entry_key
+from carillon.definition.entries import At, Every, entry_key
 from carillon.journey.ground import Ground, load_ground
 from carillon.journey.occasions import occasions
+from carillon.journey.ripen import has_ripe
 from carillon.kernel.clock import MINUTE, Micros
 from carillon.plan.applied import applied_names
 from carillon.store import tables as t
@@ -28,6 +28,8 @@ def overdue(store: Store, by: Micros) -> list[str]:
 def _is_overdue(ground: Ground) -> bool:
     e, s, b, w = t.enrolment.c, t.send.c, t.batch.c, t.wave.c
     mine = sa.and_(e.campaign_id == ground.applied.id, e.state == "live", e.due_at <= ground.now)
+    for version_id, gate in ground.gates.items():  # who waits for a person's yes is not late
+        mine = sa.and_(mine, sa.or_(e.version_id != version_id, gate))
     decided = sa.exists().where(s.node_id == e.node_id, s.enrolment_id == e.id)
     ready = sa.and_(b.campaign_id == ground.applied.id, b.state == "ready", b.due_at <= ground.now)
     with ground.store.read() as connection:
@@ -37,6 +39,8 @@ def _is_overdue(ground: Ground) -> bool:
             return True
         if ground.applied.wanted_state != "live":
             return False
+        if has_ripe(connection, ground):
+            return True
         for entry in ground.applied.plan.entries:
             if not isinstance(entry, At | Every):
                 continue

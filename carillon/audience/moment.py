@@ -83,6 +83,8 @@ class Subject:
     few: bool = False
     reached: Callable[[str], Expression] | None = None
     """The instant from which `since: STEP` counts, where the caller knows better than `since.reached`."""
+    until: Expression | None = None
+    """The instant up to which events count, where it lies before the moment."""
 
 
 def of_contact(contact: sa.FromClause = tables.contact, *, few: bool = False) -> Subject:

@@ -20,7 +20,6 @@ NOT_YET = frozenset(
         "campaign.messages",
         "entry.cron",
         "entry.rrule",
-        "entry.idle",
         "entry.collect",
         "entry.joins",
         "entry.leaves",

@@ -28,6 +28,7 @@ from carillon.definition.entries import (
     Weekday,
 )
 from carillon.definition.model import Field
+from carillon.definition.words import Words
 from carillon.kernel.durations import Span
 
 _TWO_HOURS, _A_DAY = Span(seconds=2 * 3_600), Span(seconds=86_400)
@@ -111,7 +112,15 @@ def _on_event(words: EventEntryWords, names: Names) -> OnEvent:
         str(once_per) if once_per is not None else None,
         words.if_late or _A_DAY,
         _again(words, "once_a_thing" if once_per is not None else "never"),
+        _exact(words, "idle", words.idle, names),
     )
+
+
+def _exact(words: Words, key: str, span: Span | None, names: Names) -> Span | None:
+    """A duration of hours or days: a month of silence would be another one in February."""
+    if span is not None and span.months:
+        names.typing.reading.note(words.key_at(key), 3, f"{key} is counted in hours or days", f"{key}: 30d")
+    return span
 
 
 def _later(words: EntryBase, names: Names) -> LaterEntry:

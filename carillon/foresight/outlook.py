@@ -12,14 +12,16 @@ from sqlalchemy.engine import Connection
 from carillon.audience.evaluate import where
 from carillon.audience.moment import of_contact
 from carillon.definition.conditions import ContactIs, FieldTest
-from carillon.definition.entries import At, Every, OnEvent
+from carillon.definition.entries import At, Every, entry_key
 from carillon.experiment.holdout import role_of
 from carillon.foresight.hypothetical import under_way
-from carillon.journey.enter import candidates, happened_candidates, not_entered
+from carillon.journey.awaited import awaited
+from carillon.journey.forecast import would_enter
 from carillon.journey.ground import Ground
 from carillon.journey.occasions import next_occasion_of, occasions
+from carillon.journey.take_in import not_entered
 from carillon.kernel.channels import Channel
-from carillon.kernel.clock import DAY, Micros
+from carillon.kernel.clock import Micros
 from carillon.messages.for_campaign import CampaignContents
 from carillon.messages.planned_parts import planned_parts
 from carillon.plan.model import MessageNode, Plan, SplitNode, WaitNode
@@ -28,8 +30,6 @@ from carillon.policy.decide import Question, decisions
 from carillon.policy.limits import limits_of
 from carillon.policy.words import WAITS, SkipReason
 from carillon.store import tables as t
-
-MONTH: Micros = 30 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,10 @@ class Outlook:
     gets_it: str | None
     gets_nothing: tuple[str, str] | None
     """(contact, reason)."""
+    is_wave_ahead: bool = False
+    """Whether an entry of this campaign still takes in a wave, which `expect` is about."""
+    awaits: tuple[str, ...] = ()
+    """What a person must say yes to before anything leaves."""
 
     @property
     def enters(self) -> int:
@@ -104,7 +108,21 @@ def outlook(connection: Connection, ground: Ground, contents: CampaignContents) 
         under_way=under_way(connection, ground.applied.id),
         gets_it=gets_it,
         gets_nothing=gets_nothing,
+        is_wave_ahead=any(_is_ahead(connection, ground, e) for e in plan.entries if isinstance(e, At | Every)),
+        awaits=tuple(one.sentence for one in awaited(connection, ground)),
     )
+
+
+def _is_ahead(connection: Connection, ground: Ground, entry: At | Every) -> bool:
+    """Whether an occurrence of the entry is still to come, or has come and was not looked at yet."""
+    w, present = t.wave.c, next(iter(occasions(ground, entry)), None)
+    if present is not None and ground.now - present.at <= present.if_late:
+        known = sa.select(w.id).where(
+            w.campaign_id == ground.applied.id, w.entry == entry_key(entry), w.ref == present.ref
+        )
+        if connection.scalar(known) is None:
+            return True
+    return next_occasion_of(ground, entry) is not None
 
 
 def first_messages(plan: Plan) -> Iterator[MessageNode]:
@@ -129,16 +147,7 @@ def first_messages(plan: Plan) -> Iterator[MessageNode]:
 def _people(connection: Connection, ground: Ground) -> tuple[sa.Subquery, int, dict[str, int]]:
     """Everybody who would enter (as a subquery), how many matched, and why the others would not enter."""
     entry = ground.applied.plan.entries[0]
-    matched: sa.Select[Any]
-    if isinstance(entry, At | Every):
-        occasion = next(iter(occasions(ground, entry)), None) or next_occasion_of(ground, entry)
-        arrived: sa.ColumnElement[Any] = sa.literal(ground.now, sa.BigInteger())
-        matched = candidates(ground, occasion.instant_for(t.standing.c.zone) if occasion else arrived)
-    elif isinstance(entry, OnEvent):
-        matched = happened_candidates(ground, entry, ground.now - MONTH)
-    else:
-        matched = candidates(ground, sa.literal(ground.now, sa.BigInteger()))
-    everybody = matched.subquery("candidate")
+    everybody = would_enter(ground, entry).subquery("candidate")
     reason = not_entered(ground, entry.again, everybody)
     counts: dict[str | None, int] = dict(
         connection.execute(sa.select(reason, sa.func.count()).select_from(everybody).group_by(reason)).tuples().all()

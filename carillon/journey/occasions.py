@@ -16,6 +16,9 @@ from carillon.kernel.time.calendar import clock_micros, local_to_utc, utc_to_loc
 from carillon.store import localtime
 from carillon.store import tables as t
 
+Scheduled = At | Every
+"""Entries that come by the calendar."""
+
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
@@ -35,7 +38,7 @@ class Occasion:
         return sa.literal(self.at, sa.BigInteger())
 
 
-def occasions(ground: Ground, entry: At | Every) -> Iterator[Occasion]:
+def occasions(ground: Ground, entry: Scheduled) -> Iterator[Occasion]:
     """The newest occurrence that has come by now, if there is one that this campaign may still look at.
 
     Older ones that were missed are gone: a run after a day of silence sends today's newsletter, not three.
@@ -51,13 +54,13 @@ def occasions(ground: Ground, entry: At | Every) -> Iterator[Occasion]:
         return
 
 
-def next_occasion(ground: Ground, entry: At | Every) -> Micros | None:
+def next_occasion(ground: Ground, entry: Scheduled) -> Micros | None:
     """The first snapshot later than now, or None where none will come."""
     occasion = next_occasion_of(ground, entry)
     return occasion.at if occasion else None
 
 
-def next_occasion_of(ground: Ground, entry: At | Every) -> Occasion | None:
+def next_occasion_of(ground: Ground, entry: Scheduled) -> Occasion | None:
     """The first occurrence whose snapshot is later than now, or None where none will come."""
     zones = _zones(ground, entry.zone)
     ahead = []
@@ -68,12 +71,12 @@ def next_occasion_of(ground: Ground, entry: At | Every) -> Occasion | None:
     return min(ahead, key=lambda occasion: occasion.at, default=None)
 
 
-def _occasion(ground: Ground, entry: At | Every, local: datetime, at: Micros) -> Occasion:
+def _occasion(ground: Ground, entry: Scheduled, local: datetime, at: Micros) -> Occasion:
     ref = local.date().isoformat() if isinstance(entry, Every) else local.isoformat()
     return Occasion(ref, at, local, entry.zone, entry.if_late.seconds * SECOND)
 
 
-def _candidates(ground: Ground, entry: At | Every, *, future: bool = False) -> Iterator[datetime]:
+def _candidates(ground: Ground, entry: Scheduled, *, future: bool = False) -> Iterator[datetime]:
     """Clock times to look at: going back from tomorrow, or (`future`) from yesterday on through two months."""
     if isinstance(entry, At):
         yield entry.at

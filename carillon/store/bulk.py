@@ -5,7 +5,7 @@ Values are as stored: instants in microseconds, JSON columns as JSON text. All o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, cast
@@ -85,11 +85,17 @@ def insert_select(
 
 
 def upsert_select(
-    connection: Connection, table: sa.Table, columns: Sequence[str], select: sa.Select[Any], *, key: Sequence[str]
-) -> int:
-    """`INSERT … SELECT`, and where the key stands already its row takes the new values; returns how many were written."""
+    connection: Connection, table: sa.Table, columns: Sequence[str], select: sa.Select[Any], *, key: Sequence[str],
+    merged: Callable[[Any, Any], dict[str, sa.ColumnElement[Any]]] | None = None,
+) -> int:  # fmt: skip
+    """`INSERT … SELECT`, and where the key stands already its row takes the new values; returns how many were written.
+
+    `merged` makes its values of the columns that stand there and of the new ones.
+    """
     statement = _dialect_insert(connection, table).from_select(list(columns), _parsable(select))
     changed = {name: statement.excluded[name] for name in columns if name not in key}
+    if merged is not None:
+        changed = merged(table.c, statement.excluded)
     statement = statement.on_conflict_do_update(index_elements=list(key), set_=changed)
     return max(connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount, 0)
 

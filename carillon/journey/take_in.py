@@ -1,0 +1,121 @@
+"""The end of every entry: one wave and its enrolments in one transaction, and a reason for each who does not enter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.definition.entries import Again, PlanEntry, entry_key
+from carillon.experiment.holdout import role_of
+from carillon.journey.ground import Ground
+from carillon.journey.stand import Arriving, stand_at
+from carillon.kernel.clock import Micros
+from carillon.kernel.time.calendar import add_span
+from carillon.store import tables as t
+from carillon.store.engine import rowcount
+
+UNDER_WAY, AGAIN, LATE = "under_way", "again", "late"
+"""Why somebody who matched did not enter. An exit that came first is told by its own code."""
+
+KEPT_OUT = "kept_out"
+"""The column of candidates that says why somebody does not enter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What one occurrence of an entry did."""
+
+    entry: str
+    ref: str
+    n: int
+    left_out: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """One occurrence of an entry; entry and ref are its key."""
+
+    entry: PlanEntry
+    ref: str
+    at: Micros
+    """Its snapshot: when its people enter."""
+
+
+def take_in(
+    connection: Connection,
+    ground: Ground,
+    wave: Wave,
+    people: sa.Select[Any],
+) -> Entered:
+    """Make the wave and its enrolments, in a transaction on the ledger.
+
+    `people` as `everybody` yields them, where needed with a column `kept_out`: why somebody does not enter, else NULL.
+    """
+    applied, plan = ground.applied, ground.applied.plan
+    wave_id = connection.execute(
+        t.wave.insert().values(
+            campaign_id=applied.id, entry=entry_key(wave.entry), ref=wave.ref, snapshot_at=wave.at, n=0, left_out={}
+        )
+    ).inserted_primary_key[0]  # type: ignore[index]
+    p = people.subquery("candidate")
+    reason = not_entered(ground, wave.entry.again, p)
+    # Where nobody ever entered nobody can be kept out: spare the second look at the audience.
+    left_out = _left_out(connection, p, reason) if KEPT_OUT in p.c or _has_history(connection, ground) else {}
+    role = role_of(applied.seed, plan, ground.rules.holdout, p.c.h31)
+    stand = stand_at(
+        ground, plan, plan.first, Arriving(p.c.arrived_at, p.c.zone, p.c.h31, sa.literal(wave_id, sa.BigInteger()))
+    )
+    rows: Sequence[tuple[str, Any]] = (
+        ("campaign_id", sa.literal(applied.id)), ("version_id", sa.literal(applied.live_version)),
+        ("wave_id", sa.literal(wave_id)), ("contact_id", p.c.contact_id), ("thing", p.c.thing), ("role", role),
+        ("node_id", stand.node_id), ("arrived_at", p.c.arrived_at), ("due_at", stand.due_at),
+        ("entered_at", sa.literal(wave.at, sa.BigInteger())), ("trigger_at", p.c.trigger_at),
+        ("trigger_hash", p.c.trigger_hash),
+    )  # fmt: skip
+    taken = sa.select(*(column.label(name) for name, column in rows)).where(reason.is_(None)).order_by(p.c.contact_id)
+    n = rowcount(connection.execute(t.enrolment.insert().from_select([name for name, _ in rows], taken)))
+    connection.execute(t.wave.update().where(t.wave.c.id == wave_id).values(n=n, left_out=left_out))
+    return Entered(entry_key(wave.entry), wave.ref, n, left_out)
+
+
+def is_taken(connection: Connection, ground: Ground, entry: PlanEntry, ref: str) -> bool:
+    """Whether this occurrence has been: its wave stands."""
+    w = t.wave.c
+    mine = sa.and_(w.campaign_id == ground.applied.id, w.entry == entry_key(entry), w.ref == ref)
+    return connection.scalar(sa.select(w.id).where(mine)) is not None
+
+
+def _has_history(connection: Connection, ground: Ground) -> bool:
+    earlier = sa.select(t.enrolment.c.id).where(t.enrolment.c.campaign_id == ground.applied.id).limit(1)
+    return connection.scalar(earlier) is not None
+
+
+def _left_out(connection: Connection, people: sa.Subquery, reason: sa.ColumnElement[Any]) -> dict[str, int]:
+    rows = connection.execute(
+        sa.select(reason, sa.func.count()).select_from(people).where(reason.is_not(None)).group_by(reason)
+    )
+    return {why: int(n) for why, n in rows}
+
+
+def not_entered(ground: Ground, again: Again, people: sa.Subquery) -> sa.ColumnElement[Any]:
+    """Why a candidate does not enter, or NULL: kept out, under way for the same thing, or not allowed again yet."""
+    e = t.enrolment.c
+    mine = sa.select(e.id).where(e.campaign_id == ground.applied.id, e.contact_id == people.c.contact_id)
+    same_thing = mine.where(e.thing == people.c.thing)
+    rules: list[tuple[sa.ColumnElement[bool], str]] = [(sa.exists(same_thing.where(e.state == "live")), UNDER_WAY)]
+    match again:
+        case "always":
+            pass
+        case "never":
+            rules.append((sa.exists(mine), AGAIN))
+        case "once_a_thing":
+            rules.append((sa.exists(same_thing), AGAIN))
+        case _:
+            since = add_span(ground.rules.timezone, ground.now, seconds=-again.seconds, months=-again.months)
+            rules.append((sa.exists(mine.where(e.entered_at > since)), AGAIN))
+            rules.append((sa.and_(people.c.thing != "", sa.exists(same_thing)), AGAIN))
+    return sa.func.coalesce(people.c[KEPT_OUT], sa.case(*rules)) if KEPT_OUT in people.c else sa.case(*rules)
