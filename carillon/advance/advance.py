@@ -39,6 +39,7 @@ from carillon.journey.leave import leave
 from carillon.journey.move import move
 from carillon.kernel.clock import Micros
 from carillon.kernel.crash import crash_point
+from carillon.kernel.loop import run_on_loop
 from carillon.kernel.worker import worker_id
 from carillon.plan.applied import applied_names
 from carillon.store import tables as t
@@ -193,7 +194,7 @@ class _Run:
 
     def _work(self, steps: str) -> Stage:
         """Hand over whatever is ready; `steps` are those with people waiting, in the marketer's words."""
-        result = asyncio.run(self._hand_over())
+        result = run_on_loop(self._hand_over())
         self.worked = _sum(self.worked, result)
         return Stage(steps, None if " + " in steps else steps, dict(result.people))
 

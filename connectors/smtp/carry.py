@@ -142,7 +142,7 @@ async def _body(wire: Wire, bag: Bag, row: int) -> _Envelope | None:
     """The body, which from its first byte on may have left."""
     following = _take(wire, bag) if wire.pipelines else None
     try:
-        body, *ahead = wire.say(_stuffed(bag.letters.render(row, bag.date)), *(following.commands if following else ()))
+        body, *ahead = wire.say(bag.letters.render(row, bag.date) + _END, *(following.commands if following else ()))
         said = await wire.hear(body)
     except (Lost, TimeoutError) as error:
         bag.outcomes[row] = Unsure(reason_of(error))
@@ -157,11 +157,6 @@ async def _body(wire: Wire, bag: Bag, row: int) -> _Envelope | None:
         return _begin(wire, bag)
     following.replies = ahead
     return following
-
-
-def _stuffed(content: bytes) -> bytes:
-    """A mail as it travels, up to its end (RFC 5321 §4.5.2)."""
-    return (content.replace(b"\n.", b"\n..") if b"\n." in content else content) + _END
 
 
 def _not_begun(wire: Wire, bag: Bag, envelope: _Envelope, error: Exception) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import aiosmtplib
 
@@ -121,8 +121,7 @@ class Wire(asyncio.Protocol):
 def take_over(smtp: aiosmtplib.SMTP) -> Wire:
     """The connection that aiosmtplib has opened, greeted and logged in to."""
     assert smtp.protocol is not None
-    transport = smtp.protocol.transport
-    assert isinstance(transport, asyncio.Transport)
+    transport = cast(asyncio.Transport, smtp.protocol.transport)  # uvloop's are of no common class
     wire = Wire(
         transport, pipelines=smtp.supports_extension("pipelining"), takes_utf8=smtp.supports_extension("smtputf8")
     )

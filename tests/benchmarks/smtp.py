@@ -30,12 +30,14 @@ LETTER = (
     "{% endfor %}" + FILLING[len(FILLING) // 2 :] +
     "<p>{{ brand.address }} <a href='{{ links.unsubscribe }}'>Leave</a></p>\n"
 )  # fmt: skip
+PLAIN = "Hello {{ contact.first_name }}\n{{ brand.address }}\n{{ links.unsubscribe }}\n"
 
 
 def smtp(ground: Ground) -> Iterable[Figure]:
     people = ground.size(20_000)
+    words = {"letter.yaml": f"subject: '{SUBJECT}'\n", "letter.html": LETTER, "letter.txt": PLAIN}
     with sink_of(RelaySink) as (address, sink):
-        shop = shop_of(ground, people, CAMPAIGN, {"letter.yaml": f"subject: '{SUBJECT}'\n", "letter.html": LETTER})
+        shop = shop_of(ground, people, CAMPAIGN, words)
         with watch(sink) as spent:
             advanced = advanced_over(shop, lambda: {"smtp": relay.make({"SMTP_URL": f"smtp://{address}"})})
         assert advanced.work.people == {"accepted": people}, advanced.work
@@ -48,7 +50,7 @@ def smtp(ground: Ground) -> Iterable[Figure]:
 
 def _naive(address: str, people: int) -> float:
     pages = jinja2.Environment(autoescape=True)
-    letter, subject = pages.from_string(LETTER), pages.from_string(SUBJECT)
+    letter, subject, plain = (pages.from_string(text) for text in (LETTER, SUBJECT, PLAIN))
     host, _, port = address.partition(":")
     with smtplib.SMTP(host, int(port)) as connection, watch() as spent:
         for number in range(people):
@@ -60,7 +62,7 @@ def _naive(address: str, people: int) -> float:
             }
             mail = EmailMessage()
             mail["From"], mail["To"], mail["Subject"] = "Acme <hello@acme.example>", row.email, subject.render(said)
-            mail.set_content(f"Hello {row.attrs['first_name']}")
+            mail.set_content(plain.render(said))
             mail.add_alternative(letter.render(said), subtype="html")
             connection.send_message(mail)
     return people / spent.wall

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from misbehaving import Script, server
 
@@ -128,6 +128,7 @@ words = st.text(
 
 
 @settings(max_examples=50, deadline=None)
+@example(before="." * 80, value="..", after=".\n.x\n\n.")
 @given(words, words, words)
 def test_any_text_survives_encoding_and_seams(before: str, value: str, after: str) -> None:
     """However pieces and values begin and end, the reader gets their concatenation, and no line is too long."""
@@ -142,6 +143,7 @@ def test_any_text_survives_encoding_and_seams(before: str, value: str, after: st
         assert got.replace("\r\n", "\n") in (lines, lines + "\n")
     assert max(len(line) for line in raw.split(b"\r\n")) <= 78
     assert b"\n" not in raw.replace(b"\r\n", b"")
+    assert b"\n." not in raw
 
 
 def test_a_value_cannot_write_headers() -> None:
