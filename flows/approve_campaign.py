@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow, get_run_logger
-from pydantic import Field
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
 
-from carillon.advance.approve import Approved, approve
+from carillon.advance.approve import Approved, NotAsked, approve
 from carillon.assembly import open_house
 from carillon.kernel.clock import SystemClock
 from carillon.operating.restored import mark_of
@@ -22,12 +23,12 @@ from carillon.store.zones import ready_for_zones
 from flows.plan_next_run import ask_for_run
 from flows.read_secrets import settings_of_run
 
-Campaign = Annotated[str, Field(title="Campaign", description="It waits for a yes; its report shows what it would do.")]
-Address = Annotated[
-    str,
-    Field(title="Your address", description="One of those whom `approval: {by: …}` names. It is kept in the audit."),
-]
-Why = Annotated[str, Field(title="Why", description="Kept in the audit.")]
+FORM = {
+    "campaign": ("Campaign", "What waits for a yes. Its latest report shows what it is about."),
+    "your_address": ("Your address", "One of those whom `approval: {by: …}` names. It is kept in the audit."),
+    "why": ("Why", "Kept in the audit."),
+}
+"""Title and meaning of each field, as the UI shows them."""
 
 
 @flow(
@@ -35,11 +36,13 @@ Why = Annotated[str, Field(title="Why", description="Kept in the audit.")]
     description="Say yes to what waits for one: to what a campaign means, to a wave of it, to what its brake held.",
     flow_run_name="yes to {campaign}",
 )
-def approve_campaign(campaign: Campaign, your_address: Address, why: Why = "") -> dict[str, Any]:
-    """Write the yes, and let the campaign go on at once."""
+def approve_campaign(campaign: str, your_address: str, why: str = "") -> dict[str, Any] | State[None]:
+    """Write the yes, and let the campaign go on at once; a yes that is not taken is a failed run that says why."""
     store = open_house(settings_of_run())
     try:
         approved = _approve(store, campaign, your_address.strip(), why)
+    except (LookupError, NotAsked, StillRestored) as refused:
+        return Failed(message=str(refused.args[0]))
     finally:
         store.close()
     get_run_logger().info("%s: %s", campaign, approved.sentence)
@@ -47,10 +50,14 @@ def approve_campaign(campaign: Campaign, your_address: Address, why: Why = "") -
     return {"campaign": campaign, "waves": list(approved.waves), "was_held": approved.held}
 
 
+class StillRestored(Exception):
+    """Nobody has looked at what a restore left unsure."""
+
+
 def _approve(store: Store, campaign: str, who: str, why: str) -> Approved:
     with store.read() as connection:
         if mark_of(connection) is not None:
-            raise ValueError("this store was restored from a backup: carillon resume --after-restore lets it go on")
+            raise StillRestored("restored from a backup: carillon resume --after-restore comes first")
     ready_for_zones(store)
     return approve(store, campaign, who=who, why=why or "form in the Prefect UI", at=SystemClock().now())
 

@@ -42,7 +42,7 @@ from carillon.kernel.clock import Micros, SystemClock, from_micros
 from carillon.plan.applied import applied_names
 from carillon.settings import Settings, read_settings
 from carillon.store import tables as t
-from flows.approve_campaign import approve_campaign
+from flows.approve_campaign import FORM, approve_campaign
 from flows.compile_campaign import run_of
 from flows.plan_next_run import ask_for_run, forget_scheduled
 from flows.prepare_prefect import POOL, prepare
@@ -208,6 +208,8 @@ async def _deploy_standing(client: PrefectClient, settings: Settings, name: str,
 async def _deploy_form(client: PrefectClient, settings: Settings, campaigns: list[str]) -> UUID:
     """The form for a person's yes: a choice of campaigns, and any number at once."""
     form = parameter_schema(approve_campaign).model_dump_for_openapi()
+    for name, (title, meaning) in FORM.items():
+        form["properties"][name] |= {"title": title, "description": meaning}
     if campaigns:
         form["properties"]["campaign"]["enum"] = campaigns
     where = _where(settings)

@@ -17,11 +17,13 @@ from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 
 from carillon.advance.lease import lease
 from carillon.kernel.clock import SystemClock, VirtualClock, to_micros
 from carillon.settings import read_settings
+from carillon.store import tables as t
 from carillon.store.engine import Store
 from tests.flows.server import Server, serving, soon
 from tests.shop import Shop
@@ -289,6 +291,72 @@ def test_settings_come_from_secret_blocks_where_the_environment_has_none(
     assert settings.get("SENDGRID_API_KEY") == "SG.block"
     assert settings.get("TWILIO_AUTH_TOKEN") == "environment"
     assert settings.get("UNRELATED") == ""
+
+
+# ----------------------------------------------------------------------------------------------------- a person's yes
+
+
+HEAD = "head@acme.example"
+
+
+def test_the_form_gives_the_yes_and_the_campaign_goes_on(server: Server, shop: Shop) -> None:
+    """The run says whose yes it waits for; the form writes it, and asks for the campaign's run at once."""
+    from flows.approve_campaign import approve_campaign
+    from flows.compile_campaign import campaign_flow
+    from flows.plan_next_run import forget_scheduled
+
+    shop.people(3)
+    shop.campaign("asking", once(in_minutes(-5), f"approval: {{by: [{HEAD}]}}\n"))
+    shop.apply()
+    deploy()
+    campaign_flow("asking")()
+    sentence = (
+        f"This campaign awaits the yes of {HEAD}; 3 people wait for it. Say it: Deployments, approve_campaign, Run."
+    )
+    (run,) = server.runs("asking", "COMPLETED")
+    assert soon(lambda: sentence in server.lines(run["id"]))
+    assert shop.sends("email.sale") == {}
+    asking = server.deployment("asking")
+    assert asking is not None
+    asyncio.run(forget_scheduled(UUID(asking["id"])))
+    told = approve_campaign(campaign="asking", your_address=f" {HEAD} ")
+    assert told == {"campaign": "asking", "waves": [""], "was_held": None}
+    assert [at <= datetime.now(UTC) for at in server.planned("asking")] == [True]
+    campaign_flow("asking")()
+    assert shop.sends("email.sale") == {"p0001": "accepted", "p0002": "accepted", "p0003": "accepted"}
+
+
+def test_the_form_refuses_who_is_not_asked(server: Server, shop: Shop) -> None:
+    """The run fails with the reason, and nothing is written."""
+    from flows.approve_campaign import approve_campaign
+
+    shop.campaign("refusing", once(in_minutes(90), f"approval: {{by: [{HEAD}]}}\n"))
+    shop.apply()
+    approve_campaign(campaign="refusing", your_address="ann@acme.example", return_state=True)
+    (run,) = server.runs("approve_campaign", "FAILED")
+    assert run["state"]["message"] == f"refusing wants the yes of {HEAD}: ann@acme.example is not asked"
+    assert shop.count(t.approval) == 0
+
+
+def test_the_form_offers_the_campaigns_and_takes_any_number_at_once(server: Server, shop: Shop) -> None:
+    """A choice, not a text to misspell; another name is refused by the server. A yes waits for no other's end."""
+    shop.campaign("first", once(in_minutes(90)))
+    shop.campaign("second", once(in_minutes(90)))
+    shop.apply()
+    deploy()
+    found = server.deployment("approve_campaign")
+    assert found is not None
+    form = found["parameter_openapi_schema"]
+    assert (form["properties"]["campaign"]["enum"], form["required"]) == (
+        ["first", "second"],
+        ["campaign", "your_address"],
+    )
+    assert [form["properties"][name]["title"] for name in form["properties"]] == ["Campaign", "Your address", "Why"]
+    assert found["global_concurrency_limit"] is None
+    path = f"{server.api_url}/deployments/{found['id']}/create_flow_run"
+    said = {"your_address": HEAD, "campaign": "third"}
+    refused = httpx.post(path, json={"parameters": said}, timeout=30, trust_env=False)
+    assert (refused.status_code, "third" in refused.text) == (409, True)
 
 
 # --------------------------------------------------------------------------------------------------------- keep_time
