@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 
 import aiohttp
@@ -39,41 +41,70 @@ WHOLE_EXCHANGE_S = 28.0
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0, pool=5.0)
 
+Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
-class AiohttpTransport(httpx.AsyncBaseTransport):
-    """httpx's transport over one aiohttp session; answers are small, so each is read whole before it is returned."""
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A provider's answer, read whole; its names are httpx's."""
+
+    status_code: int
+    reason_phrase: str
+    headers: Mapping[str, str]
+    """Names in any case."""
+    raw_headers: Sequence[tuple[bytes, bytes]]
+    content: bytes
+
+    @property
+    def is_client_error(self) -> bool:
+        return 400 <= self.status_code < 500
+
+
+class Session:
+    """One aiohttp session, opened with its first exchange; every failure is raised as httpx's error of its meaning."""
 
     def __init__(self, connections: int, verify: ssl.SSLContext | bool = True) -> None:
         self._connections, self._verify = connections, verify
         self._session: aiohttp.ClientSession | None = None
         self._pool = asyncio.Semaphore(connections)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        limits = request.extensions.get("timeout", {})
+    async def exchange(
+        self, method: str, url: yarl.URL, headers: Headers, content: bytes, limits: Mapping[str, float | None]
+    ) -> Answer:
+        """One request and its answer."""
+        await self._take_connection(limits.get("pool"))
         try:
-            # A pool of our own: aiohttp calls waiting for its pool and connecting by the same name.
-            await asyncio.wait_for(self._pool.acquire(), limits.get("pool"))
-        except TimeoutError as full:
-            raise httpx.PoolTimeout("no free connection in time", request=request) from full
-        try:
-            return await self._exchange(request, limits)
+            return await self._ask(method, url, headers, content, limits)
         except (aiohttp.ClientError, OSError) as error:
-            raise _same_meaning(error)(str(error) or type(error).__name__, request=request) from error
+            raise _same_meaning(error)(str(error) or type(error).__name__) from error
         finally:
             self._pool.release()
 
-    async def _exchange(self, request: httpx.Request, limits: dict[str, float | None]) -> httpx.Response:
+    async def _take_connection(self, patience_s: float | None) -> None:
+        """A pool of our own: aiohttp calls waiting for its pool and connecting by the same name."""
+        if not self._pool.locked():
+            await self._pool.acquire()
+            return
+        try:
+            await asyncio.wait_for(self._pool.acquire(), patience_s)
+        except TimeoutError as full:
+            raise httpx.PoolTimeout("no free connection in time") from full
+
+    async def _ask(
+        self, method: str, url: yarl.URL, headers: Headers, content: bytes, limits: Mapping[str, float | None]
+    ) -> Answer:
         async with self._open().request(
-            request.method,
-            yarl.URL(str(request.url), encoded=True),
-            headers=request.headers.multi_items(),
-            data=await request.aread() or None,
+            method,
+            url,
+            headers=headers,
+            data=content or None,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(
                 total=WHOLE_EXCHANGE_S, connect=limits.get("connect"), sock_read=limits.get("read")
             ),
         ) as answer:
-            return httpx.Response(answer.status, headers=list(answer.raw_headers), content=await answer.read())
+            content = await answer.read()
+            return Answer(answer.status, answer.reason or "", answer.headers, answer.raw_headers, content)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -85,10 +116,53 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             )
         return self._session
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """httpx's transport over such a session; answers are small, so each is read whole before it is returned."""
+
+    def __init__(self, connections: int, verify: ssl.SSLContext | bool = True) -> None:
+        self._session = Session(connections, verify)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = yarl.URL(str(request.url), encoded=True)
+        limits = request.extensions.get("timeout", {})
+        try:
+            answer = await self._session.exchange(
+                request.method, url, request.headers.multi_items(), await request.aread(), limits
+            )
+        except httpx.TransportError as error:
+            error.request = request
+            raise
+        return httpx.Response(answer.status_code, headers=list(answer.raw_headers), content=answer.content)
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+
+class Endpoint:
+    """One address that is posted to once a person. httpx's own request and answer would cost more than all the rest."""
+
+    def __init__(
+        self, url: str, *, connections: int, auth: tuple[str, str], headers: Mapping[str, str],
+        timeout: httpx.Timeout | None = None,
+    ) -> None:  # fmt: skip
+        self._url = yarl.URL(_checked(url))
+        self._session = Session(connections)
+        login = aiohttp.encode_basic_auth(*auth)
+        self._headers = {"User-Agent": "carillon", "Authorization": login, **headers}
+        self._limits = (timeout or TIMEOUT).as_dict()
+
+    async def post(self, content: bytes) -> Answer:
+        """Post, once; raises httpx's transport errors."""
+        return await self._session.exchange("POST", self._url, self._headers, content, self._limits)
+
+    async def close(self) -> None:
+        await self._session.close()
 
 
 def _same_meaning(error: BaseException) -> type[httpx.TransportError]:
@@ -105,16 +179,20 @@ def client(
     timeout: httpx.Timeout = TIMEOUT,
 ) -> httpx.AsyncClient:
     """An httpx client on our transport; raises ValueError for an address that is not http(s)."""
-    if httpx.URL(base_url).scheme not in ("http", "https") or not httpx.URL(base_url).host:
-        raise ValueError(f"not an http(s) address: {base_url!r}")
     return httpx.AsyncClient(
         transport=AiohttpTransport(connections, verify),
-        base_url=base_url,
+        base_url=_checked(base_url),
         auth=auth,
         headers={"User-Agent": "carillon", **(headers or {})},
         timeout=timeout,
         trust_env=False,
     )
+
+
+def _checked(url: str) -> str:
+    if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
+        raise ValueError(f"not an http(s) address: {url!r}")
+    return url
 
 
 class Meaning(Enum):

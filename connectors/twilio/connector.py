@@ -12,9 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote_plus, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, quote_plus, urlencode, urlsplit, urlunsplit
 
-import httpx
 import orjson
 
 from carillon.delivery.protocol import Capabilities, Outcome, Parcel, People, Rejected, SharedEmail, SharedSms
@@ -57,9 +56,8 @@ class Twilio:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, http: httpx.AsyncClient, account_sid: str, name: str) -> None:
-        self.name, self._http = name, http
-        self._path = f"/2010-04-01/Accounts/{account_sid}/Messages.json"
+    def __init__(self, messages: transport.Endpoint, name: str) -> None:
+        self.name, self._messages = name, messages
 
     def build(self, message: SharedEmail | SharedSms, people: People, valid_for_s: int | None = None) -> Texts:
         """A form for each person; raises ValueError for what Twilio never takes."""
@@ -89,13 +87,13 @@ class Twilio:
         if not form:
             return Rejected(f"longer than {MAX_LENGTH} characters", "21617")
         try:
-            answer = await self._http.post(self._path, content=form.encode())
+            answer = await self._messages.post(form.encode())
         except Exception as error:  # whatever it is: the table says what it means, and the unnamed is unsure
             return transport.outcome(error, people=1, reason=transport.reason_of(error))
         return _outcome(answer)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._messages.close()
 
 
 def make(settings: Mapping[str, str], *, name: str = "twilio") -> Twilio:
@@ -103,13 +101,15 @@ def make(settings: Mapping[str, str], *, name: str = "twilio") -> Twilio:
     missing = [key for key in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN") if not settings.get(key)]
     if missing:
         raise ValueError(f"{' and '.join(missing)} not set (Twilio Console → Account Info)")
-    http = transport.client(
-        settings.get("TWILIO_BASE_URL") or "https://api.twilio.com",
+    account = settings["TWILIO_ACCOUNT_SID"]
+    api = (settings.get("TWILIO_BASE_URL") or "https://api.twilio.com").rstrip("/")
+    messages = transport.Endpoint(
+        f"{api}/2010-04-01/Accounts/{quote(account, safe='')}/Messages.json",
         connections=CAPABILITIES.concurrency,
-        auth=(settings["TWILIO_ACCOUNT_SID"], settings["TWILIO_AUTH_TOKEN"]),
+        auth=(account, settings["TWILIO_AUTH_TOKEN"]),
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )
-    return Twilio(http, settings["TWILIO_ACCOUNT_SID"], name)
+    return Twilio(messages, name)
 
 
 def _shared(message: SharedSms, valid_for_s: int | None) -> dict[str, str]:
@@ -144,7 +144,7 @@ def _form(shared: str, address: str, text: str, callback: str, cid: str) -> str:
     return form
 
 
-def _outcome(answer: httpx.Response) -> Outcome:
+def _outcome(answer: transport.Answer) -> Outcome:
     said = _said(answer)
     code = said.get("code")
     reason = f"{code or answer.status_code} {said.get('message') or answer.reason_phrase}"[:300]
@@ -160,7 +160,7 @@ def _outcome(answer: httpx.Response) -> Outcome:
     )
 
 
-def _said(answer: httpx.Response) -> Mapping[str, object]:
+def _said(answer: transport.Answer) -> Mapping[str, object]:
     try:
         said = orjson.loads(answer.content)
     except orjson.JSONDecodeError:
@@ -168,7 +168,7 @@ def _said(answer: httpx.Response) -> Mapping[str, object]:
     return said if isinstance(said, dict) else {}
 
 
-def _wait_s(answer: httpx.Response) -> float | None:
+def _wait_s(answer: transport.Answer) -> float | None:
     try:
         return max(1.0, float(answer.headers["retry-after"]))
     except (KeyError, ValueError):

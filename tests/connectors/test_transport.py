@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from misbehaving import server
 
 from carillon.delivery.protocol import Accepted, Deferred, Divide, Held, Rejected, Unsure
-from connectors.transport import MEANING_OF_ERROR, MEANING_OF_STATUS, Meaning, client, meaning, outcome
+from connectors.transport import MEANING_OF_ERROR, MEANING_OF_STATUS, Endpoint, Meaning, client, meaning, outcome
 
 SHORT = httpx.Timeout(0.3, connect=1.0, pool=0.3)
 
@@ -283,3 +283,36 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context
+
+
+def test_an_endpoint_posts_with_its_login_and_tells_failures_apart() -> None:
+    """The same session below: what arrives is a POST with basic auth; a port that nobody listens at is a connect error."""
+    heard: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(9))
+        writer.write(b"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\n{}")
+
+    async def go() -> None:
+        async with server(answer) as port:
+            one = Endpoint(
+                f"http://127.0.0.1:{port}/a", connections=1, auth=("me", "pw"), headers={"X-Own": "1"}, timeout=SHORT
+            )
+            said = await one.post(b"a message")
+        assert (said.status_code, said.reason_phrase, said.headers["retry-after"], said.content) == (
+            429,
+            "Slow",
+            "7",
+            b"{}",
+        )
+        assert said.is_client_error
+        with pytest.raises(httpx.TransportError) as lost:
+            await one.post(b"a message")
+        assert meaning(lost.value) in (Meaning.NOT_SENT, Meaning.UNKNOWN)
+        await one.close()
+
+    run(go())
+    head = heard[0].lower()
+    assert head.startswith(b"post /a http/1.1\r\n")
+    assert b"authorization: basic bwu6chc=\r\n" in head
+    assert b"x-own: 1\r\n" in head
