@@ -48,6 +48,7 @@ def applied(house: House, yaml: str, people: int, *, gold: float = 1.0, bad: int
 def run(house: House, *, expect: tuple[int, ...] = (0,)) -> str:
     """One run; the back-off before it is over at once, as if the time had passed."""
     with house.store.write("ledger") as connection:
+        connection.execute(t.pace.update().values(rest_until=None, rate=None))
         connection.execute(t.batch.update().where(t.batch.c.retry_at.is_not(None)).values(retry_at=0))
     said = house.command("run", "sale", "--now", NOW, expect=expect)
     assert house.violations() == []
@@ -101,6 +102,20 @@ def test_a_failing_provider_leaves_people_unsure_and_asks_nobody_again(house: Ho
     assert house.states() == {"unsure": 130}
     assert house.sink.seen()["requests"] == asked
     assert "130 unsure (carillon unsure --campaign sale)" in house.command("status", "--now", NOW)
+
+
+@pytest.mark.parametrize("mood", ["lost", "cut"])
+def test_a_text_whose_answer_is_lost_is_proved_one_by_one(house: House, mood: str) -> None:
+    """The provider took all 30 and no answer came back: unsure; a report of five proves these five."""
+    applied(house, TEXT, 30, gold=0.0)
+    house.sink.moods(**{mood: 1.0})
+    run(house)
+    assert house.states() == {"unsure": 30}
+    house.report(list(house.sink.arrived)[:5], house.shop.clock.now())
+    house.sink.moods()
+    run(house)
+    assert house.states() == {"accepted": 5, "unsure": 25}
+    assert set(house.reached().values()) == {1}
 
 
 @pytest.mark.parametrize("mood", ["lost", "cut"])
@@ -177,7 +192,7 @@ def test_twilios_codes_decide_what_becomes_of_a_person(house: House) -> None:
     assert house.states() == {"accepted": 18, "rejected": 2}
     with house.store.read() as connection:
         reasons = sorted(connection.execute(sa.select(t.suppression.c.reason)).scalars())
-    assert [reason.partition(" refused")[0] for reason in reasons] == ["refused: 21211 21211", "refused: 21610 21610"]
+    assert [reason.partition(" refused")[0] for reason in reasons] == ["refused: 21211 21211", "stop"]
 
 
 def test_a_suspended_account_holds_the_connector(house: House) -> None:
