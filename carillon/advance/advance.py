@@ -25,6 +25,7 @@ from carillon.advance.stages import Perform, Stage, perform_plainly
 from carillon.delivery.effects import suppress_refused
 from carillon.delivery.model import WorkResult
 from carillon.delivery.release import release_without_yes
+from carillon.delivery.resend import resend
 from carillon.delivery.reserve import Reserved, reserve
 from carillon.delivery.stopping import stop_when
 from carillon.delivery.unsure import settle_unsure
@@ -172,8 +173,10 @@ class _Run:
                 names = list(applied_names(connection))
         grounds = [g for g in (load_ground(self._engine.store, n, self._now) for n in names) if g.applied.is_running]
         gone = {g.applied.name: exits_of_due(g) for g in grounds}.get(self._campaign, Counter[str]())
+        again = resend(grounds, machine_now=self._engine.machine_clock.now())
         decided = reserve(grounds, max_people=self._engine.max_people)
-        parts = [_counted("exit", gone), *_decided(decided.get(self._campaign, []))]
+        once_more = _decided(again.get(self._campaign, []), "{}, once more")
+        parts = [_counted("exit", gone), *once_more, *_decided(decided.get(self._campaign, []))]
         return Stage("decide who gets it", parts=[part for part in parts if part.did_something])
 
     def _ready(self, ground: Ground) -> Iterator[tuple[str, int]]:
@@ -260,7 +263,7 @@ def _gone_on(steps: Mapping[str, int]) -> Stage:
     return _counted("go on", {f"from {step_id}": n for step_id, n in steps.items()})
 
 
-def _decided(decided: Sequence[Reserved]) -> Iterator[Stage]:
+def _decided(decided: Sequence[Reserved], title: str = "{}") -> Iterator[Stage]:
     """What was decided, a stage a step."""
     steps: dict[str, Counter[str]] = {}
     for reserved in decided:
@@ -268,11 +271,11 @@ def _decided(decided: Sequence[Reserved]) -> Iterator[Stage]:
         counts.update(ready=reserved.ready, holdout=reserved.ghosts)
         counts.update({f"skipped ({reason})": n for reason, n in sorted(reserved.skipped.items())})
         counts.update({f"later ({reason})": n for reason, n in sorted(reserved.waiting.items())})
-    return (_step(step_id, counts) for step_id, counts in steps.items())
+    return (_step(title.format(step_id), step_id, counts) for step_id, counts in steps.items())
 
 
-def _step(step_id: str, counts: Mapping[str, int]) -> Stage:
-    return Stage(step_id, step_id, {what: n for what, n in counts.items() if n})
+def _step(title: str, step_id: str, counts: Mapping[str, int]) -> Stage:
+    return Stage(title, step_id, {what: n for what, n in counts.items() if n})
 
 
 def _sum(a: WorkResult, b: WorkResult) -> WorkResult:

@@ -6,7 +6,8 @@ import sqlalchemy as sa
 
 from carillon.advance.judge import next_look
 from carillon.advance.lead import next_decision
-from carillon.definition.entries import At, Every
+from carillon.definition.entries import Scheduled
+from carillon.delivery.unsure import next_resend, policy_of
 from carillon.journey.ground import Ground
 from carillon.journey.occasions import next_occasion
 from carillon.journey.ripen import next_ripe
@@ -26,7 +27,7 @@ def next_due(ground: Ground, machine_now: Micros | None = None) -> Micros | None
                 e.campaign_id == ground.applied.id, e.state == "live", e.due_at > ground.now
             )
         )
-    entries = (e for e in ground.applied.plan.entries if isinstance(e, At | Every))
+    entries = (e for e in ground.applied.plan.entries if isinstance(e, Scheduled))
     again = None if machine_now is None else _next_attempt(ground, machine_now)
     instants = [
         person,
@@ -35,6 +36,7 @@ def next_due(ground: Ground, machine_now: Micros | None = None) -> Micros | None
         next_look(ground),
         *(next_occasion(ground, entry) for entry in entries),
         _next_ripe(ground),
+        _next_resend(ground),
     ]
     return min((i for i in instants if i is not None), default=None)
 
@@ -45,6 +47,13 @@ def _next_ripe(ground: Ground) -> Micros | None:
         return None
     with ground.store.read() as connection:
         return next_ripe(connection, ground)
+
+
+def _next_resend(ground: Ground) -> Micros | None:
+    """When somebody whose hand-over is unknown may be written to once more."""
+    policy = policy_of(ground.rules, ground.applied.plan)
+    with ground.store.read() as connection:
+        return next_resend(connection, ground.applied.id, policy, ground.now)
 
 
 def _next_attempt(ground: Ground, machine_now: Micros) -> Micros | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from carillon.definition.entries import At, Every, entry_key
+from carillon.definition.entries import Scheduled, entry_key
+from carillon.delivery.unsure import has_due_resend, policy_of
 from carillon.journey.ground import Ground, load_ground
 from carillon.journey.occasions import occasions
 from carillon.journey.ripen import has_ripe
@@ -37,17 +38,19 @@ def _is_overdue(ground: Ground) -> bool:
             return True
         if connection.scalar(sa.select(b.id).where(ready).limit(1)) is not None:
             return True
+        if has_due_resend(connection, ground.applied.id, policy_of(ground.rules, ground.applied.plan), ground.now):
+            return True
         if ground.applied.wanted_state != "live":
             return False
         if has_ripe(connection, ground):
             return True
         for entry in ground.applied.plan.entries:
-            if not isinstance(entry, At | Every):
+            if not isinstance(entry, Scheduled):
                 continue
             for occasion in occasions(ground, entry):
                 known = sa.select(w.id).where(
                     w.campaign_id == ground.applied.id, w.entry == entry_key(entry), w.ref == occasion.ref
                 )
-                if ground.now - occasion.at <= occasion.if_late and connection.scalar(known) is None:
+                if occasion.is_recent(ground.now) and connection.scalar(known) is None:
                     return True
     return False

@@ -12,7 +12,11 @@ from carillon.cli.opened import json_option, me, opened, refuse, tell_json
 if TYPE_CHECKING:  # imported when the command runs
     from carillon.delivery.unsure import Decision, UnsureBatch
 
-_DONE = {"accept": "taken as sent", "resend": "will be sent again", "close": "closed as unsure"}
+_DONE = {
+    "accept": "taken as sent",
+    "resend": "wanted once more: the next run asks who of them may have it now",
+    "close": "closed as unsure",
+}
 
 
 @click.command("unsure")
@@ -70,6 +74,9 @@ def _tell(found: Sequence[UnsureBatch], proved: int) -> None:
         return
     for b in found:
         click.echo(f"batch {b.id}  {b.campaign} › {b.step}: {b.people:,} people by {b.connector}")
+        if b.resend_at is not None:
+            click.echo(f"    wanted once more: asked from {from_micros(b.resend_at):%Y-%m-%d %H:%M} UTC on; {b.reason}")
+            continue
         click.echo(f"    since {from_micros(b.since):%Y-%m-%d %H:%M} UTC, because {b.reason}")
         click.echo(f"    {_silence(b)}")
     click.echo("\nLook them up at the provider, then: carillon unsure BATCH --accept|--resend|--close --why '…'")
@@ -87,4 +94,5 @@ def _plain(b: UnsureBatch) -> dict[str, object]:
     return {
         "batch": b.id, "campaign": b.campaign, "step": b.step, "connector": b.connector, "people": b.people,
         "since": from_micros(b.since).isoformat(), "reason": b.reason, "reports_of_others": b.reports_of_others,
+        "resend_at": None if b.resend_at is None else from_micros(b.resend_at).isoformat(),
     }  # fmt: skip

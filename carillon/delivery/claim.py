@@ -19,7 +19,8 @@ from sqlalchemy.engine import Connection
 
 from carillon.consent.expressions import allowed_sql, closed_by_sql
 from carillon.delivery.model import EXITED, LEASE, Built, Claimed, Needs, skipped, window_of
-from carillon.delivery.parting import among, make_due_again, open_people, unleased
+from carillon.delivery.pace import paces
+from carillon.delivery.parting import among, make_due_again, not_sent_again, open_people, part, unleased
 from carillon.delivery.slower import slowed
 from carillon.delivery.take import is_due, may_go
 from carillon.kernel.channels import INVALID_ADDRESS, SUPPRESSED, Channel
@@ -51,7 +52,9 @@ def claim(connection: Connection, offers: Sequence[Offer]) -> list[Claimed | Non
     """Claim these batches; None for one that is no longer ours or due. One with no rows left was closed on the spot."""
     first = offers[0]
     now, machine_now = first.campaign_clock.now(), first.machine_clock.now()
-    won = _win(connection, [offer.built.batch.id for offer in offers], first.worker, now, machine_now)
+    agreed = paces(connection)
+    same = [o.built.batch.id for o in offers if o.built.batch.pace == agreed.get(o.built.batch.connector)]
+    won = _win(connection, same, first.worker, now, machine_now)
     crash_point("in_claim")
     ours = [offer.built for offer in offers if offer.built.batch.id in won]
     unchanged = _unchanged(connection, ours)
@@ -163,7 +166,9 @@ def _cut(
 ) -> Mapping[str, int]:  # fmt: skip
     batch_id = built.batch.id
     for outcome, enrolments in drops.items():
-        if outcome == RELEASED:
+        if built.batch.resend_at is not None:
+            _not_again(connection, batch_id, outcome, enrolments, now)
+        elif outcome == RELEASED:
             make_due_again(connection, batch_id, among(enrolments))
         else:
             connection.execute(sa.update(send).where(open_people(batch_id), among(enrolments)).values(outcome=outcome))
@@ -173,6 +178,15 @@ def _cut(
     elif not built.whole:
         connection.execute(mine.values(begun_through=built.enrolments[rows[:window][-1]]))
     return Counter({outcome: len(enrolments) for outcome, enrolments in drops.items()})
+
+
+def _not_again(connection: Connection, batch_id: int, outcome: str, enrolments: Sequence[int], now: Micros) -> None:
+    """Who may have the message already, and gets it no second time, stays unsure; at a new address it is asked anew."""
+    if outcome == RELEASED:
+        part(connection, batch_id, among(enrolments), "unsure", **unleased())
+    else:
+        note = not_sent_again(outcome.removeprefix("skipped:"))
+        part(connection, batch_id, among(enrolments), "closed", note=note, settled_at=now, lease_until=None)
 
 
 def _choose(built: Built, people: Sequence[_Person]) -> _Chosen:

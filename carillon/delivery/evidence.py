@@ -2,7 +2,7 @@
 
 A request that carried many people is accepted whole, so one report settles all of them; where people went one by one a
 report settles its own person only. Reports are asked as they stand stored, so it does not matter whether one came before
-or after its batch was called unsure.
+or after its batch was called unsure. A batch that is wanted once more is settled by them up to its claim.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from carillon.store.engine import Store, rowcount
 from carillon.store.tables import attempt, batch, event, send
 
 BY_REPORT = "a report about it came in"
+
+_IS_OPEN = sa.or_(batch.c.state == "unsure", sa.and_(batch.c.state == "ready", batch.c.resend_at.is_not(None)))
 
 
 def settle_by_evidence(store: Store, *, now: Micros, machine_now: Micros) -> int:
@@ -43,7 +45,7 @@ def proved_people(connection: Connection) -> dict[int, list[int]]:
     rows = connection.execute(
         sa.select(send.c.batch_id, send.c.enrolment_id)
         .join_from(batch, send, send.c.batch_id == batch.c.id)
-        .where(batch.c.state == "unsure", send.c.outcome.is_(None), spoken_of)
+        .where(_IS_OPEN, send.c.outcome.is_(None), spoken_of)
     )
     proved: dict[int, list[int]] = defaultdict(list)
     for batch_id, enrolment_id in rows:
@@ -54,12 +56,14 @@ def proved_people(connection: Connection) -> dict[int, list[int]]:
 def _accept(
     connection: Connection, batch_id: int, enrolments: Sequence[int], *, now: Micros, machine_now: Micros
 ) -> int:
-    one_by_one = connection.execute(sa.select(batch.c.begun_through).where(batch.c.id == batch_id)).scalar()
-    accepted = {"settled_at": now, "note": BY_REPORT}
-    if one_by_one is not None:
+    unsure = sa.and_(batch.c.id == batch_id, _IS_OPEN)
+    row = connection.execute(sa.select(batch.c.begun_through).where(unsure).with_for_update()).one_or_none()
+    if row is None:  # another decision came first
+        return 0
+    accepted = {"settled_at": now, "note": BY_REPORT, "worker": None, "lease_until": None}
+    if row.begun_through is not None:
         return part(connection, batch_id, among(enrolments), "accepted", **accepted)
-    unsure = sa.update(batch).where(batch.c.id == batch_id, batch.c.state == "unsure")
-    if rowcount(connection.execute(unsure.values(state="accepted", **accepted))) == 0:
+    if rowcount(connection.execute(sa.update(batch).where(unsure).values(state="accepted", **accepted))) == 0:
         return 0
     write_decision(connection, batch_id, "evidence", BY_REPORT, machine_now)
     return connection.execute(sa.select(sa.func.count()).where(open_people(batch_id))).scalar_one()

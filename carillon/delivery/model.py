@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from carillon.consent.permissions import ConsentKind
+from carillon.definition.limits import Pace
 from carillon.delivery.protocol import Outcome, Parcel
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import SECOND, Micros
@@ -50,6 +51,10 @@ class ReadyBatch:
     connector: str
     n: int
     not_after: Micros | None
+    resend_at: Micros | None = None
+    """Since when it is wanted once more; None: nobody of it was ever handed over."""
+    pace: Pace | None = None
+    """The pace under which it was taken: under another one it must be taken anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,14 @@ from carillon.policy.budgets import spend
 from carillon.store.engine import rowcount
 from carillon.store.tables import batch, enrolment, send
 
-_UNLEASED = {"worker": None, "lease_until": None, "begun_at": None, "begun_through": None, "claimed_at": None}
-"""What a batch forgets when it becomes ready again: nothing of it has begun."""
+_WANTED_AGAIN = batch.c.resend_at.is_not(None)
+_UNLEASED: dict[str, Any] = {
+    "worker": None, "lease_until": None, "begun_at": None,
+    "begun_through": sa.case((_WANTED_AGAIN, batch.c.begun_through)),
+    "claimed_at": sa.case((_WANTED_AGAIN, batch.c.claimed_at)),
+}  # fmt: skip
+"""What a batch forgets when it becomes ready again: nothing of it has begun. Of one that was handed over before, and is
+wanted once more, it stays known when that was and whom a report speaks for."""
 
 
 def open_people(batch_id: int) -> sa.ColumnElement[bool]:
@@ -47,9 +53,9 @@ def part_off(
         sa.insert(batch)
         .from_select(
             [c.name for c in kept],
-            sa.select(
-                *(sa.literal(values[c.name], c.type).label(c.name) if c.name in values else c for c in kept)
-            ).where(batch.c.id == parent_id),
+            sa.select(*(_as_column(values[c.name], c).label(c.name) if c.name in values else c for c in kept)).where(
+                batch.c.id == parent_id
+            ),
         )
         .returning(batch.c.id)
     ).scalar_one()
@@ -57,6 +63,10 @@ def part_off(
     connection.execute(sa.update(batch).where(batch.c.id == child).values(n=moved))
     connection.execute(sa.update(batch).where(batch.c.id == parent_id).values(n=batch.c.n - moved))
     return child, moved
+
+
+def _as_column(value: Any, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    return value if isinstance(value, sa.ColumnElement) else sa.literal(value, column.type)
 
 
 def deferrals(connection: Connection, batch_id: int) -> int:
@@ -105,6 +115,11 @@ def in_doubt(note: str, settled_at: Micros) -> dict[str, Any]:
     return {"note": note, "settled_at": settled_at, "lease_until": None, "resend_at": None}
 
 
-def unleased() -> dict[str, None]:
+def not_sent_again(reason: str) -> str:
+    """The note of people who were wanted once more and are not written to; they may have the message already."""
+    return f"not sent again: {reason}"
+
+
+def unleased() -> dict[str, Any]:
     """The columns of a batch that nothing of it has begun, for an UPDATE."""
     return dict(_UNLEASED)

@@ -38,8 +38,8 @@ def doubt_again(connection: Connection, chosen: sa.ColumnElement[bool], *, note:
         connection,
         sa.update(batch)
         .where(chosen, batch.c.state == "ready", batch.c.resend_at.is_not(None))
-        .values(state="unsure", note=note, worker=None, lease_until=None, begun_at=None, begun_through=None, ask_at=None),
-    )  # fmt: skip
+        .values(unleased() | {"state": "unsure", "note": note, "ask_at": None}),
+    )
 
 
 def release_late(connection: Connection, now: Micros, campaign_id: int | None = None) -> int:

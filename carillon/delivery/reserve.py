@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.entries import At, Every
+from carillon.definition.entries import Recurring, Scheduled
 from carillon.delivery.pace import batch_size
 from carillon.experiment.split import arm_of, even_arms, is_in_sample
 from carillon.journey.ground import Ground
@@ -37,7 +37,7 @@ from carillon.store.writing import take_turn
 SLICE = 100_000
 """Enrolments decided in one transaction: bounds the memory of a run and the time others wait for the ledger."""
 
-_PASS_LOCK = 0x43524C4E
+PASS_LOCK = 0x43524C4E
 """PostgreSQL advisory lock of the reserve pass ("CRLN"); on SQLite the ledger's write lock is the same."""
 
 
@@ -81,7 +81,7 @@ def question_of(connection: Connection, ground: Ground, plan: Plan, node: Messag
     languages = connection.scalars(
         sa.select(nc.language).where(nc.node_id == node_id, nc.channel == str(node.channel)).distinct()
     ).all()
-    own_clock = any(isinstance(e, At | Every) and e.zone == "contact" for e in plan.entries)
+    own_clock = any(isinstance(e, Scheduled) and e.zone == "contact" for e in plan.entries)
     return Question(
         plan, node, node_id, ground.rules, ground.moment, tuple(sorted(languages)),
         None if own_clock else ground.rules.timezone,
@@ -126,7 +126,7 @@ def _reserve_node(
     after = -1
     while True:
         with ground.store.write("ledger") as connection:
-            take_turn(connection, _PASS_LOCK)
+            take_turn(connection, PASS_LOCK)
             last = _slice_end(connection, ground, version_id, node, after)
             if last is None:
                 return result
@@ -343,7 +343,7 @@ def _watch_ghosts(connection: Connection, ground: Ground, plan: Plan, decision: 
     """
     e, d = t.enrolment.c, decision.c
     ends_at: sa.ColumnElement[Any] = sa.literal(ground.now, sa.BigInteger())
-    if plan.goal is not None and not any(isinstance(entry, Every) for entry in plan.entries):
+    if plan.goal is not None and not any(isinstance(entry, Recurring) for entry in plan.entries):
         within = plan.goal.within
         ends_at = e.entered_at + within.seconds * SECOND
         if within.months:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.definition.limits import Pace
 from carillon.delivery.model import LEASE, ReadyBatch
 from carillon.delivery.pace import PACED, RESTING, Bucket, close_bucket, open_bucket, paces
 from carillon.delivery.slower import rests, slowed
@@ -20,6 +21,7 @@ from carillon.store.tables import batch, campaign, pace
 TAKEN = (
     batch.c.id, batch.c.campaign_id, batch.c.node_id, batch.c.arm, batch.c.language, batch.c.channel, batch.c.sender,
     batch.c.connector, batch.c.n, batch.c.not_after, batch.c.priority, batch.c.due_at,
+    batch.c.resend_at,
 )  # fmt: skip
 
 
@@ -61,7 +63,7 @@ def take(connection: Connection, wanted: Wanted) -> list[ReadyBatch]:
         .returning(*TAKEN)
     ).all()
     ordered = sorted(taken, key=lambda row: (-row.priority, row.due_at, row.id))
-    return [ready_batch(row) for row in ordered]
+    return [ready_batch(row, paced.get(row.connector)) for row in ordered]
 
 
 def _next(wanted: Wanted, connectors: Sequence[str]) -> sa.Select[tuple[int, int]]:
@@ -111,11 +113,11 @@ def paced_until(connection: Connection, wanted: Wanted) -> Micros | None:
     return found
 
 
-def ready_batch(row: sa.Row[tuple[object, ...]]) -> ReadyBatch:
+def ready_batch(row: sa.Row[tuple[object, ...]], its: Pace | None) -> ReadyBatch:
     """The batch of a row of `TAKEN`."""
     return ReadyBatch(
         row.id, row.campaign_id, row.node_id, row.arm, row.language, Channel(row.channel), row.sender, row.connector,
-        row.n, row.not_after,
+        row.n, row.not_after, row.resend_at, its,
     )  # fmt: skip
 
 

@@ -1,31 +1,35 @@
 """Unsure batches: what is known of each, and the decisions about them, by the workspace's policy or by a person.
 
-Nothing is ever sent again without a written decision: a resend is an attempt row that says who wanted it and why.
+Nothing is ever sent again without a written decision: a resend is an attempt row that says who wanted it and why. It is
+a wish (`resend_at`): the next reserve pass asks who of the batch may have the message now (`delivery/resend`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.delivery.evidence import settle_by_evidence, write_decision
-from carillon.delivery.parting import open_people, unleased
+from carillon.delivery.parting import open_people
 from carillon.kernel.clock import SECOND, Micros
 from carillon.plan.compile import plan_from_json
+from carillon.plan.model import Plan
 from carillon.plan.rules import Rules, UnsurePolicy
 from carillon.store.engine import Store
 from carillon.store.tables import audit, batch, campaign, event, node, send, version
 
 Decision = Literal["accept", "resend", "close"]
 
+WANTED_AGAIN = "wanted once more"
+
 FROM_BACKUP = "restored from a backup: it may have left since"
 """The note of a batch that only a report or a person settles: no policy was meant for doubts as large as this one."""
 
-_STATE: Mapping[Decision, str] = {"accept": "accepted", "resend": "ready", "close": "closed"}
+_STATE: Mapping[Decision, str] = {"accept": "accepted", "close": "closed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class UnsureBatch:
     reason: str
     reports_of_others: bool
     """Reports about other sends came in after this hand-over: silence about this one means something."""
+    resend_at: Micros | None = None
+    """It is wanted once more (`reason` says by whom and why), and its people are asked then."""
 
 
 def unsure_batches(connection: Connection, campaign_name: str | None = None) -> list[UnsureBatch]:
@@ -49,7 +55,7 @@ def unsure_batches(connection: Connection, campaign_name: str | None = None) -> 
     rows = connection.execute(
         sa.select(
             batch.c.id, campaign.c.name, node.c.step_id, batch.c.connector, _n_open(), batch.c.settled_at,
-            batch.c.note, _others_flow(),
+            batch.c.note, _others_flow(), batch.c.resend_at,
         )
         .join_from(batch, campaign, campaign.c.id == batch.c.campaign_id)
         .join(node, node.c.id == batch.c.node_id)
@@ -57,8 +63,8 @@ def unsure_batches(connection: Connection, campaign_name: str | None = None) -> 
         .order_by(batch.c.settled_at, batch.c.id)
     )  # fmt: skip
     return [
-        UnsureBatch(id_, name, step, connector, people, since or 0, note or "", bool(flows))
-        for id_, name, step, connector, people, since, note, flows in rows
+        UnsureBatch(id_, name, step, connector, people, since or 0, note or "", bool(flows), resend_at)
+        for id_, name, step, connector, people, since, note, flows, resend_at in rows
     ]
 
 
@@ -108,11 +114,11 @@ def settle_unsure(store: Store, rules: Rules, *, now: Micros, machine_now: Micro
             return {}
     accepted = settle_by_evidence(store, now=now, machine_now=machine_now)
     resent = settle_by_policy(store, rules, now=now, machine_now=machine_now)
-    return {word: n for word, n in (("accepted", accepted), ("ready", resent)) if n}
+    return {word: n for word, n in (("accepted", accepted), (WANTED_AGAIN, resent)) if n}
 
 
 def settle_by_policy(store: Store, rules: Rules, *, now: Micros, machine_now: Micros) -> int:
-    """Resend what the workspace's `if_unsure` says to resend; how many people that concerns.
+    """Want once more what the workspace's `if_unsure` says to resend; how many people that concerns.
 
     `resend_after` waits that long in campaign time, and only while reports about other sends come in: where nothing
     flows, silence proves nothing. Ask `settle_by_evidence` first.
@@ -122,16 +128,47 @@ def settle_by_policy(store: Store, rules: Rules, *, now: Micros, machine_now: Mi
             sa.select(batch.c.id, batch.c.settled_at, version.c.plan_json, _others_flow().label("others_flow"))
             .join_from(batch, campaign, campaign.c.id == batch.c.campaign_id)
             .join(version, version.c.id == campaign.c.live_version)
-            .where(batch.c.state == "unsure", batch.c.note.is_distinct_from(FROM_BACKUP))
+            .where(batch.c.state == "unsure", batch.c.note.is_distinct_from(FROM_BACKUP), batch.c.resend_at.is_(None))
         ).all()
         resent = 0
         for row in rows:
-            marketing = plan_from_json(row.plan_json).marketing
-            policy = rules.if_unsure_marketing if marketing else rules.if_unsure_transactional
+            plan = plan_from_json(row.plan_json)
+            policy = policy_of(rules, plan)
             if _may_resend(policy, row.settled_at or 0, bool(row.others_flow), now):
-                note = f"if_unsure: {policy.action} for {'marketing' if marketing else 'transactional'} topics"
+                note = f"if_unsure: {policy.action} for {'marketing' if plan.marketing else 'transactional'} topics"
                 resent += sum(_decide(connection, [row.id], "resend", note, now, machine_now).values())
         return resent
+
+
+def next_resend(connection: Connection, campaign_id: int, policy: UnsurePolicy, now: Micros) -> Micros | None:
+    """The first instant after now at which people of this campaign are asked whether they get it once more."""
+    asked = sa.func.coalesce(batch.c.resend_at, _wait_ends(policy))
+    first: Micros | None = connection.scalar(sa.select(sa.func.min(asked)).where(_unsure_of(campaign_id), asked > now))
+    return first
+
+
+def has_due_resend(connection: Connection, campaign_id: int, policy: UnsurePolicy, now: Micros) -> bool:
+    """Whether people of this campaign should have been asked by now."""
+    by_policy = sa.and_(batch.c.resend_at.is_(None), _wait_ends(policy) <= now, _others_flow())
+    due = sa.or_(batch.c.resend_at <= now, by_policy)
+    return bool(connection.scalar(sa.select(sa.exists().where(_unsure_of(campaign_id), due))))
+
+
+def policy_of(rules: Rules, plan: Plan) -> UnsurePolicy:
+    """What the house says about unknown hand-overs of a campaign."""
+    return rules.if_unsure_marketing if plan.marketing else rules.if_unsure_transactional
+
+
+def _unsure_of(campaign_id: int) -> sa.ColumnElement[bool]:
+    return sa.and_(batch.c.campaign_id == campaign_id, batch.c.state == "unsure")
+
+
+def _wait_ends(policy: UnsurePolicy) -> sa.ColumnElement[Any]:
+    """When `resend_after` has waited for long enough; NULL where it does not wait."""
+    if policy.after is None:
+        return sa.cast(sa.null(), sa.BigInteger())
+    may = batch.c.note.is_distinct_from(FROM_BACKUP)
+    return sa.case((may, batch.c.settled_at + policy.after.seconds * SECOND))
 
 
 def _may_resend(policy: UnsurePolicy, since: Micros, others_flow: bool, now: Micros) -> bool:
@@ -148,14 +185,15 @@ def _may_resend(policy: UnsurePolicy, since: Micros, others_flow: bool, now: Mic
 def _decide(
     connection: Connection, batch_ids: Sequence[int], decision: Decision, note: str, now: Micros, machine_now: Micros
 ) -> dict[int, int]:
-    fate = {"state": _STATE[decision], "note": note, "settled_at": now, "lease_until": None, "retry_at": None}
+    fate: dict[str, Any] = {"note": note}
     if decision == "resend":
-        fate |= unleased() | {"settled_at": None}
+        asked = sa.and_(batch.c.state == "unsure", batch.c.resend_at.is_(None))
+        fate |= {"resend_at": now}
+    else:
+        asked = batch.c.state == "unsure"
+        fate |= {"state": _STATE[decision], "settled_at": now, "lease_until": None, "retry_at": None}
     won = connection.execute(
-        sa.update(batch)
-        .where(batch.c.id.in_(batch_ids), batch.c.state == "unsure")
-        .values(**fate)
-        .returning(batch.c.id)
+        sa.update(batch).where(batch.c.id.in_(batch_ids), asked).values(**fate).returning(batch.c.id)
     ).scalars()
     decided: dict[int, int] = {}
     for batch_id in sorted(won):

@@ -20,7 +20,8 @@ RULES = "rules"
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One campaign as applied. `versions` holds the live plan and each older one that somebody is still under way on."""
+    """One campaign as applied. `versions` holds the live plan and each older one that somebody is still under way on, or
+    is wanted to be written to once more."""
 
     id: int
     name: str
@@ -86,10 +87,17 @@ def load_campaign(connection: Connection, name: str) -> Applied:
         .where(t.enrolment.c.campaign_id == row.id, t.enrolment.c.state == "live")
         .distinct()
     )
+    s, b = t.send.c, t.batch.c
+    wanted_again = (
+        sa.select(t.enrolment.c.version_id)
+        .join_from(t.batch, t.send, s.batch_id == b.id)
+        .join(t.enrolment, t.enrolment.c.id == s.enrolment_id)
+        .where(b.campaign_id == row.id, b.state == "unsure", b.resend_at.is_not(None))
+    )
     versions = connection.execute(
         sa.select(t.version).where(
             t.version.c.campaign_id == row.id,
-            sa.or_(t.version.c.id == row.live_version, t.version.c.id.in_(under_way)),
+            sa.or_(t.version.c.id == row.live_version, t.version.c.id.in_(under_way), t.version.c.id.in_(wanted_again)),
         )
     ).all()
     live = next(v for v in versions if v.id == row.live_version)

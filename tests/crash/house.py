@@ -224,7 +224,7 @@ class House:
             return {(node, enrolment): fate for node, enrolment, fate in rows}
 
     def doubts(self) -> set[Key]:
-        """The sends that are unsure now."""
+        """The sends that are unsure now, and nobody has decided about."""
         return {key for keys in self._unsure().values() for key in keys}
 
     def looked_up(self) -> dict[int, list[bool]]:
@@ -238,7 +238,7 @@ class House:
             rows = connection.execute(
                 sa.select(t.batch.c.id, t.send.c.node_id, t.send.c.enrolment_id)
                 .join_from(t.batch, t.send, t.send.c.batch_id == t.batch.c.id)
-                .where(t.batch.c.state == "unsure", t.send.c.outcome.is_(None))
+                .where(t.batch.c.state == "unsure", t.batch.c.resend_at.is_(None), t.send.c.outcome.is_(None))
             )
             for batch_id, node, enrolment in rows:
                 found.setdefault(batch_id, []).append((node, enrolment))

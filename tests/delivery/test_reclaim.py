@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from carillon.delivery.evidence import settle_by_evidence
 from carillon.delivery.reclaim import reclaim
 from carillon.delivery.release import release_campaign, release_late, withdraw
-from carillon.delivery.unsure import decide, settle_unsure, unsure_batches
+from carillon.delivery.unsure import WANTED_AGAIN, decide, settle_unsure, unsure_batches
 from carillon.kernel.clock import HOUR, MINUTE, SECOND
 from carillon.kernel.durations import Span
 from carillon.kernel.worker import is_gone, worker_id
@@ -38,6 +38,13 @@ def report(store, enrolment_id, at=NOW + MINUTE, contact_id=None):
                 intake_id=1, node_id=7, enrolment_id=enrolment_id, props={},
             )
         )  # fmt: skip
+
+
+def wanted_since(store):
+    """The instants from which unsure batches are wanted once more."""
+    with store.read() as c:
+        b = t.batch.c
+        return list(c.scalars(sa.select(b.resend_at).where(b.state == "unsure", b.resend_at.is_not(None))))
 
 
 def reclaim_at(store, machine_now):
@@ -143,11 +150,12 @@ def test_the_policy_decides_what_silence_means(sqlite_store, policy, reports, ho
     if reports:
         report(store, 999)
     rules, now = replace(RULES, if_unsure_marketing=policy), LATER + hours * HOUR
-    assert settle_unsure(store, rules, now=now, machine_now=now) == ({"ready": resent} if resent else {})
-    assert states(store) == ({"ready": 10} if resent else {"unsure": 10})
+    assert settle_unsure(store, rules, now=now, machine_now=now) == ({WANTED_AGAIN: resent} if resent else {})
+    assert states(store) == {"unsure": 10}
+    assert wanted_since(store) == ([now] if resent else [])
 
 
-@pytest.mark.parametrize("decision, state", [("accept", "accepted"), ("resend", "ready"), ("close", "closed")])
+@pytest.mark.parametrize("decision, state", [("accept", "accepted"), ("resend", "unsure"), ("close", "closed")])
 def test_a_person_decides_with_a_reason(store, decision, state):
     """The word of a person settles the batch once, and who and why stand in the attempt and in the audit."""
     seed(store, 10)
@@ -167,8 +175,8 @@ def test_a_person_decides_with_a_reason(store, decision, state):
             "ann: asked SendGrid",
         )
         assert c.execute(sa.select(t.audit.c.who, t.audit.c.what)).one() == ("ann", f"unsure {decision}")
-    if decision == "resend":
-        assert hand_over(store)[0].accepted == 10
+    assert wanted_since(store) == ([LATER] if decision == "resend" else [])
+    assert hand_over(store)[0].people == {}
 
 
 def test_released_people_are_due_again(store):
