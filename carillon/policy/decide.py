@@ -81,9 +81,12 @@ def _kept(rows: sa.FromClause) -> list[Column]:
 
 def _judged(question: Question, asked: sa.CTE) -> sa.CTE:
     """What stands against each person, the limits and the holdout not asked yet."""
+    # Addresses that two share are few, and to rank them takes a sort: nobody else goes through it.
+    kept = [c for c in asked.c if c.name not in ("stands", "has_twin")]
     duplicate = (_is_duplicate(question, asked), SkipReason.DUPLICATE_ADDRESS.value)
     stands = sa.case((asked.c.stands.is_not(None), asked.c.stands), duplicate)
-    return sa.select(*(c for c in asked.c if c.name != "stands"), stands.label("stands")).cte("judged")
+    twins = sa.select(*kept, stands.label("stands")).where(asked.c.has_twin)
+    return sa.select(*kept, asked.c.stands).where(sa.not_(asked.c.has_twin)).union_all(twins).cte("judged")
 
 
 def _timed(question: Question, candidates: sa.FromClause, judged: sa.CTE) -> sa.CTE:
@@ -163,10 +166,17 @@ def _asked(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
             not_after.label("not_after"),
             first_due.label("first_due"),
             sa.case(*_reasons(question, candidates, not_after)).label("stands"),
+            _has_twin(address).label("has_twin"),
         )
         .join_from(candidates, t.standing, s.contact_id == c.contact_id)
         .join(t.contact, t.contact.c.id == c.contact_id)
     )
+
+
+def _has_twin(address: Column) -> sa.ColumnElement[bool]:
+    twin = t.contact.alias("same_address")
+    same = sa.and_(twin.c[address.name] == address, twin.c.id != t.contact.c.id)
+    return sa.exists(sa.select(sa.literal(1)).select_from(twin).where(same).correlate(t.contact))
 
 
 def address_of(channel: Channel) -> Column:
