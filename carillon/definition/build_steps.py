@@ -13,6 +13,7 @@ from carillon.definition.campaign_words import (
     ArmWords,
     ChooseWords,
     ExitWords,
+    FirstReachableWords,
     MessageStepWords,
     SetWords,
     SplitWords,
@@ -39,9 +40,10 @@ from carillon.definition.model import (
     WaitDays,
     WaitUntil,
     WaitUntilDay,
+    Way,
     branches_of,
 )
-from carillon.definition.step_ids import StepIds, branch_name, branches_in, repeated, step_word
+from carillon.definition.step_ids import REACH_WORDS, StepIds, branch_name, branches_in, repeated, sent_by, step_word
 from carillon.definition.words import note_later
 from carillon.kernel.channels import Channel
 from carillon.kernel.durations import Span
@@ -72,6 +74,8 @@ class Steps:
         match words:
             case MessageStepWords() if words.email is not None or words.sms is not None:
                 return self._send(words, step_id, was)
+            case FirstReachableWords():
+                return self._first_reachable(words, step_id, was)
             case WaitStepWords():
                 return self._wait(words.wait, step_id, was)
             case WaitForWords():
@@ -88,8 +92,7 @@ class Steps:
     def _send(self, words: MessageStepWords, step_id: str, was: str | None) -> Send:
         channel = Channel.EMAIL if words.email is not None else Channel.SMS
         message = words.email if words.email is not None else words.sms
-        if words.valid_for is not None and words.valid_until is not None:
-            self._note(words, "valid_until", "valid_for and valid_until stand together", "one of them")
+        self._check_validity(words)
         if words.subject is not None and channel is not Channel.EMAIL:
             self._note(words, "subject", "only an e-mail has a subject")
         if words.to is not None:
@@ -101,6 +104,33 @@ class Steps:
             words.valid_for, words.valid_until, str(words.subject) if words.subject is not None else None,
             window_of(words.quiet_hours, self.names.typing.reading) if words.quiet_hours is not None else None,
         )  # fmt: skip
+
+    def _first_reachable(self, words: FirstReachableWords, step_id: str, was: str | None) -> Send:
+        self._check_validity(words)
+        self._check_ways(words)
+        ways = [Way(Channel(channel), str(message)) for channel, message in sent_by(words)]
+        first = ways[0] if ways else Way(Channel.EMAIL, "")
+        only_if = condition_of(words.only_if, self.names) if words.only_if is not None else None
+        return Send(
+            step_id, first.channel, first.message, was, only_if, None, words.valid_for, words.valid_until,
+            others=tuple(ways[1:]),
+        )  # fmt: skip
+
+    def _check_ways(self, words: FirstReachableWords) -> None:
+        reading, seen = self.names.typing.reading, set[str]()
+        if len(words.first_reachable) < 2 and words.is_whole:
+            reading.note(words.key_at("first_reachable"), 3, "one way is no choice", "two: [{sms: …}, {email: …}]")
+        for way in words.first_reachable:
+            written = [channel for channel in REACH_WORDS if way.has(channel)]
+            if len(written) != 1 and way.is_whole:
+                reading.note(way.place, 3, "each way is one message", "[{sms: …}, {email: …}]")
+            for channel in (c for c in written if c in seen):
+                reading.note(way.key_at(channel), 3, f"nobody gets this one: {channel} stands before it already")
+            seen.update(written)
+
+    def _check_validity(self, words: MessageStepWords | FirstReachableWords) -> None:
+        if words.valid_for is not None and words.valid_until is not None:
+            self._note(words, "valid_until", "valid_for and valid_until stand together", "one of them")
 
     def _note(self, words: StepBase | WaitWords | TestWords, key: str, message: str, expected: str = "") -> None:
         self.names.typing.reading.note(words.key_at(key), 3, message, expected)

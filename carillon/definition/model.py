@@ -172,8 +172,16 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """A message on a channel, where the ones before it do not reach the contact."""
+
+    channel: Channel
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
-    """One message on one channel."""
+    """One message on one channel; with `others` (`first_reachable`) on the first that reaches the contact."""
 
     id: str
     channel: Channel
@@ -188,6 +196,7 @@ class Send:
     """The short form, where the message file has no subject of its own."""
     quiet_hours: Window | None = None
     """Beside the workspace's: both hold."""
+    others: tuple[Way, ...] = ()
     kind: Literal["send"] = "send"
 
 

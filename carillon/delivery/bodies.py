@@ -5,6 +5,7 @@ Batches of one content share a query and a pass over its template's values; cont
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,6 +59,8 @@ class Bodies:
         self._clock = clock
         self._contents: dict[int, Content | str] = {}
         self._topics: dict[int, str] = {}
+        self._several: set[int] = set()
+        """Nodes with contents on several channels: `first_reachable`."""
 
     def build(self, batches: Sequence[ReadyBatch]) -> list[Built | Unbuilt]:
         """One answer a batch, in their order."""
@@ -85,6 +88,8 @@ class Bodies:
         rows = connection.execute(
             sa.select(c.node_id, c.arm, c.channel, c.language, c.content_id).where(c.node_id.in_(nodes))
         ).all()
+        channels = {(node_id, channel) for node_id, _, channel, _, _ in rows}
+        self._several |= {node_id for node_id, n in Counter(node_id for node_id, _ in channels).items() if n > 1}
         wanted = {_key(b) for b in batches}
         ids = {tuple(key): content_id for *key, content_id in rows if tuple(key) in wanted}
         missing = set(ids.values()) - self._contents.keys()
@@ -132,7 +137,8 @@ class Bodies:
         sender = self._sender(batch)
         if sender is None:
             return Unbuilt(batch.id, f'no sender "{batch.sender}" for {batch.channel}')
-        needs = Needs(place.topic, HousePermissions(self._rules).kind(place.topic, batch.channel.value))
+        kind = HousePermissions(self._rules).kind(place.topic, batch.channel.value)
+        needs = Needs(place.topic, kind, batch.node_id in self._several)
         connector = self._connectors[batch.connector]
         if columns is None:
             return Built(batch, (), (), (), needs, connector.capabilities.whole)

@@ -31,7 +31,7 @@ from carillon.store.packed import packed, unpacked
 from carillon.store.tables import attempt, batch, contact, enrolment, send, standing
 
 RELEASED = "released"
-"""Not an outcome: the address changed, so the person is due again and gets the message at the new one."""
+"""Not an outcome: the address changed, or the channel closed where there are others, so the person is due again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,11 @@ def _digest(channel: Channel, needs: Needs) -> sa.Select[tuple[int, int, str, st
     """Of each batch its people and addresses, short enough to compare, and in full only who is closed and why."""
     e, closed = send.c.enrolment_id, why_not(channel, needs)
     exception = sa.case((closed.is_not(None), sa.cast(e, sa.String).concat(" ").concat(closed)))
-    digest = (send.c.batch_id, sa.cast(sa.func.sum(e), sa.BigInteger), packed(sa.func.coalesce(address_of(channel), ""), e))
+    digest = (
+        send.c.batch_id,
+        sa.cast(sa.func.sum(e), sa.BigInteger),
+        packed(sa.func.coalesce(address_of(channel), ""), e),
+    )
     return _of_people(*digest, packed(exception, e)).group_by(send.c.batch_id)
 
 
@@ -151,13 +155,18 @@ def _of_people(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
 def why_not(channel: Channel, needs: Needs) -> sa.ColumnElement[str | None]:
     """The outcome of a person who may not be written to any more, else NULL; whoever has no standing has no consent."""
     left = sa.and_(enrolment.c.state == "done", enrolment.c.exit_code != "finished")
+
+    def closed(reason: str) -> str:
+        return RELEASED if needs.is_one_of_several else skipped(reason)
+
     return sa.case(
         (left, EXITED),
-        (closed_by_sql(INVALID_ADDRESS, channel), skipped("invalid_address")),
-        (sa.or_(address_of(channel).is_(None), contact.c.erased_at.is_not(None)), skipped("no_address")),
-        (closed_by_sql(SUPPRESSED, channel), skipped("suppressed")),
+        (contact.c.erased_at.is_not(None), skipped("no_address")),
+        (closed_by_sql(INVALID_ADDRESS, channel), closed("invalid_address")),
+        (address_of(channel).is_(None), closed("no_address")),
+        (closed_by_sql(SUPPRESSED, channel), closed("suppressed")),
         (sa.func.coalesce(allowed_sql(needs.topic, channel, needs.kind), sa.false()), None),
-        else_=skipped("no_consent"),
+        else_=closed("no_consent"),
     )
 
 

@@ -63,6 +63,8 @@ class Needs:
 
     topic: str
     kind: ConsentKind
+    is_one_of_several: bool = False
+    """Where this channel is closed by now, another one may be open: the person is decided for anew."""
 
 
 @dataclass(frozen=True, slots=True)

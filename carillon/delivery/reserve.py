@@ -67,7 +67,7 @@ def reserve(
     done: dict[str, list[Reserved]] = {}
     for ground in sorted(grounds, key=lambda g: (-g.applied.plan.priority, g.applied.name)):
         for version_id, plan in ground.applied.versions.items():
-            for node in plan.messages:
+            for node in plan.ways:
                 result = _reserve_node(ground, version_id, plan, node, max_people, progress)
                 if result.decided:
                     done.setdefault(ground.applied.name, []).append(result)

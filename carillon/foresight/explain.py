@@ -202,7 +202,7 @@ def _messages(
     """What the policy says of each message if it were due now; of a person under way, of those still ahead."""
     plan = ground.applied.plan if under_way is None else ground.applied.versions[under_way.version]
     behind = {h.step for h in under_way.happenings} if under_way else set[str]()
-    for node in plan.messages:
+    for node in plan.ways:
         if node.id in behind:
             continue
         if under_way is None:
@@ -210,8 +210,12 @@ def _messages(
         else:
             person = _as_due(ground, under_way.id, ground.applied.nodes[node.id])
         decided = decisions(question_of(connection, ground, plan, node), person).subquery("decided")
-        reason = connection.execute(sa.select(decided.c.reason)).scalar_one_or_none()
-        yield node.id, f"later ({reason})" if reason in WAITS else reason or WOULD_GET_IT
+        row = connection.execute(sa.select(decided.c.reason)).one_or_none()
+        if row is None and (node.others or node.behind):
+            continue  # of `first_reachable` another channel is theirs
+        reason = row.reason if row else None
+        told = f"later ({reason})" if reason in WAITS else reason or WOULD_GET_IT
+        yield node.id, f"{told} by {node.channel}" if node.others or node.behind else told
 
 
 def _as_due(ground: Ground, enrolment_id: int, node_id: int) -> sa.Subquery:

@@ -24,7 +24,7 @@ from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from carillon.messages.for_campaign import CampaignContents
 from carillon.messages.planned_parts import planned_parts
-from carillon.plan.model import MessageNode, Plan, SplitNode, WaitNode
+from carillon.plan.model import MessageNode, Plan, SplitNode, WaitNode, ways_of
 from carillon.policy.budgets import purse_of
 from carillon.policy.decide import Question, decisions
 from carillon.policy.limits import limits_of
@@ -37,6 +37,9 @@ class FirstMessage:
     """A message that people meet before any answer of theirs can matter: these numbers are counts, not forecasts."""
 
     step_id: str
+    channel: str
+    is_one_of_several: bool
+    """Whether the step has other channels, with counts of their own."""
     reached: int
     gets: int
     held: int
@@ -49,6 +52,11 @@ class FirstMessage:
     """In the workspace's currency; None where workspace.yaml says no price."""
     lacking: Mapping[str, int]
     """A field that the message needs and does not default → people who lack it."""
+
+    @property
+    def label(self) -> str:
+        """The step, and where it has several channels which one."""
+        return f"{self.step_id} by {self.channel}" if self.is_one_of_several else self.step_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,7 @@ def first_messages(plan: Plan) -> Iterator[MessageNode]:
         seen.add(step_id)
         match plan.node(step_id):
             case MessageNode() as node:
-                yield node
+                yield from ways_of(node)
             case WaitNode(next=following):
                 ahead.append(following)
             case SplitNode(arms=arms):
@@ -184,7 +192,7 @@ def _question(
     connection: Connection, ground: Ground, plan: Plan, node: MessageNode, contents: CampaignContents
 ) -> Question:
     own_clock = any(isinstance(e, At | Every) and e.zone == "contact" for e in plan.entries)
-    languages = sorted({language for step, _, language in contents.compiled if step == node.id})
+    languages = sorted({language for language, _ in contents.of(node)})
     zone = None if own_clock else ground.rules.timezone
     limits = limits_of(connection, ground.rules, plan, plan, node, ground.topics, ground.now)
     purse = None
@@ -199,8 +207,8 @@ def _question(
 def _parts(ground: Ground, node: MessageNode, contents: CampaignContents) -> dict[str, int]:
     """Language → the most segments that an SMS is sent in; empty for other channels."""
     parts: dict[str, int] = {}
-    for (step, _, language), content in contents.compiled.items():
-        if step == node.id and node.channel is Channel.SMS:
+    for language, content in contents.of(node):
+        if node.channel is Channel.SMS:
             parts[language] = max(parts.get(language, 1), planned_parts(content, ground.rules.sms_footer))
     return parts
 
@@ -231,6 +239,8 @@ def _first_message(
     held = skipped.pop(SkipReason.HOLDOUT, 0)
     return FirstMessage(
         step_id=node.id,
+        channel=str(node.channel),
+        is_one_of_several=bool(node.others or node.behind),
         reached=sum(r.n for r in rows),
         gets=sum(languages.values()),
         held=held,
@@ -258,8 +268,7 @@ def _lacking(
     """Fields that a message of this step needs and does not default, and how many who get it lack them."""
     required = {
         path.removeprefix("contact.")
-        for (step, _, _), content in contents.compiled.items()
-        if step == node.id
+        for _, content in contents.of(node)
         for path in content.required_paths
         if path.startswith("contact.") and "[" not in path
     }
@@ -283,18 +292,19 @@ def _examples(
     connection: Connection, ground: Ground, plan: Plan, people: sa.Subquery, contents: CampaignContents
 ) -> tuple[str | None, tuple[str, str] | None]:
     """Two real contacts: one who gets the first message, one who does not, with the reason."""
-    node = next(first_messages(plan), None)
-    if node is None:
-        return None, None
-    question = _question(connection, ground, plan, node, contents)
-    decided = decisions(question, as_enrolled(ground, plan, people)).subquery("decided")
-    who = (
-        sa.select(t.contact.c.shop_id, decided.c.reason)
-        .join_from(decided, t.contact, t.contact.c.id == decided.c.contact_id)
-        .order_by(decided.c.contact_id)
-        .limit(1)
-    )
-    is_got = sa.or_(decided.c.reason.is_(None), decided.c.reason.in_(sorted(WAITS)))
-    gets = connection.execute(who.where(is_got)).one_or_none()
-    not_ = connection.execute(who.where(sa.not_(is_got))).one_or_none()
+    ways = list(first_messages(plan))
+    first = [node for node in ways if node.id == ways[0].id]
+    gets = not_ = None
+    for node in first:
+        question = _question(connection, ground, plan, node, contents)
+        decided = decisions(question, as_enrolled(ground, plan, people)).subquery("decided")
+        who = (
+            sa.select(t.contact.c.shop_id, decided.c.reason)
+            .join_from(decided, t.contact, t.contact.c.id == decided.c.contact_id)
+            .order_by(decided.c.contact_id)
+            .limit(1)
+        )
+        is_got = sa.or_(decided.c.reason.is_(None), decided.c.reason.in_(sorted(WAITS)))
+        gets = gets or connection.execute(who.where(is_got)).one_or_none()
+        not_ = not_ or connection.execute(who.where(sa.not_(is_got))).one_or_none()
     return (gets.shop_id if gets else None), ((not_.shop_id, not_.reason) if not_ else None)

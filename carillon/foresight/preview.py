@@ -78,7 +78,7 @@ def previews(connection: Connection, draft: Draft, now: Micros, contact: str | N
     """Every message of a campaign × variant × language; raises LookupError for a contact who is not there."""
     by_language: dict[str, tuple[Reader, ...]] = {}
     topic, rules = draft.plan.topic, draft.rules
-    for (step_id, arm, language), content in draft.contents.compiled.items():
+    for (step_id, arm, _, language), content in draft.contents.compiled.items():
         if language not in by_language:
             by_language[language] = tuple(_readers(connection, draft.plan, language, contact))
         sender = rules.sender(str(content.channel), topic=topic, named=draft.plan.sender)

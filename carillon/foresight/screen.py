@@ -52,7 +52,7 @@ def sections(draft: Draft, outlook: Outlook) -> Iterator[tuple[str, list[Text | 
     """Title and lines of each part of the screen."""
     yield "Who", _who(draft.plan, outlook)
     for first in outlook.first_messages:
-        yield f"Who gets {first.step_id}", _left_out(first)
+        yield f"Who gets {first.label}", _left_out(first)
     yield "When", _when(draft, outlook)
     yield "What", _what(draft)
     if any(n.test for n in draft.plan.messages):
@@ -76,11 +76,15 @@ def blocking(draft: Draft, outlook: Outlook) -> Iterator[str]:
         yield f"{problem.position.file}:{problem.position.line}  {problem.message}"
     for first in outlook.first_messages:
         for path, n in first.lacking.items():
-            yield f"{first.step_id} names {path} without a default, and {n:,} people have none"
-        missing = {language for message, _, language in draft.contents.missing if first.step_id.endswith(message)}
+            yield f"{first.label} names {path} without a default, and {n:,} people have none"
+        missing = {
+            language
+            for message, channel, language in draft.contents.missing
+            if channel == first.channel and (first.is_one_of_several or first.step_id.endswith(message))
+        }
         n = first.skipped.get("no_translation", 0)
         if n:
-            yield f"{first.step_id} is not written in {', '.join(sorted(missing))}: {n:,} people would get nothing"
+            yield f"{first.label} is not written in {', '.join(sorted(missing))}: {n:,} people would get nothing"
     expect = draft.plan.expect
     if expect is not None and outlook.is_wave_ahead and not expect.fits(outlook.enters):
         yield f"{outlook.enters:,} people would enter, {expect} are expected (expect: in campaign.yaml)"
@@ -154,13 +158,14 @@ def _what(draft: Draft) -> list[Text | Table]:
     table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
     for column in ("step", "variants", *draft.rules.languages):
         table.add_column(column)
-    for node in draft.plan.messages:
+    for node in draft.plan.ways:
         arms = arms_of(node)
         marks = [
-            "✓" if all((node.id, arm, language) in draft.contents.compiled for arm in arms) else "–"
+            "✓" if all((node.id, arm, str(node.channel), language) in draft.contents.compiled for arm in arms) else "–"
             for language in draft.rules.languages
         ]
-        table.add_row(node.id, ", ".join(a for a in arms if a) or "–", *marks)
+        name = f"{node.id} by {node.channel}" if node.others or node.behind else node.id
+        table.add_row(name, ", ".join(a for a in arms if a) or "–", *marks)
     return [table]
 
 
@@ -183,8 +188,8 @@ def _cost(draft: Draft, outlook: Outlook) -> list[Text | Table]:
     lines: list[Text | Table] = []
     for first in outlook.first_messages:
         cost = "no price in workspace.yaml" if first.cost is None else f"{first.cost:,.2f} {draft.rules.currency}"
-        lines.append(Text(f"{first.step_id}: {cost}"))
-    if len(draft.plan.messages) > len(outlook.first_messages):
+        lines.append(Text(f"{first.label}: {cost}"))
+    if len(draft.plan.ways) > len(outlook.first_messages):
         lines.append(Text("later messages depend on what people do", style="dim"))
     return lines
 
@@ -246,6 +251,7 @@ def as_json(draft: Draft, outlook: Outlook) -> dict[str, object]:
 def _message_json(first: FirstMessage) -> Mapping[str, object]:
     return {
         "step": first.step_id,
+        "channel": first.channel,
         "reached": first.reached,
         "gets": first.gets,
         "holdout": first.held,

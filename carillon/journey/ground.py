@@ -37,7 +37,7 @@ class Ground:
     def moment(self) -> Moment:
         """The words and the instant that this campaign's conditions are asked with."""
         steps: dict[str, list[str]] = {}
-        for node in (n for plan in self.applied.versions.values() for n in plan.messages):
+        for node in (n for plan in self.applied.versions.values() for n in plan.ways):
             steps.setdefault(node.message, []).append(node.id)
         return Moment(
             now=self.now,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,10 +23,16 @@ class CampaignContents:
     """What a campaign sends. `missing` names (message, channel, language) that the workspace offers and nobody wrote."""
 
     contents: tuple[ContentOf, ...]
-    compiled: Mapping[tuple[str, str, str], Content]
-    """(step id, arm, language) → content."""
+    compiled: Mapping[ContentKey, Content]
+    """(step id, arm, channel, language) → content."""
     problems: tuple[Problem, ...]
     missing: tuple[tuple[str, Channel, str], ...]
+
+    def of(self, node: MessageNode) -> Iterator[tuple[str, Content]]:
+        """(language, content) of one message on its channel, each variant's."""
+        for (step, _, channel, language), content in self.compiled.items():
+            if step == node.id and channel == str(node.channel):
+                yield language, content
 
 
 def contents_of(
@@ -47,7 +53,7 @@ def contents_of(
     """
     rows, compiled, problems, missing = [], {}, dict[Problem, None](), []
     subjects = {step.id: step.subject or "" for step in walk(campaign.journey) if isinstance(step, Send)}
-    for node in plan.messages:
+    for node in plan.ways:
         source = sources[node.message]
         written = languages_of(source, node.channel, rules)
         missing += [(node.message, node.channel, language) for language in rules.languages if language not in written]
@@ -61,7 +67,7 @@ def contents_of(
                 result = compile_content(source, node.channel, language, arm, setting)
                 problems |= dict.fromkeys(result.problems)
                 if result.content is not None:
-                    compiled[node.id, arm, language] = result.content
+                    compiled[node.id, arm, str(node.channel), language] = result.content
                     rows.append(_row(node, arm, language, result.content))
     return CampaignContents(tuple(rows), compiled, tuple(problems), tuple(dict.fromkeys(missing)))
 

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
 from carillon.plan.compile import plan_from_json, rules_from_json
-from carillon.plan.model import MessageNode, Plan, experiment_name
+from carillon.plan.model import Plan, experiment_name
 from carillon.plan.rules import Rules
 from carillon.store import tables as t
 
@@ -59,14 +59,7 @@ class Applied:
 
     def message_node_ids(self, message: str) -> tuple[int, ...]:
         """The nodes, over all versions, whose step sends this message."""
-        return tuple(
-            {
-                self.nodes[n.id]
-                for plan in self.versions.values()
-                for n in plan.nodes
-                if isinstance(n, MessageNode) and n.message == message
-            }
-        )
+        return tuple({self.nodes[n.id] for plan in self.versions.values() for n in plan.ways if n.message == message})
 
 
 def load_rules(connection: Connection) -> Rules:

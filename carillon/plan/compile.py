@@ -241,6 +241,7 @@ def _node(step: Step, following: str | None, segments: Mapping[str, Segment]) ->
                     step.valid_for,
                     step.valid_until,
                     step.quiet_hours,
+                    step.others,
                 )
             ]
         case Wait() | WaitDays() | WaitUntilDay() | WaitUntil():

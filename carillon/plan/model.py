@@ -7,7 +7,7 @@ So one pass over the list takes everybody as far as they can go. `next` is a ste
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Literal
@@ -24,6 +24,7 @@ from carillon.definition.model import (
     WaitDays,
     WaitUntil,
     WaitUntilDay,
+    Way,
 )
 from carillon.kernel.channels import Channel
 from carillon.kernel.durations import Span
@@ -46,6 +47,10 @@ class MessageNode:
     valid_until: datetime | None = None
     quiet_hours: Window | None = None
     """A limit: no part of the meaning."""
+    others: tuple[Way, ...] = ()
+    """`first_reachable`: what is sent where this channel does not reach the contact, the first that does."""
+    behind: tuple[Channel, ...] = ()
+    """Never stored: of a way of `first_reachable`, the channels that are asked before it."""
     kind: Literal["message"] = "message"
 
 
@@ -156,10 +161,29 @@ class Plan:
     def messages(self) -> tuple[MessageNode, ...]:
         return tuple(n for n in self.nodes if isinstance(n, MessageNode))
 
+    @property
+    def ways(self) -> tuple[MessageNode, ...]:
+        """The messages with each of their channels."""
+        return tuple(way for n in self.messages for way in ways_of(n))
+
 
 @cache
 def _index(plan: Plan) -> Mapping[str, PlanNode]:
     return {n.id: n for n in plan.nodes}
+
+
+def ways_of(node: MessageNode) -> tuple[MessageNode, ...]:
+    """The node as each of its ways, in the order in which they are asked; itself alone where it has one channel."""
+    ways = [node]
+    for way in node.others:
+        before = ways[-1]
+        ways.append(
+            replace(
+                before, channel=way.channel, message=way.message, others=before.others[1:],
+                behind=(*before.behind, before.channel),
+            )
+        )  # fmt: skip
+    return tuple(ways)
 
 
 def arms_of(node: MessageNode) -> tuple[str, ...]:

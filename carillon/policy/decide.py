@@ -170,6 +170,7 @@ def _asked(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
         )
         .join_from(candidates, t.standing, s.contact_id == c.contact_id)
         .join(t.contact, t.contact.c.id == c.contact_id)
+        .where(*_takes_this_way(question))
     )
 
 
@@ -177,6 +178,18 @@ def _has_twin(address: Column) -> sa.ColumnElement[bool]:
     twin = t.contact.alias("same_address")
     same = sa.and_(twin.c[address.name] == address, twin.c.id != t.contact.c.id)
     return sa.exists(sa.select(sa.literal(1)).select_from(twin).where(same).correlate(t.contact))
+
+
+def _takes_this_way(question: Question) -> list[sa.ColumnElement[bool]]:
+    """Of `first_reachable`: no channel before it reaches the contact, and this one does, or there is no other."""
+    node, house = question.node, HousePermissions(question.rules)
+
+    def reaches(channel: Channel) -> sa.ColumnElement[bool]:
+        allowed = house.allowed(t.standing, question.plan.topic, channel)
+        return sa.func.coalesce(sa.and_(allowed, house.open(t.standing, channel)), sa.false())
+
+    closed = [sa.not_(reaches(channel)) for channel in node.behind]
+    return [*closed, reaches(node.channel)] if node.others else closed
 
 
 def address_of(channel: Channel) -> Column:

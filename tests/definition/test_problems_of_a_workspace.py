@@ -124,6 +124,14 @@ JOURNEYS = {
         "  - wait_for: {event: order_completed, within: 3d}\n  - email: hello\n    only_if: {answer: {totl: {over: 3}}}\n",
         '7:24  CAR204  the answer has no field "totl"',
     ),
+    "one way": (
+        "  - first_reachable: [{email: hello}]\n",
+        "5:5  CAR203  one way is no choice",
+    ),
+    "two ways alike": (
+        "  - first_reachable: [{email: hello}, {email: hello}]\n",
+        "5:40  CAR203  nobody gets this one: email stands before it already",
+    ),
     "not available yet": ("  - email: hello\n  - webhook: call\n", '6:5  LATER  "webhook" is not available yet'),
 }
 
