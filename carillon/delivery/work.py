@@ -36,6 +36,9 @@ from carillon.store.tables import batch
 
 PEOPLE_AT_ONCE = 8_000
 """People whose columns are in memory together while their bodies are built."""
+IN_HAND_S = 2
+"""A worker takes no more into hand than it hands over in so many seconds: the rest is for others, too."""
+MOST_BATCHES = 256
 UNBUILT_WAIT = 60 * SECOND
 PATIENCE = 20 * SECOND
 """A work waits so long for the pace of a connector; what must wait longer is another run's."""
@@ -135,7 +138,7 @@ class _Work:
         self._in_hand: set[int] = set()
         self._settled = asyncio.Event()
         self._people: Counter[str] = +Counter(released=late)
-        self._batches = 0
+        self._batches, self._began = 0, desk.machine_clock.now()
         self._settled_at_rest = -1
         self._unbuilt: dict[int, str] = {}
 
@@ -220,10 +223,16 @@ class _Work:
     def _wanted(self) -> Wanted:
         desk = self._desk
         names = tuple(name for name in self._connectors if name not in desk.held)
-        mean = sum(self._people.values()) / self._batches if self._batches else PEOPLE_AT_ONCE
-        limit = int(min(256, max(8, 2 * PEOPLE_AT_ONCE / max(mean, 1))))
         now, machine_now = desk.campaign_clock.now(), desk.machine_clock.now()
-        return Wanted(desk.worker, names, self._campaign_id, now, machine_now, limit)
+        return Wanted(desk.worker, names, self._campaign_id, now, machine_now, self._fair(machine_now))
+
+    def _fair(self, machine_now: Micros) -> int:
+        """How many batches this worker may take: what keeps its lanes busy, or what it has shown to hand over soon."""
+        lanes = sum(lanes_of(connector) for connector in self._connectors.values())
+        elapsed = max(machine_now - self._began, 1)
+        soon = self._batches * IN_HAND_S * SECOND // elapsed
+        mean = sum(self._people.values()) / self._batches if self._batches else PEOPLE_AT_ONCE
+        return int(min(MOST_BATCHES, max(lanes, min(soon, 2 * PEOPLE_AT_ONCE / max(mean, 1)))))
 
     async def _build(self, chunk: Sequence[ReadyBatch]) -> None:
         for result in await asyncio.to_thread(self._bodies.build, chunk):
