@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.entries import Every
+from carillon.definition.entries import Recurring, entry_key
 from carillon.journey.approval import ALL, has_yes_to_all, has_yes_to_wave, repeating, said_to, wave_key
 from carillon.journey.ground import Ground
 from carillon.journey.occasions import next_occasion_of
@@ -51,14 +51,14 @@ def _of_version(connection: Connection, ground: Ground, version_id: int) -> Iter
     each = repeating(plan)
     waiting = _waiting(connection, ground, version_id)
     people = sum(n for (entry, _), n in waiting.items() if entry not in each)
-    has_others = any(entry.kind not in each for entry in plan.entries)
+    has_others = any(entry_key(entry) not in each for entry in plan.entries)
     if (people or (is_live and has_others)) and not has_yes_to_all(connection, applied, version_id):
         yield Awaited(meaning, ALL, plan.approval_by, people)
     waves = {wave_key(entry, ref): n for (entry, ref), n in waiting.items() if entry in each}
     if is_live and applied.wanted_state == "live":
         for entry in plan.entries:
-            if isinstance(entry, Every) and (ahead := next_occasion_of(ground, entry)) is not None:
-                waves.setdefault(wave_key(entry.kind, ahead.ref), 0)
+            if isinstance(entry, Recurring) and (ahead := next_occasion_of(ground, entry)) is not None:
+                waves.setdefault(wave_key(entry_key(entry), ahead.ref), 0)
     for key, n in sorted(waves.items()):
         if not has_yes_to_wave(connection, applied, version_id, key):
             yield Awaited(meaning, key, plan.approval_by, n)
