@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from prefect import Flow, get_run_logger, runtime, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact
 
 from carillon.advance.advance import Advanced, advance
 from carillon.advance.lease import AlreadyRunning
@@ -27,10 +26,9 @@ from carillon.reports.markdown import markdown
 from carillon.store.engine import Store
 from flows.plan_next_run import plan_next_run
 from flows.read_secrets import settings_of_run
+from flows.show_progress import Bar, shown
 
 logging.getLogger("carillon").setLevel(logging.INFO)
-
-SHOWN_EVERY_S = 1.0
 
 
 def campaign_flow(name: str) -> Flow[..., dict[str, Any]]:
@@ -85,9 +83,10 @@ def run_of(name: str) -> Callable[[str | None], dict[str, Any]]:
                 if stopping():
                     log.warning("Asked to stop: what is left goes out with the next run.")
             _tell(log, advanced)
-            _leave_report(store, name, advanced.at)
             if now is None:
-                plan_next_run(name, advanced)
+                # Where it cannot be planned `carillon up` and keep_time advance what is late, and plan again.
+                shown("the next run", partial(plan_next_run, name, advanced))
+            _leave_report(store, name, advanced.at)
             return {"campaign": name, "stages": [stage.line for stage in advanced.stages]}
         finally:
             store.close()
@@ -99,13 +98,10 @@ class Performer:
     """Makes tasks of what a run touches: hand-overs run inside theirs, quick stages are told when they did something."""
 
     def __init__(self) -> None:
-        self._artifact: Any = None
-        self._expected = 0
-        self._shown_at = 0.0
+        self._bar: Bar | None = None
 
     def __call__(self, title: str, run: Callable[[], Stage], *, is_long: bool = False) -> Stage:
         if is_long:
-            self._expected = _number_in(title)
             return _named(title, lambda: self._watched(title, run))
         stage = run()
         if stage.did_something:
@@ -114,20 +110,18 @@ class Performer:
         return stage
 
     def _watched(self, title: str, run: Callable[[], Stage]) -> Stage:
-        self._artifact = create_progress_artifact(progress=0.0, description=title)
-        stage = run()
-        update_progress_artifact(self._artifact, progress=100.0)
+        self._bar = Bar(title, _number_in(title))
+        try:
+            stage = run()
+        finally:
+            self._bar.end()
         get_run_logger().info(stage.line)
         return stage
 
     def progress(self, result: WorkResult) -> None:
-        """Told by the engine after each settled batch; shown once a second, since showing costs a request."""
-        now = time.monotonic()
-        if self._artifact is None or not self._expected or now - self._shown_at < SHOWN_EVERY_S:
-            return
-        self._shown_at = now
-        done = sum(result.people.values())
-        update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * done / self._expected))
+        """Told by the engine after each settled batch."""
+        if self._bar is not None:
+            self._bar.move(sum(result.people.values()))
 
 
 def _number_in(title: str) -> int:
@@ -163,7 +157,10 @@ def _leave_report(store: Store, name: str, at: int) -> None:
         ground = load_ground(store, name, at)
         report = build_report(connection, ground)
     key = f"report-{name.replace('_', '-')}"
-    create_markdown_artifact(markdown(report), key=key, description=f"{report.title}: how it stands")
+    shown(
+        "the report",
+        lambda: create_markdown_artifact(markdown(report), key=key, description=f"{report.title}: how it stands"),
+    )
 
 
 def __getattr__(name: str) -> Flow[..., dict[str, Any]]:

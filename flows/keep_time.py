@@ -34,7 +34,7 @@ from flows.read_secrets import settings_of_run
 SILENT = "carillon.feedback.silent"
 """The event that an automation of Prefect's can turn into a mail or a message to whoever is on duty."""
 
-DEAD_AFTER = timedelta(minutes=10)
+DEAD_AFTER = timedelta(minutes=3)
 """A run that has been under way so long while nobody holds its campaign's lease has no process any more."""
 
 

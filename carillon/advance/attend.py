@@ -25,7 +25,7 @@ from carillon.store import tables as t
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
-OVERDUE_EVERY_S = 60.0
+OVERDUE_EVERY_S = 20.0
 ENTER = "enter"
 
 Told = Callable[[Advanced], None]
@@ -37,7 +37,7 @@ def attend(
 ) -> None:
     """Fold and advance until `stop` is set; an error in one round is logged and the next round tries again.
 
-    Each minute campaigns that no run has advanced in time are advanced too.
+    Campaigns that no run has advanced in time are advanced too.
     """
     seen, looked_at, fault = newest_seen(engine), time.monotonic(), ""
     while not stop.wait(every_s):

@@ -9,13 +9,14 @@ from carillon.delivery.unsure import has_due_resend, policy_of
 from carillon.journey.ground import Ground, load_ground
 from carillon.journey.occasions import occasions
 from carillon.journey.ripen import has_ripe
-from carillon.kernel.clock import MINUTE, Micros
+from carillon.kernel.clock import SECOND, Micros
 from carillon.plan.applied import applied_names
 from carillon.store import tables as t
 from carillon.store.engine import Store
 
-PATIENCE: Micros = 2 * MINUTE
-"""So long a run of Prefect's own may be late before the engine advances the campaign itself."""
+PATIENCE: Micros = 90 * SECOND
+"""So long a run of Prefect's own may be late before the engine advances the campaign itself: within two minutes, with
+the time until somebody looks."""
 
 
 def overdue(store: Store, by: Micros) -> list[str]:

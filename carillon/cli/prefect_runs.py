@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 DUE = "due"
 """The tag of planned runs, as `flows/plan_next_run.py` gives it."""
 SAME = timedelta(seconds=1)
+TIDIED_AFTER = timedelta(seconds=200)
+"""A little more than `keep_time` gives a run in which nothing moves."""
 
 
 @dataclass(slots=True)
@@ -26,6 +28,10 @@ class Planner:
     api_url: str | None = None
     """None until the server answers: deploying then plans every campaign."""
     _planned: dict[str, datetime] = field(default_factory=dict)
+
+    def rest(self) -> None:
+        """Plan no more: the server is about to be stopped, and the next one is told everything when it is deployed to."""
+        self.api_url = None
 
     def __call__(self, advanced: Advanced) -> None:
         if self.api_url is None or advanced.next_due is None:
@@ -40,6 +46,21 @@ class Planner:
             log.warning("the next run of %s could not be planned: %s", advanced.campaign, fault)
         else:
             self._planned[advanced.campaign] = at
+
+
+def plan_tidying(api_url: str) -> bool:
+    """Ask for a run of `keep_time` some minutes from now: it ends what a killed child of ours has left under way.
+
+    False where the server does not answer yet.
+    """
+    state = _scheduled(datetime.now(UTC) + TIDIED_AFTER)
+    try:
+        with httpx.Client(base_url=api_url, timeout=5, trust_env=False) as http:
+            deployment = http.get("/deployments/name/keep_time/keep_time").raise_for_status().json()["id"]
+            http.post(f"/deployments/{deployment}/create_flow_run", json={"state": state}).raise_for_status()
+    except httpx.HTTPError:
+        return False
+    return True
 
 
 def _plan(api_url: str, campaign: str, at: datetime) -> None:
@@ -65,13 +86,16 @@ def _waiting(http: httpx.Client, deployment: str) -> list[dict[str, Any]]:
 
 
 def _run(campaign: str, at: datetime) -> dict[str, Any]:
-    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
     # The present minute is part of the key: Prefect remembers keys for ever, cancelled runs included.
     return {
-        "state": state,
+        "state": _scheduled(at),
         "tags": [DUE],
         "idempotency_key": f"{campaign}:{at.isoformat()}:{datetime.now(UTC):%Y%m%d%H%M}",
     }
+
+
+def _scheduled(at: datetime) -> dict[str, Any]:
+    return {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
 
 
 def _start(run: dict[str, Any]) -> datetime:

@@ -18,7 +18,8 @@ from carillon.settings import Settings
 HEALTHY_WITHIN_S = 180
 """A fresh server makes its database first: 9 to 19 s alone, much longer on a busy machine."""
 API_FILE = "api_url"
-POOL = "carillon"
+WORKER_PATIENCE_S = 70.0
+"""Longer than `flows/start_worker.py` waits for its runs."""
 
 
 def prefect_home(settings: Settings) -> Path:
@@ -52,14 +53,16 @@ class Child:
 
     name: str
     process: subprocess.Popen[bytes]
+    patience_s: float = 10.0
+    """How long it may take to end in order."""
 
-    def stop(self, patience_s: float = 10.0) -> None:
+    def stop(self) -> None:
         """End it: asked first, killed when it does not listen."""
         if self.process.poll() is not None:
             return
         self.process.terminate()
         try:
-            self.process.wait(patience_s)
+            self.process.wait(self.patience_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -80,7 +83,7 @@ def start_server(settings: Settings, port: int) -> tuple[Child, str]:
 def launch_server(settings: Settings, port: int) -> tuple[Child, str]:
     """Start a Prefect server on loopback; it answers some seconds later (`wait_for_server`)."""
     api_url = api_at(port)
-    command = ["server", "start", "--host", "127.0.0.1", "--port", str(port), "--log-level", "WARNING"]
+    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--log-level", "WARNING"]
     return _start(settings, "Prefect server", command, api_url), api_url
 
 
@@ -99,19 +102,19 @@ def wait_for_server(settings: Settings, child: Child, api_url: str) -> None:
 
 
 def start_worker(settings: Settings, api_url: str) -> Child:
-    """Start a process worker on our pool, which must exist."""
-    return _start(settings, "Prefect worker", ["worker", "start", "--pool", POOL, "--type", "process"], api_url)
+    """Start a process worker on our pool, which must exist; when it is stopped its runs settle what they have in hand."""
+    return _start(settings, "Prefect worker", ["flows.start_worker"], api_url, patience_s=WORKER_PATIENCE_S)
 
 
-def _start(settings: Settings, name: str, command: list[str], api_url: str) -> Child:
+def _start(settings: Settings, name: str, command: list[str], api_url: str, patience_s: float = 10.0) -> Child:
     log = _log(settings, name)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", *command], env=environment(settings, api_url), cwd=settings.root,
+            [sys.executable, "-m", *command], env=environment(settings, api_url), cwd=settings.root,
             stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-    return Child(name, process)
+    return Child(name, process, patience_s)
 
 
 def _log(settings: Settings, name: str) -> Path:

@@ -14,7 +14,8 @@ import psutil
 from carillon.settings import Settings
 
 NOTE = "up.json"
-PATIENCE_S = 10
+PATIENCE_S = 70
+"""A worker that was left ends its runs in order first."""
 
 
 class AlreadyUp(Exception):
@@ -32,7 +33,10 @@ class Note:
     def add(self, pid: int) -> None:
         """Write down a process that has just been started."""
         self.started[str(pid)] = psutil.Process(pid).create_time()
-        self.path.write_text(json.dumps(self.started))
+        # Whole or not at all: a note cut off by a power cut would hide the processes that it names.
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(json.dumps(self.started))
+        fresh.replace(self.path)
 
 
 @contextmanager

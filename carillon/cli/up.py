@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from carillon.plan.rules import Rules
 
 LOOK_EVERY_S = 1.0
-LONGEST_WAIT_S = 60.0
+LONGEST_WAIT_S = 30.0
 
 
 @click.command("up", epilog="Example: carillon up   (Ctrl-C stops all of it)")
@@ -67,7 +67,8 @@ def _run(
     house: Opened, rules: Rules, note: Note, stack: ExitStack, prefect_port: int, web_port: int, sandbox_port: int
 ) -> None:
     """Start everything in the order in which it is needed, and stay; the stack ends it in reverse."""
-    from carillon.cli.prefect_runs import Planner
+    from carillon.cli.prefect_runs import Planner, plan_tidying
+    from carillon.cli.prefect_side import api_at
 
     # All ports first: whoever finds one taken has started nothing.
     listener = stack.enter_context(_port(web_port, "--web-port"))
@@ -87,10 +88,12 @@ def _run(
     children = _prefect(house, note, stack, planner, prefect_port)
     click.echo("Everything runs. Ctrl-C stops it.")
     sys.stdout.flush()
+    is_untidy = False
     while True:
         time.sleep(LOOK_EVERY_S)
-        for child in children:
-            child.look()
+        started = [child.look() for child in children]  # each of them, whatever the first says
+        is_untidy |= any(started)
+        is_untidy = is_untidy and not plan_tidying(api_at(prefect_port))
 
 
 @contextmanager
@@ -192,6 +195,7 @@ def _prefect(house: Opened, note: Note, stack: ExitStack, planner: Planner, port
     server.start()
     told = prefect.deploy(settings, api_url, nothing_runs=settings.database_url.startswith("sqlite"))
     planner.api_url = api_url
+    stack.callback(planner.rest)
     worker = _Kept(lambda: prefect.start_worker(settings, api_url), note)
     stack.callback(worker.stop)
     worker.start()
@@ -202,28 +206,54 @@ def _prefect(house: Opened, note: Note, stack: ExitStack, planner: Planner, port
 
 
 class _Kept:
-    """A child that is started again when it ends unasked, each time after a longer while."""
+    """A child that is started again when it ends unasked; one that ends again and again, after a longer while each time."""
 
     def __init__(self, launch: Callable[[], Child], note: Note, ready: Callable[[Child], None] | None = None) -> None:
         self._launch, self._note, self._ready = launch, note, ready
         self._child: Child | None = None
-        self._wait_s = LOOK_EVERY_S
+        self._began_at = self._again_at = 0.0
+        self._wait_s = 0.0
 
     def start(self) -> None:
-        self._child = self._launch()
-        self._note.add(self._child.process.pid)
-        if self._ready is not None:
+        """Start it for the first time, and wait until it is ready: what fails now is for the person who looks on."""
+        self._begin()
+        if self._ready is not None and self._child is not None:
             self._ready(self._child)
 
     def stop(self) -> None:
         if self._child is not None:
             self._child.stop()
 
-    def look(self) -> None:
-        code = self._child.process.poll() if self._child else None
-        if self._child is None or code is None:
-            return
-        click.echo(f"The {self._child.name} has ended ({code}): starting it again", err=True)
-        time.sleep(self._wait_s)
-        self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
-        self.start()
+    def look(self) -> bool:
+        """Start it again where it has ended and it is time; whether it was started now. Nothing here may end the rest."""
+        if self._child is not None:
+            code = self._child.process.poll()
+            if code is None:
+                return False
+            self._ended(self._child, code)
+        if time.monotonic() < self._again_at:
+            return False
+        try:
+            self._begin()
+        except OSError as fault:
+            click.echo(f"It could not be started: {fault}", err=True)
+            self._wait_longer()
+            return False
+        return True
+
+    def _begin(self) -> None:
+        self._began_at = time.monotonic()
+        self._child = self._launch()
+        self._note.add(self._child.process.pid)
+
+    def _ended(self, child: Child, code: int) -> None:
+        self._child = None
+        if time.monotonic() - self._began_at > LONGEST_WAIT_S:
+            self._wait_s, self._again_at = 0.0, 0.0
+        else:
+            self._wait_longer()
+        click.echo(f"The {child.name} has ended ({code}): starting it again", err=True)
+
+    def _wait_longer(self) -> None:
+        self._wait_s = min(max(LOOK_EVERY_S, 2 * self._wait_s), LONGEST_WAIT_S)
+        self._again_at = time.monotonic() + self._wait_s

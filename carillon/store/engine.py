@@ -45,6 +45,7 @@ class Store:
                 pool_size=pool_size,
                 max_overflow=16,
                 pool_pre_ping=True,
+                hide_parameters=True,  # errors are shown by Prefect, where nobody may be known by name
                 # SQLAlchemy forgets the count of an INSERT: with psycopg it told -1, "none", to the one who had won.
                 execution_options={"preserve_rowcount": True},
             )
@@ -114,8 +115,9 @@ class Store:
             return connection
 
         engine = sa.create_engine(
-            "sqlite://", creator=connect, poolclass=QueuePool, pool_size=pool_size, max_overflow=16
-        )
+            "sqlite://", creator=connect, poolclass=QueuePool, pool_size=pool_size, max_overflow=16,
+            hide_parameters=True,
+        )  # fmt: skip
 
         # The driver's own idea of when a transaction begins is switched off (isolation_level=None): a writer takes its
         # lock first, so that what it reads is still true when it writes.
