@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo
 
 from prefect import Flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.states import Completed
 
 from carillon.advance.advance import Advanced, advance
 from carillon.advance.lease import AlreadyRunning
-from carillon.advance.stages import Stage
+from carillon.advance.stages import Stage, settled
 from carillon.assembly import engine_of, open_house, sandbox_at_hand
 from carillon.delivery.model import WorkResult
+from carillon.delivery.waiting import waiting
 from carillon.journey.ground import load_ground
 from carillon.kernel.clock import SystemClock, VirtualClock, to_micros
 from carillon.kernel.stopping import asked_to_stop
@@ -30,8 +32,11 @@ from flows.show_progress import Bar, shown
 
 logging.getLogger("carillon").setLevel(logging.INFO)
 
+WAITING = "Waiting"
+"""The name of the state of a run that is over while people wait for their message: no such run is shown as done."""
 
-def campaign_flow(name: str) -> Flow[..., dict[str, Any]]:
+
+def campaign_flow(name: str) -> Flow[..., Any]:
     """The flow of an applied campaign; raises LookupError where it was never applied."""
     store = open_house(settings_of_run())
     try:
@@ -57,10 +62,10 @@ def _run_name(name: str, timezone: str) -> str:
     return f"{name} {at.astimezone(ZoneInfo(timezone)):%a %-d %b %Y %H:%M}"
 
 
-def run_of(name: str) -> Callable[[str | None], dict[str, Any]]:
+def run_of(name: str) -> Callable[[str | None], Any]:
     """What the campaign's flow does; its signature is the form that the UI shows."""
 
-    def run_campaign(now: str | None = None) -> dict[str, Any]:
+    def run_campaign(now: str | None = None) -> Any:
         """Advance the campaign to now. `now`: an instant with its offset, only to look back or for a rehearsal."""
         log = get_run_logger()
         settings = settings_of_run()
@@ -87,7 +92,7 @@ def run_of(name: str) -> Callable[[str | None], dict[str, Any]]:
                 # Where it cannot be planned `carillon up` and keep_time advance what is late, and plan again.
                 shown("the next run", partial(plan_next_run, name, advanced))
             _leave_report(store, name, advanced.at)
-            return {"campaign": name, "stages": [stage.line for stage in advanced.stages]}
+            return _ended(store, advanced)
         finally:
             store.close()
 
@@ -113,6 +118,7 @@ class Performer:
         self._bar = Bar(title, _number_in(title))
         try:
             stage = run()
+            self._bar.move(settled(stage.counts))
         finally:
             self._bar.end()
         get_run_logger().info(stage.line)
@@ -121,7 +127,7 @@ class Performer:
     def progress(self, result: WorkResult) -> None:
         """Told by the engine after each settled batch."""
         if self._bar is not None:
-            self._bar.move(sum(result.people.values()))
+            self._bar.move(settled(result.people))
 
 
 def _number_in(title: str) -> int:
@@ -152,6 +158,16 @@ def _tell(log: Any, advanced: Advanced) -> None:
             log.warning("This campaign %s. Say it: Deployments, approve_campaign, Run.", one.sentence)
 
 
+def _ended(store: Store, advanced: Advanced) -> Any:
+    """What the run says at its end; Completed is called Waiting while somebody waits for a message that is due."""
+    said = {"campaign": advanced.campaign, "stages": [stage.line for stage in advanced.stages]}
+    with store.read() as connection:
+        left = waiting(connection, load_campaign(connection, advanced.campaign).id, advanced.at)
+    if not left.people:
+        return said
+    return Completed(name=WAITING, message=left.sentence, data={**said, "waiting": left.people})
+
+
 def _leave_report(store: Store, name: str, at: int) -> None:
     with store.read() as connection:
         ground = load_ground(store, name, at)
@@ -163,7 +179,7 @@ def _leave_report(store: Store, name: str, at: int) -> None:
     )
 
 
-def __getattr__(name: str) -> Flow[..., dict[str, Any]]:
+def __getattr__(name: str) -> Flow[..., Any]:
     if name.startswith("_"):
         raise AttributeError(name)
     try:

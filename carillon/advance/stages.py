@@ -7,6 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+NOT_YET = frozenset({"deferred", "released", "held"})
+"""The words for people who were in hand and still wait."""
+
+
+def settled(counts: Mapping[str, int]) -> int:
+    """How many people have their last word; those who still wait have not."""
+    return sum(n for what, n in counts.items() if what not in NOT_YET)
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:

@@ -97,7 +97,9 @@ class _Watch:
         return run()
 
     def progress(self, result: WorkResult) -> None:
-        self.bar.update(self.task, completed=sum(result.people.values()))
+        from carillon.advance.stages import settled
+
+        self.bar.update(self.task, completed=settled(result.people))
 
 
 def _show(advanced: Advanced) -> None:

@@ -11,6 +11,7 @@ from carillon.cli.opened import json_option, now_option, opened, tell_json
 
 if TYPE_CHECKING:  # imported when the command runs
     from carillon.advance.invariants import Violation
+    from carillon.delivery.slower import Slowed
     from carillon.kernel.clock import Micros
     from carillon.reports.status import CampaignStatus, Status
     from carillon.store.engine import Store
@@ -80,6 +81,8 @@ def _show(seen: Status) -> None:
         click.echo(
             f"{connector} takes nothing until a person looks: {reason} (carillon resume --connector {connector})"
         )
+    for one in seen.slowed_connectors.values():
+        click.echo(f"{one.connector} goes slower, as its provider asks: {_pace(one)}")
     if seen.waiting_intakes:
         click.echo(f"{seen.waiting_intakes:,} deliveries of events wait for the next run")
     click.echo(f"newest event {_clock(seen.newest_event)}, newest feedback {_clock(seen.newest_feedback)}")
@@ -89,6 +92,7 @@ def _lines(campaign: CampaignStatus) -> list[str]:
     lines = [f"{n:,} at {step}" for step, n in campaign.under_way.items()]
     if campaign.ready:
         lines.append(f"{campaign.ready:,} ready to be handed over")
+        lines += [f"  {n:,} of them wait: {why}" for why, n in campaign.waiting_for.items()]
     if campaign.unsure:
         lines.append(f"{campaign.unsure:,} unsure (carillon unsure --campaign {campaign.name})")
     lines += campaign.awaits
@@ -101,6 +105,14 @@ def _lines(campaign: CampaignStatus) -> list[str]:
     if campaign.drift:
         lines.append(f"{campaign.drift} (carillon plan {campaign.name})")
     return lines
+
+
+def _pace(one: Slowed) -> str:
+    from carillon.kernel.clock import from_micros
+
+    rest = "" if one.rest_until is None else f"nothing until {from_micros(one.rest_until):%H:%M:%S} UTC"
+    pace = "" if one.per_minute is None else f"{one.per_minute:,} people a minute"
+    return ", then ".join(part for part in (rest, pace) if part)
 
 
 def _clock(at: int | None) -> str:
@@ -121,13 +133,17 @@ def _json(seen: Status) -> dict[str, object]:
         "campaigns": [
             {
                 "campaign": c.name, "state": c.state, "hold_reason": c.hold_reason, "under_way": dict(c.under_way),
-                "ready": c.ready, "unsure": c.unsure, "next_due": _iso(c.next_due), "is_running_now": c.is_advanced_now,
+                "ready": c.ready, "waiting_for": dict(c.waiting_for), "unsure": c.unsure, "next_due": _iso(c.next_due), "is_running_now": c.is_advanced_now,
                 "drift": c.drift, "awaits": list(c.awaits),
             }
             for c in seen.campaigns
         ],
         "not_applied": list(seen.not_applied),
         "held_connectors": dict(seen.held_connectors),
+        "slowed_connectors": {
+            one.connector: {"rest_until": _iso(one.rest_until), "people_a_minute": one.per_minute}
+            for one in seen.slowed_connectors.values()
+        },
         "newest_event": _iso(seen.newest_event),
         "newest_feedback": _iso(seen.newest_feedback),
         "waiting_intakes": seen.waiting_intakes,

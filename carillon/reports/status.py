@@ -12,6 +12,8 @@ from carillon.advance.lease import lease_holder
 from carillon.advance.next_due import next_due
 from carillon.definition.load import Loaded
 from carillon.delivery.holds import held_connectors
+from carillon.delivery.slower import Slowed, slowed
+from carillon.delivery.waiting import waiting
 from carillon.foresight.hypothetical import under_way
 from carillon.journey.awaited import awaited
 from carillon.journey.ground import Ground, load_ground
@@ -28,11 +30,16 @@ class CampaignStatus:
 
     name: str
     state: str
-    """running, paused, stopped, held, ended; the stricter of the files and the operator."""
+    """running, paused, stopped, held, ending, ended; the stricter of the files and the operator.
+
+    Ending: nobody enters any more, and somebody is still under way or waits for a message.
+    """
     hold_reason: str | None
     under_way: Mapping[str, int]
     """Step → people who stand there."""
     ready: int
+    waiting_for: Mapping[str, int]
+    """What was said to those who are ready and were deferred → people."""
     unsure: int
     next_due: Micros | None
     is_advanced_now: bool
@@ -50,6 +57,7 @@ class Status:
     campaigns: tuple[CampaignStatus, ...]
     not_applied: tuple[str, ...]
     held_connectors: Mapping[str, str]
+    slowed_connectors: Mapping[str, Slowed]
     newest_event: Micros | None
     newest_feedback: Micros | None
     waiting_intakes: int
@@ -70,6 +78,7 @@ def status(store: Store, loaded: Loaded, now: Micros, machine_clock: Clock) -> S
             campaigns=campaigns,
             not_applied=tuple(sorted(set(live) - set(names))),
             held_connectors=held_connectors(connection),
+            slowed_connectors=slowed(connection, machine_clock.now()),
             newest_event=connection.scalar(newest.where(sa.not_(is_feedback))),
             newest_feedback=connection.scalar(newest.where(is_feedback)),
             waiting_intakes=connection.scalar(sa.select(sa.func.count()).where(t.intake.c.state == "new")) or 0,
@@ -81,13 +90,15 @@ def _campaign(ground: Ground, loaded: Loaded, machine_clock: Clock) -> CampaignS
     with ground.store.read() as connection:
         standing = under_way(connection, applied.id)
         ready, unsure = _in_batches(connection, applied.id)
+        why = waiting(connection, applied.id, ground.now).reasons
         awaits = tuple(one.sentence for one in awaited(connection, ground))
     return CampaignStatus(
         name=applied.name,
-        state=state_of(applied),
+        state="ending" if state_of(applied) == "ended" and (standing or ready) else state_of(applied),
         hold_reason=applied.hold_reason,
         under_way=standing,
         ready=ready,
+        waiting_for=why,
         unsure=unsure,
         next_due=next_due(ground, machine_clock.now()) if applied.is_running else None,
         is_advanced_now=lease_holder(ground.store, f"advance:{applied.name}", machine_clock) is not None,

@@ -156,9 +156,10 @@ def _text(body: bytes) -> tuple[list[str], list[str], Said | None]:
 def _outage(sink: Sink, path: str) -> Said | None:
     if sink.status is None:
         return None
+    headers = {"Retry-After": "40"} if sink.status == 429 else {}
     if path.endswith("/mail/send"):
-        return sink.status, {}, {"errors": [{"field": None, "message": "refused by the test"}]}
-    return sink.status, {}, {"code": sink.code, "message": "refused by the test", "status": sink.status}
+        return sink.status, headers, {"errors": [{"field": None, "message": "refused by the test"}]}
+    return sink.status, headers, {"code": sink.code, "message": "refused by the test", "status": sink.status}
 
 
 def _throttled(path: str) -> Said:

@@ -66,6 +66,11 @@ def test_a_throttled_campaign_waits_as_told_and_is_not_called_done(house: House,
     seen = json.loads(house.command("status", "--now", NOW, "--json"))["campaigns"][0]
     assert (seen["state"], seen["ready"]) == ("running", 130)
     assert seen["next_due"] is not None
+    assert sum(seen["waiting_for"].values()) == 130
+    connector = "sendgrid" if "email" in yaml else "twilio"
+    told = house.command("status", "--now", NOW)
+    assert f"{connector} goes slower, as its provider asks: nothing until" in told
+    assert "130 ready to be handed over" in told
     with house.store.read() as connection:
         waits = connection.execute(sa.select(t.batch.c.retry_at).where(t.batch.c.state == "ready")).scalars().all()
     assert all(at is not None and at > begun_at for at in waits)

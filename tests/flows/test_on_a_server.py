@@ -249,6 +249,32 @@ HELD, GOT = 5, 36
 """Of 41 people 10 % by their buckets, which the campaign's name decides."""
 
 
+def test_a_run_is_not_shown_as_done_while_people_wait(
+    server: Server, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half are taken, the connector is held in between: state Waiting with the number, a bar at what is settled, a next run."""
+    from carillon.delivery.holds import hold
+    from flows.compile_campaign import campaign_flow
+
+    at = in_minutes(-5)
+    shop.people(4)
+    shop.campaign("patient", once(at))
+    shop.apply()
+    with shop.store.write("ledger") as connection:
+        hold(connection, "sandbox.email", "401 revoked", 0)
+    said = campaign_flow("patient")(now=at.isoformat())
+    (run,) = server.runs("patient")
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Waiting")
+    assert run["state"]["message"] == "4 people still wait for theirs"
+    assert (said["campaign"], said["waiting"]) == ("patient", 4)
+    bars = [a["data"] for a in server.artifacts(run["id"]) if a["type"] == "progress"]
+    assert set(bars) <= {0.0}
+    with shop.store.write("ledger") as connection:
+        connection.execute(t.pace.update().values(held_reason=None))
+    campaign_flow("patient")(now=at.isoformat())
+    assert [one["state_name"] for one in server.runs("patient")] == ["Waiting", "Completed"]
+
+
 def test_a_run_with_nothing_to_do_says_so(server: Server, shop: Shop) -> None:
     """One line, and the report as it stands."""
     from flows.compile_campaign import campaign_flow
@@ -434,6 +460,8 @@ def test_prefect_deploy_all_deploys_the_standing_flows(server: Server) -> None:
         assert [s["schedule"]["interval"] for s in found["schedules"]] == [60]
         assert (found["work_pool_name"], found["entrypoint"]) == ("carillon", f"flows/{name}.py:{name}")
         assert found["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+        assert found["global_concurrency_limit"]["limit"] == (4 if name == "hand_over_batches" else 1)
+    assert server.deployment("approve_campaign") is not None
 
 
 def test_nobody_is_known_to_prefect(server: Server) -> None:
