@@ -27,7 +27,8 @@ def to_micros(at: datetime) -> Micros:
     """The instant as stored; raises ValueError for a naive datetime."""
     if at.tzinfo is None:
         raise ValueError(f"an instant needs its time zone: {at!r}")
-    return (at - _EPOCH) // timedelta(microseconds=1)
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
 
 
 def from_micros(us: Micros) -> datetime:

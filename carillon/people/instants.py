@@ -19,7 +19,6 @@ def instant_reader(zone: str, pattern: str | None = None) -> Callable[[Any], Mic
     """Reads instants; a time without an offset is on the clock of `zone`. `pattern` is strptime's. Raises ValueError."""
     day_offset = lru_cache(maxsize=4_096)(_offset_of_day)
 
-    @lru_cache(maxsize=4_096)
     def read_text(text: str) -> Micros:
         stripped = text.strip()
         if stripped.isdigit() and len(stripped) >= 9 and pattern is None:
