@@ -41,13 +41,11 @@ class Bar:
         self._thread.start()
 
     def move(self, done: int) -> None:
-        """So many people have been handed over."""
-        if self._expected:
-            self._percent = min(100.0, 100.0 * done / self._expected)
+        """So many people have theirs."""
+        self._percent = min(100.0, 100.0 * done / self._expected) if self._expected else 100.0
 
     def end(self) -> None:
-        """The hand-over is over."""
-        self._percent = 100.0
+        """The hand-over is over, and the bar stays where it is."""
         self._is_over.set()
         self._thread.join(PATIENCE_S)
 
