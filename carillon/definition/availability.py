@@ -33,8 +33,6 @@ NOT_YET = frozenset(
         "step.unsubscribe",
         "step.enter",
         "step.send_time",
-        "wait.date",
-        "wait.if_past_day",
         "goal.from",
         "condition.sql",
         "exit_on.attribute",  # anything but the goal and events

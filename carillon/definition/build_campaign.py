@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from carillon.definition.availability import is_available
 from carillon.definition.build_conditions import Names, condition_of, event_fields, same_of, where_of
+from carillon.definition.build_dates import yearly_dates
 from carillon.definition.build_entries import build_entry, trigger_fields
 from carillon.definition.build_limits import build_budget, build_expected, window_of
 from carillon.definition.build_steps import Steps
@@ -62,6 +63,7 @@ def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) 
     names.steps, names.messages = ids.lookup(), ids.shared_messages()
     names.trigger = trigger_fields(entries, names)
     names.answer = answer_fields(journey, names)
+    names.yearly = yearly_dates(entries)
     campaign = Campaign(
         name=around.name,
         title=str(words.title or around.name.replace("_", " ").capitalize()),
@@ -176,7 +178,9 @@ def _check_names(words: CampaignWords, names: Names, around: CampaignContext) ->
             if words.has(key):
                 names.typing.reading.note(words.key_at(key), 8, f'"{topic.name}" is transactional: {what}', f"no {key}")
     if words.approval is not None and not words.approval.by:
-        names.typing.reading.note(words.approval.key_at("by"), 3, "nobody could ever say yes", "by: [head@shop.example]")
+        names.typing.reading.note(
+            words.approval.key_at("by"), 3, "nobody could ever say yes", "by: [head@shop.example]"
+        )
     if words.budget is not None and not around.workspace.costs:
         names.typing.reading.missing(
             words.key_at("budget"),
@@ -204,7 +208,9 @@ def _check_entries(words: CampaignWords, names: Names, around: CampaignContext) 
         if isinstance(entry, AtWords) and words.starts is not None and entry.at < words.starts:
             reading.note(entry.place, 9, f"nobody enters: the campaign starts on {words.starts:%Y-%m-%d %H:%M}")
     if words.expect is not None and entries and calendar is None:
-        reading.note(words.expect.place, 7, "only a wave can be counted, and who enters here comes one by one", "no expect")
+        reading.note(
+            words.expect.place, 7, "only a wave can be counted, and who enters here comes one by one", "no expect"
+        )
     if len({type(entry) for entry in entries if isinstance(entry, ApiWords)}) < sum(
         isinstance(e, ApiWords) for e in entries
     ):

@@ -76,6 +76,8 @@ class Names:
     messages: frozenset[str] = frozenset()
     trigger: Mapping[str, Field] | None = None
     """The trigger's fields; None where nothing triggers."""
+    yearly: frozenset[str] = frozenset()
+    """Fields of the contact by which the campaign is entered every year."""
     answer: Mapping[str, Field] | None = None
     """The fields of the events that may end a `wait_for`; None where none does."""
     used_segments: set[str] = field(default_factory=set)

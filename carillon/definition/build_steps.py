@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from carillon.definition.availability import is_available
 from carillon.definition.build_conditions import Names, condition_of
+from carillon.definition.build_dates import wait_until_date
 from carillon.definition.build_limits import window_of
 from carillon.definition.build_wait_for import wait_for_of
 from carillon.definition.campaign_words import (
@@ -44,7 +44,6 @@ from carillon.definition.model import (
     branches_of,
 )
 from carillon.definition.step_ids import REACH_WORDS, StepIds, branch_name, branches_in, repeated, sent_by, step_word
-from carillon.definition.words import note_later
 from carillon.kernel.channels import Channel
 from carillon.kernel.durations import Span
 from carillon.kernel.problems import did_you_mean
@@ -168,7 +167,7 @@ class Steps:
             case "until":
                 return self._until(words, step_id, was)
             case "date":
-                return LaterStep(step_id, "wait", (), was)
+                return wait_until_date(words, step_id, was, self.names)
             case _:
                 return Wait(step_id, words.for_ or Span(), was)
 
@@ -194,10 +193,8 @@ class Steps:
             if words.lacks("at"):
                 self._note(words, "until", "the clock time is missing", f"{{until: {words.until}, at: 09:00}}")
             return Wait(step_id, Span(), was)
-        if words.if_past in ("go_on", "exit") and not is_available("wait.if_past_day"):
-            note_later(self.names.typing.reading, words.key_at("if_past"), f"if_past: {words.if_past}")
         day: Weekday = next((day for day in WEEKDAYS if day == words.until), "monday")
-        return WaitUntilDay(step_id, day, words.at, was)
+        return WaitUntilDay(step_id, day, words.at, was, words.if_past or "next")
 
     # ------------------------------------------------------------ branches
 

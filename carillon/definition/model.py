@@ -229,6 +229,8 @@ class WaitUntilDay:
     day: Weekday
     at: time
     was: str | None = None
+    if_past: Literal["go_on", "exit", "next"] = "next"
+    """What becomes of those who arrive on that day behind the clock time."""
     kind: Literal["wait_until_day"] = "wait_until_day"
 
 
@@ -241,6 +243,24 @@ class WaitUntil:
     if_past: Literal["go_on", "exit"]
     was: str | None = None
     kind: Literal["wait_until"] = "wait_until"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntilDate:
+    """A date of the contact's own, so long before or after it; where it is past on arrival, or missing, go on or exit.
+
+    `yearly`: the campaign is entered by this date every year, so it means this year's. `at` None: an instant as it is.
+    """
+
+    id: str
+    field: str
+    type: Literal["date", "instant"]
+    offset: Span
+    at: time | None
+    if_past: Literal["go_on", "exit"]
+    yearly: bool = False
+    was: str | None = None
+    kind: Literal["wait_until_date"] = "wait_until_date"
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +334,7 @@ class LaterStep:
     kind: Literal["later"] = "later"
 
 
-Step = Send | Wait | WaitDays | WaitUntilDay | WaitUntil | WaitFor | Choose | Split | Exit | LaterStep
+Step = Send | Wait | WaitDays | WaitUntilDay | WaitUntil | WaitUntilDate | WaitFor | Choose | Split | Exit | LaterStep
 
 
 def branches_of(step: Step) -> tuple[tuple[Step, ...], ...]:

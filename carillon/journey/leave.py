@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.journey.ground import Ground
-from carillon.journey.move import write_moves
+from carillon.journey.moving import write_moves
 from carillon.journey.stand import Arriving, stand_at
 from carillon.plan.model import MessageNode, Plan
 from carillon.store import tables as t
@@ -39,7 +39,7 @@ def _leave_node(connection: Connection, ground: Ground, version_id: int, plan: P
     node_id = ground.applied.nodes[node.id]
     arrived = sa.case((s.outcome.like("skipped:%"), s.decided_at), else_=sa.func.coalesce(b.claimed_at, s.decided_at))
     zone, h31 = t.standing.c.zone, t.standing.c.h31
-    stand = stand_at(ground, plan, node.next, Arriving(arrived, zone, h31, e.wave_id))
+    stand = stand_at(ground, plan, node.next, Arriving(arrived, zone, h31, e.wave_id, e.contact_id))
     moves = (
         sa.select(
             e.id.label("enrolment_id"),

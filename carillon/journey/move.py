@@ -11,10 +11,12 @@ from sqlalchemy.engine import Connection
 
 from carillon.audience.evaluate import where
 from carillon.audience.moment import of_enrolment
-from carillon.definition.model import WaitUntil
+from carillon.definition.model import WaitUntil, WaitUntilDate, WaitUntilDay
 from carillon.experiment.split import arm_of
 from carillon.journey.ground import Ground
+from carillon.journey.moving import DATE_PAST, write_moves
 from carillon.journey.stand import Arriving, stand_at, stand_by_branch
+from carillon.journey.wait_dates import end_date_waits
 from carillon.journey.wait_for import AFTER, judge_waits
 from carillon.journey.wake import wake
 from carillon.plan.model import (
@@ -31,8 +33,6 @@ from carillon.store import tables as t
 from carillon.store.engine import rowcount
 
 OTHERWISE = "otherwise"
-DATE_PAST = "date_past"
-"""The exit code of those who arrive at `wait: {until: …, if_past: exit}` too late."""
 
 
 def move(ground: Ground) -> Counter[str]:
@@ -83,6 +83,9 @@ def _following(node: PlanNode) -> tuple[str | None, ...]:
 
 def _move_node(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: PlanNode) -> int:
     match node:
+        case WaitNode(rule=WaitUntilDate() as rule):
+            here = _due_here(ground, version_id, ground.applied.nodes[node.id])
+            return end_date_waits(connection, ground, plan, here, node, rule)
         case WaitNode():
             return _end_waits(connection, ground, version_id, plan, node)
         case WaitForNode():
@@ -115,9 +118,9 @@ def _end_waits(connection: Connection, ground: Ground, version_id: int, plan: Pl
     e, s = t.enrolment.c, t.standing.c
     # Who arrives behind an instant goes on at once: a wait never takes anybody back in time.
     over = sa.case((e.due_at > e.arrived_at, e.due_at), else_=e.arrived_at)
-    stand = stand_at(ground, plan, node.next, Arriving(over, s.zone, s.h31, e.wave_id))
+    stand = stand_at(ground, plan, node.next, Arriving(over, s.zone, s.h31, e.wave_id, e.contact_id))
     exit_code: Any = stand.exit_code
-    if isinstance(node.rule, WaitUntil) and node.rule.if_past == "exit":
+    if isinstance(node.rule, WaitUntil | WaitUntilDay) and node.rule.if_past == "exit":
         exit_code = sa.case((e.due_at < e.arrived_at, DATE_PAST), else_=stand.exit_code)
     moves = (
         sa.select(
@@ -175,7 +178,7 @@ def _take_branches(
 ) -> int:
     """Move everybody here along the branch that is written for them, as of its instant."""
     e, s, p = t.enrolment.c, t.standing.c, t.passage.c
-    stand = stand_by_branch(ground, plan, p.branch, targets, Arriving(p.at, s.zone, s.h31, e.wave_id))
+    stand = stand_by_branch(ground, plan, p.branch, targets, Arriving(p.at, s.zone, s.h31, e.wave_id, e.contact_id))
     moves = (
         sa.select(
             e.id.label("enrolment_id"),
@@ -210,25 +213,5 @@ def _exit(connection: Connection, ground: Ground, version_id: int, node: ExitNod
             t.enrolment.update()
             .where(here)
             .values(node_id=None, due_at=None, state="done", exit_code=node.reason, ended_at=e.due_at)
-        )
-    )
-
-
-def write_moves(connection: Connection, moves: sa.Select[Any]) -> int:
-    """Carry out a Select of (enrolment_id, node_id, arrived_at, due_at, exit_code); returns how many it moved."""
-    m = moves.subquery("moves")
-    is_over = m.c.exit_code.is_not(None)
-    return rowcount(
-        connection.execute(
-            t.enrolment.update()
-            .where(t.enrolment.c.id == m.c.enrolment_id)
-            .values(
-                node_id=sa.case((is_over, None), else_=m.c.node_id),
-                arrived_at=m.c.arrived_at,
-                due_at=sa.case((is_over, None), else_=m.c.due_at),
-                state=sa.case((is_over, "done"), else_="live"),
-                exit_code=m.c.exit_code,
-                ended_at=sa.case((is_over, m.c.arrived_at)),
-            )
         )
     )

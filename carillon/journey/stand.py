@@ -11,13 +11,16 @@ from typing import Any, assert_never
 
 import sqlalchemy as sa
 
+from carillon.audience.fields import BUILT_IN
 from carillon.definition.entries import WEEKDAYS
-from carillon.definition.model import Wait, WaitDays, WaitUntil, WaitUntilDay
+from carillon.definition.model import Wait, WaitDays, WaitUntil, WaitUntilDate, WaitUntilDay
 from carillon.experiment.split import is_in_sample
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import SECOND
 from carillon.plan.model import ChooseNode, ExitNode, MessageNode, Plan, SplitNode, WaitForNode, WaitNode
 from carillon.store import localtime
+from carillon.store import tables as t
+from carillon.store.json import integer_at, text_at
 
 FINISHED = "finished"
 """The exit code of those who reach the end of the journey: they left, but nothing made them leave."""
@@ -33,6 +36,7 @@ class Arriving:
     zone: Column
     h31: Column
     wave_id: Column
+    contact_id: Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,26 @@ def _due(ground: Ground, plan: Plan, step_id: str, arriving: Arriving) -> Column
             assert_never(node)
 
 
-def _end_of_wait(rule: Wait | WaitDays | WaitUntilDay | WaitUntil, arriving: Arriving) -> Column:
+def date_of(rule: WaitUntilDate, arriving: Arriving) -> Column:
+    """When the contact's own date comes; NULL for those who have none."""
+    zone, contact = arriving.zone, t.contact.alias("whose_date")
+    seconds, months = rule.offset.seconds, rule.offset.months
+    if rule.type == "instant":
+        value: Column = (
+            contact.c[BUILT_IN[rule.field]] if rule.field in BUILT_IN else integer_at(contact.c.attrs, (rule.field,))
+        )
+    else:
+        value = text_at(contact.c.attrs, (rule.field,))
+    own = sa.select(value).where(contact.c.id == arriving.contact_id).correlate_except(contact).scalar_subquery()
+    if rule.type == "date" and rule.at is not None:
+        if rule.yearly:
+            return localtime.anniversary_at(zone, own, arriving.at, rule.at, seconds=seconds, months=months)
+        return localtime.date_at(zone, own, rule.at, seconds=seconds, months=months)
+    moved = localtime.add_months(zone, own, months) if months else own + seconds * SECOND
+    return moved if rule.at is None else localtime.days_at(zone, moved, 0, rule.at)
+
+
+def _end_of_wait(rule: Wait | WaitDays | WaitUntilDay | WaitUntil | WaitUntilDate, arriving: Arriving) -> Column:
     match rule:
         case Wait(span=span):
             if span.months:
@@ -90,9 +113,17 @@ def _end_of_wait(rule: Wait | WaitDays | WaitUntilDay | WaitUntil, arriving: Arr
             return arriving.at + span.seconds * SECOND
         case WaitDays(days=days, at=at):
             return localtime.days_at(arriving.zone, arriving.at, days, at)
-        case WaitUntilDay(day=day, at=at):
-            return localtime.next_weekday_at(arriving.zone, arriving.at, [WEEKDAYS.index(day)], at)
+        case WaitUntilDay(day=day, at=at, if_past=if_past):
+            ahead = localtime.next_weekday_at(arriving.zone, arriving.at, [WEEKDAYS.index(day)], at)
+            if if_past == "next":
+                return ahead
+            today = localtime.days_at(arriving.zone, arriving.at, 0, at)
+            is_day = localtime.weekday(localtime.utc_to_local(arriving.zone, arriving.at)) == WEEKDAYS.index(day)
+            return sa.case((sa.and_(is_day, today <= arriving.at), today), else_=ahead)
         case WaitUntil(at=local):
             return localtime.at_local(arriving.zone, local)
+        case WaitUntilDate():
+            # Who has no such date is due at once: they go on or out.
+            return sa.func.coalesce(date_of(rule, arriving), arriving.at)
         case _:
             assert_never(rule)

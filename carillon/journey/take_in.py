@@ -67,7 +67,10 @@ def take_in(
     left_out = _left_out(connection, p, reason) if KEPT_OUT in p.c or _has_history(connection, ground) else {}
     role = role_of(applied.seed, plan, ground.rules.holdout, p.c.h31)
     stand = stand_at(
-        ground, plan, plan.first, Arriving(p.c.arrived_at, p.c.zone, p.c.h31, sa.literal(wave_id, sa.BigInteger()))
+        ground,
+        plan,
+        plan.first,
+        Arriving(p.c.arrived_at, p.c.zone, p.c.h31, sa.literal(wave_id, sa.BigInteger()), p.c.contact_id),
     )
     rows: Sequence[tuple[str, Any]] = (
         ("campaign_id", sa.literal(applied.id)), ("version_id", sa.literal(applied.live_version)),

@@ -8,17 +8,29 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.audience.select import Dependencies, depends_on
+from carillon.definition.model import WaitUntilDate
 from carillon.journey import cursor
 from carillon.journey.ground import Ground
-from carillon.plan.model import Plan, WaitForNode
+from carillon.plan.model import Plan, PlanNode, WaitForNode, WaitNode
 from carillon.store import tables as t
 from carillon.store.engine import rowcount
 
 
 def waits_on(plan: Plan) -> Dependencies:
-    """What can end a wait of this plan."""
-    conditions = [o.condition for node in plan.nodes if isinstance(node, WaitForNode) for o in node.outcomes]
-    return reduce(Dependencies.__or__, map(depends_on, conditions), Dependencies())
+    """What can end a wait of this plan, or move its end."""
+    needs = [needs_of(node) for node in plan.nodes]
+    return reduce(Dependencies.__or__, needs, Dependencies())
+
+
+def needs_of(node: PlanNode) -> Dependencies:
+    """What those who stand at the node may hear of."""
+    match node:
+        case WaitForNode(outcomes=outcomes):
+            return reduce(Dependencies.__or__, (depends_on(o.condition) for o in outcomes), Dependencies())
+        case WaitNode(rule=WaitUntilDate(field=field)):
+            return Dependencies(fields=frozenset({field}))
+        case _:
+            return Dependencies()
 
 
 def wake(ground: Ground) -> int:
@@ -27,7 +39,7 @@ def wake(ground: Ground) -> int:
         ground.applied.nodes[node.id]
         for plan in ground.applied.versions.values()
         for node in plan.nodes
-        if isinstance(node, WaitForNode)
+        if needs_of(node) != Dependencies()
     }
     if not nodes:
         return 0

@@ -30,6 +30,7 @@ from carillon.definition.model import (
     WaitDays,
     WaitFor,
     WaitUntil,
+    WaitUntilDate,
     WaitUntilDay,
     Workspace,
     walk,
@@ -244,7 +245,7 @@ def _node(step: Step, following: str | None, segments: Mapping[str, Segment]) ->
                     step.others,
                 )
             ]
-        case Wait() | WaitDays() | WaitUntilDay() | WaitUntil():
+        case Wait() | WaitDays() | WaitUntilDay() | WaitUntil() | WaitUntilDate():
             return [WaitNode(step.id, following, step)]
         case Exit():
             return [ExitNode(step.id, step.reason)]

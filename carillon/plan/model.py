@@ -23,6 +23,7 @@ from carillon.definition.model import (
     Wait,
     WaitDays,
     WaitUntil,
+    WaitUntilDate,
     WaitUntilDay,
     Way,
 )
@@ -58,7 +59,7 @@ class MessageNode:
 class WaitNode:
     id: str
     next: str | None
-    rule: Wait | WaitDays | WaitUntilDay | WaitUntil
+    rule: Wait | WaitDays | WaitUntilDay | WaitUntil | WaitUntilDate
     kind: Literal["wait"] = "wait"
 
 

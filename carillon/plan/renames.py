@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from carillon.definition.conditions import HasEvent, Responded
-from carillon.definition.model import Goal, Wait, WaitDays, WaitUntil, WaitUntilDay
+from carillon.definition.model import Goal, Wait, WaitDays, WaitUntil, WaitUntilDate, WaitUntilDay
 from carillon.plan.model import (
     ChooseNode,
     ExitNode,
@@ -33,6 +33,7 @@ _STEP_FIELDS: Mapping[type, tuple[str, ...]] = {
     WaitDays: ("id",),
     WaitUntilDay: ("id",),
     WaitUntil: ("id",),
+    WaitUntilDate: ("id",),
     HasEvent: ("since",),
     Goal: ("from_step",),
 }

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.kernel.clock import DAY, HOUR
+from carillon.kernel.clock import DAY, HOUR, SECOND
 from carillon.kernel.time.calendar import Period, clock_micros, time_micros
 from carillon.kernel.time.periods import zone_periods
 from carillon.kernel.time.windows import Window, union_is_whole_day
@@ -126,6 +126,33 @@ def next_weekday_at(zone: Expression, start: Expression, weekdays: Collection[in
     # The second can be over too: where a repeated hour crosses midnight, tomorrow's first minutes have already been.
     first, second, third = candidate(0), candidate(1), candidate(2)
     return _asked(given, sa.case((first > given.c.start, first), (second > given.c.start, second), else_=third))
+
+
+def date_at(
+    zone: Expression, text: Expression, at: time, *, seconds: int = 0, months: int = 0, year: Expression | None = None
+) -> Expression:
+    """The instant at which each zone's clock shows `at` on a date (ISO text), so long after it; NULL for NULL.
+
+    With `year` the date's day in that year; 29 February is the 28th in common years.
+    """
+    part = [sa.cast(sa.func.substr(text, start, size), sa.BigInteger) for start, size in ((1, 4), (6, 2), (9, 2))]
+    given = _given(number=(part[0] if year is None else year) * 12 + part[1] - 3 + months, day=part[2])
+    same_day, last_day = _month_start(given.c.number) + (given.c.day - 1) * DAY, _month_start(given.c.number + 1) - DAY
+    day = sa.case((same_day < last_day, same_day), else_=last_day)
+    return _asked(given, local_to_utc(zone, day + seconds * SECOND + time_micros(at)))
+
+
+def anniversary_at(
+    zone: Expression, text: Expression, after: Expression, at: time, *, seconds: int = 0, months: int = 0
+) -> Expression:
+    """The first such instant of any year that lies on the day of `after` or later: today's, though it be over."""
+    given = _given(clock=utc_to_local(zone, after), text=text)
+    today, c = midnight(given.c.clock), given.c
+    this_year = _whole(_month_number(c.clock) + 2, 12)
+    years = [this_year + n for n in (-1, 0, 1, 2)]
+    instants = [date_at(zone, c.text, at, seconds=seconds, months=months, year=year) for year in years]
+    begin = local_to_utc(zone, today)
+    return _asked(given, sa.case(*((instant >= begin, instant) for instant in instants)))
 
 
 def next_time_at(zone: Expression, start: Expression, at: time) -> Expression:

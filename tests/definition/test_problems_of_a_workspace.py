@@ -124,6 +124,18 @@ JOURNEYS = {
         "  - wait_for: {event: order_completed, within: 3d}\n  - email: hello\n    only_if: {answer: {totl: {over: 3}}}\n",
         '7:24  CAR204  the answer has no field "totl"',
     ),
+    "a date that is none": (
+        "  - wait: {until: {date: age}, at: 09:00}\n  - email: hello\n",
+        '5:26  CAR203  "age" is a number, no date',
+    ),
+    "a date without a clock": (
+        "  - wait: {until: {date: birthday}}\n  - email: hello\n",
+        "5:20  CAR203  the clock time is missing",
+    ),
+    "an unknown date": (
+        "  - wait: {until: {date: birthdy}, at: 09:00}\n  - email: hello\n",
+        '5:26  CAR204  no date of a contact "birthdy"',
+    ),
     "one way": (
         "  - first_reachable: [{email: hello}]\n",
         "5:5  CAR203  one way is no choice",
