@@ -256,13 +256,15 @@ class Shop:
         consent: Sequence[str] = ("offers/email", "offers/sms"),
         suppressed: bool = False,
         invalid_bits: int = 0,
+        created_at: Micros | None = None,
         **fields: Any,
     ) -> int:
         """A contact with an address of its own and a yes to offers; its id."""
         address = f"{name}@example.com" if email == "" else email
         row = ContactRow(
             name, email=address, phone=phone, phone_country=country_of_phone(phone) if phone else None,
-            invalid_bits=invalid_bits, country=country, language=language, timezone=timezone, attrs=fields,
+            invalid_bits=invalid_bits, country=country, language=language, timezone=timezone,
+            created_at=created_at, attrs=fields,
         )  # fmt: skip
         self._upsert([row])
         contact_id = self.id_of(name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.entries import At, Every, entry_key
+from carillon.definition.entries import Broadcast, entry_key
 from carillon.journey.approval import wave_key
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import SECOND
@@ -41,7 +41,7 @@ def hold_doubtful(ground: Ground) -> bool:
 def doubts(connection: Connection, ground: Ground) -> Iterator[Doubt]:
     """The waves that came in on the live version, of whom nobody was decided, and whose number nobody approved."""
     applied, w = ground.applied, t.wave.c
-    scheduled = {entry_key(e): e.if_late for e in applied.plan.entries if isinstance(e, At | Every)}
+    scheduled = {entry_key(e): e.if_late for e in applied.plan.entries if isinstance(e, Broadcast)}
     outside = _outside(connection, ground)
     if not scheduled or outside is None:
         return

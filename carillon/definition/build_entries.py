@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from carillon.definition.availability import is_available
+from carillon.definition.build_calendar import date_of, recurring_of
 from carillon.definition.build_conditions import Names, condition_of, event_fields, where_of
 from carillon.definition.campaign_words import (
     ApiWords,
     AtWords,
+    CronWords,
+    DateWords,
     EntryBase,
     EventEntryWords,
     EveryWords,
@@ -66,6 +69,10 @@ def build_entry(words: EntryBase, names: Names) -> Entry:
             )
         case EventEntryWords():
             return _on_event(words, names)
+        case CronWords():
+            return recurring_of(words, _again(words, "always"), words.if_late or _TWO_HOURS, names)
+        case DateWords():
+            return date_of(words, _again(words, "always"), names)
         case ApiWords():
             if not words.api:
                 names.typing.reading.note(words.key_at("api"), 3, "an entry that is none", "api: true")

@@ -141,7 +141,7 @@ class DateWords(EntryBase):
     """At a date of the contact: `{date: birthday, every: year, offset: -7d, at: 09:00}`."""
 
     heads: ClassVar[tuple[str, ...]] = ("date",)
-    date: Loose
+    date: Path
     every: Annotated[Literal["year"], Choice()] | None = None
     offset: Offset | None = None
     at: Clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, time
-from typing import Literal
+from typing import Literal, assert_never
 
 from carillon.definition.conditions import Where
 from carillon.kernel.durations import Span
@@ -43,6 +43,44 @@ class Every:
 
 
 @dataclass(frozen=True, slots=True)
+class Cron:
+    """Again and again, at the clock times of a cron expression."""
+
+    cron: str
+    zone: Zone
+    if_late: Span
+    again: Again = "always"
+    kind: Literal["cron"] = "cron"
+
+
+@dataclass(frozen=True, slots=True)
+class Rrule:
+    """Again and again, at the clock times of a recurrence rule (RFC 5545)."""
+
+    rrule: str
+    zone: Zone
+    if_late: Span
+    again: Again = "always"
+    kind: Literal["rrule"] = "rrule"
+
+
+@dataclass(frozen=True, slots=True)
+class OnDate:
+    """On a day of the contact's own, or so many days before or after it; `yearly` on its anniversaries too."""
+
+    field: str
+    type: Literal["date", "instant"]
+    yearly: bool
+    offset: Span
+    at: time
+    zone: Zone
+    if_late: Span | None = None
+    """None: as long as it is the same day on the clock."""
+    again: Again = "always"
+    kind: Literal["date"] = "date"
+
+
+@dataclass(frozen=True, slots=True)
 class OnEvent:
     """An event of the contact, whose `where` is asked of that event; `once_per` names the property that is the thing.
 
@@ -75,7 +113,16 @@ class LaterEntry:
     kind: Literal["later"] = "later"
 
 
-PlanEntry = At | Every | OnEvent | ByApi
+Recurring = Every | Cron | Rrule
+"""Entries that take the whole audience in again and again."""
+
+Broadcast = At | Recurring
+"""Entries that take in the whole audience at once."""
+
+Scheduled = Broadcast | OnDate
+"""Entries that come by the calendar."""
+
+PlanEntry = Scheduled | OnEvent | ByApi
 """The entries that have an engine."""
 
 Entry = PlanEntry | LaterEntry
@@ -83,4 +130,20 @@ Entry = PlanEntry | LaterEntry
 
 def entry_key(entry: PlanEntry) -> str:
     """Kind and subject of an entry, never its place in the list: what a wave is known by."""
-    return f"event:{entry.event}" if isinstance(entry, OnEvent) else entry.kind
+    match entry:
+        case OnEvent(event=event):
+            return f"event:{event}"
+        case OnDate(field=field, offset=offset):
+            return f"date:{field}{_signed(offset)}"
+        case Cron(cron=text) | Rrule(rrule=text):
+            return f"{entry.kind}:{text}"
+        case At() | Every() | ByApi():
+            return entry.kind
+        case _:
+            assert_never(entry)
+
+
+def _signed(offset: Span) -> str:
+    if not (offset.seconds or offset.months):
+        return ""
+    return f"-{-offset}" if offset.seconds < 0 or offset.months < 0 else f"+{offset}"

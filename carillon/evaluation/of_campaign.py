@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.entries import At, Every
+from carillon.definition.entries import Broadcast
 from carillon.evaluation.collect import collect
 from carillon.evaluation.evaluate import evaluate
 from carillon.evaluation.exposed import HELD, TREATED, of_holdout, of_split, of_test
@@ -151,7 +151,7 @@ def look_plan(ground: Ground, began_at: Micros) -> LookPlan:
     by: Metric = "conversions" if plan.verdict.by == "goal" else plan.verdict.by
     if by in ("conversions", "revenue") and plan.goal is None:
         by = "clicks"
-    is_broadcast = any(isinstance(e, At | Every) for e in plan.entries)
+    is_broadcast = any(isinstance(e, Broadcast) for e in plan.entries)
     return LookPlan(looks, began_at, by, plan.verdict.alpha / 10_000, is_broadcast)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.entries import OnEvent, PlanEntry
+from carillon.definition.entries import OnDate, OnEvent, PlanEntry, Scheduled
 from carillon.foresight.screen import entry_sentence
 from carillon.journey.forecast import MONTH, would_enter
 from carillon.journey.ground import Ground, load_ground
-from carillon.journey.occasions import Scheduled, next_occasion_of
+from carillon.journey.occasions import next_occasion_of
+from carillon.journey.scheduled import people_of
 from carillon.journey.take_in import UNDER_WAY, not_entered
 from carillon.kernel.clock import DAY, MINUTE, Micros
 from carillon.kernel.time.calendar import period_start
@@ -86,17 +88,19 @@ def _occurrences(connection: Connection, ground: Ground, entry: Scheduled, until
     people: int | None = None
     ahead = ground
     while (occasion := next_occasion_of(ahead, entry)) is not None and occasion.at <= until:
-        if people is None:
-            people = _expected(connection, ground, entry)
+        if people is None or isinstance(entry, OnDate):  # each day is somebody else's
+            people = _expected(connection, ground, entry, people_of(ground, entry, occasion))
         yield Planned(
             occasion.at, ground.applied.name, ground.applied.plan.title, entry_sentence(entry), people, is_forecast=True
         )
         ahead = replace(ground, now=occasion.at)
 
 
-def _expected(connection: Connection, ground: Ground, entry: PlanEntry) -> int:
+def _expected(
+    connection: Connection, ground: Ground, entry: PlanEntry, people: sa.Select[Any] | None = None
+) -> int:
     """Whom the entry would take in as things stand, by the Selects of a run; who is under way now may be through by then."""
-    everybody = would_enter(ground, entry).subquery("candidate")
+    everybody = (would_enter(ground, entry) if people is None else people).subquery("candidate")
     reason = not_entered(ground, entry.again, everybody)
     return (
         connection.scalar(

@@ -7,10 +7,10 @@ from typing import assert_never
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.entries import At, ByApi, Every, OnEvent, PlanEntry, entry_key
+from carillon.definition.entries import At, ByApi, Cron, Every, OnDate, OnEvent, PlanEntry, Rrule, Scheduled, entry_key
 from carillon.journey.forecast import would_enter
 from carillon.journey.ground import Ground
-from carillon.journey.occasions import Scheduled, next_occasion_of, occasions
+from carillon.journey.occasions import next_occasion_of, occasions
 from carillon.journey.take_in import not_entered
 from carillon.kernel.clock import from_micros
 from carillon.store import tables as t
@@ -39,8 +39,10 @@ def explain_entry(connection: Connection, ground: Ground, entry: PlanEntry, cont
 
 def _when(ground: Ground, entry: PlanEntry) -> str | None:
     match entry:
-        case At() | Every():
+        case At() | Every() | Cron() | Rrule():
             return _when_scheduled(ground, entry)
+        case OnDate():
+            return ", its day comes in the next 30"
         case OnEvent():
             return f", by what happened in the {entry.event} events of the last 30 days"
         case ByApi():
@@ -56,6 +58,8 @@ def _when_scheduled(ground: Ground, entry: Scheduled) -> str | None:
 
 
 def _nobody(entry: PlanEntry) -> str:
+    if isinstance(entry, OnDate):
+        return f"no such day of {entry.field} in the next 30, or not in the audience"
     return "no such event fits, or the audience does not" if isinstance(entry, OnEvent) else "not in the audience"
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from carillon.audience.evaluate import where
 from carillon.audience.moment import of_contact
 from carillon.definition.conditions import ContactIs, FieldTest
-from carillon.definition.entries import At, Every, entry_key
+from carillon.definition.entries import Broadcast, Scheduled, entry_key
 from carillon.experiment.holdout import role_of
 from carillon.foresight.hypothetical import under_way
 from carillon.journey.awaited import awaited
@@ -107,7 +107,7 @@ def outlook(connection: Connection, ground: Ground, contents: CampaignContents) 
         contacts=connection.scalar(sa.select(sa.func.count()).select_from(t.contact)) or 0,
         newest_event=connection.scalar(sa.select(sa.func.max(t.event.c.occurred_at))),
         matches=matches,
-        is_by_event=not any(isinstance(e, At | Every) for e in plan.entries),
+        is_by_event=not any(isinstance(e, Broadcast) for e in plan.entries),
         not_entered=left_out,
         first_due=first_due,
         last_due=last_due,
@@ -116,15 +116,15 @@ def outlook(connection: Connection, ground: Ground, contents: CampaignContents) 
         under_way=under_way(connection, ground.applied.id),
         gets_it=gets_it,
         gets_nothing=gets_nothing,
-        is_wave_ahead=any(_is_ahead(connection, ground, e) for e in plan.entries if isinstance(e, At | Every)),
+        is_wave_ahead=any(_is_ahead(connection, ground, e) for e in plan.entries if isinstance(e, Broadcast)),
         awaits=tuple(one.sentence for one in awaited(connection, ground)),
     )
 
 
-def _is_ahead(connection: Connection, ground: Ground, entry: At | Every) -> bool:
+def _is_ahead(connection: Connection, ground: Ground, entry: Broadcast) -> bool:
     """Whether an occurrence of the entry is still to come, or has come and was not looked at yet."""
     w, present = t.wave.c, next(iter(occasions(ground, entry)), None)
-    if present is not None and ground.now - present.at <= present.if_late:
+    if present is not None and present.is_recent(ground.now):
         known = sa.select(w.id).where(
             w.campaign_id == ground.applied.id, w.entry == entry_key(entry), w.ref == present.ref
         )
@@ -191,7 +191,7 @@ def as_enrolled(ground: Ground, plan: Plan, people: sa.Subquery) -> sa.Subquery:
 def _question(
     connection: Connection, ground: Ground, plan: Plan, node: MessageNode, contents: CampaignContents
 ) -> Question:
-    own_clock = any(isinstance(e, At | Every) and e.zone == "contact" for e in plan.entries)
+    own_clock = any(isinstance(e, Scheduled) and e.zone == "contact" for e in plan.entries)
     languages = sorted({language for language, _ in contents.of(node)})
     zone = None if own_clock else ground.rules.timezone
     limits = limits_of(connection, ground.rules, plan, plan, node, ground.topics, ground.now)

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from carillon.definition.entries import At, ByApi, Every, OnEvent
+from carillon.definition.entries import At, ByApi, Cron, Every, OnDate, OnEvent, Rrule
 from carillon.evaluation.sizes import detectable_text
 from carillon.foresight.draft import Draft
 from carillon.foresight.outlook import FirstMessage, Outlook
@@ -147,11 +147,23 @@ def entry_sentence(entry: PlanEntry) -> str:
         case Every(on=on, at=at, zone=zone):
             days = "month, on the first," if on == "month" else "day" if len(on) == 7 else " and ".join(on)
             return f"every {days} at {at:%H:%M} " + ("on each contact's clock" if zone == "contact" else "(workspace)")
+        case Cron(cron=text, zone=zone) | Rrule(rrule=text, zone=zone):
+            return f"by {entry.kind} {text} " + ("on each contact's clock" if zone == "contact" else "(workspace)")
+        case OnDate():
+            return _date_sentence(entry)
         case OnEvent(event=event, again=again, idle=idle):
             quiet = "" if idle is None else f" and nothing more of it for {idle}"
             return f"when {event} happens{quiet}" + ("; each contact at most once, ever" if again == "never" else "")
         case ByApi():
             return "when the shop calls (carillon enter, POST /v1/enter)"
+
+
+def _date_sentence(entry: OnDate) -> str:
+    days = entry.offset.seconds or entry.offset.months
+    side = "" if not days else f"{-entry.offset} before " if days < 0 else f"{entry.offset} after "
+    yearly = ", every year" if entry.yearly else ", once"
+    clock = "on each contact's clock" if entry.zone == "contact" else "(workspace)"
+    return f"{side}{entry.field}{yearly}, at {entry.at:%H:%M} {clock}"
 
 
 def _what(draft: Draft) -> list[Text | Table]:

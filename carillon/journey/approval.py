@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.entries import Every
+from carillon.definition.entries import Recurring, entry_key
 from carillon.kernel.clock import Micros
 from carillon.plan.applied import Applied
 from carillon.plan.model import Plan
@@ -28,7 +28,7 @@ def wave_key(entry: str, ref: str) -> str:
 
 def repeating(plan: Plan) -> tuple[str, ...]:
     """The entries whose every wave wants its own yes, as waves name them."""
-    return tuple(sorted({entry.kind for entry in plan.entries if isinstance(entry, Every)}))
+    return tuple(sorted({entry_key(entry) for entry in plan.entries if isinstance(entry, Recurring)}))
 
 
 def gates(connection: Connection, applied: Applied) -> Mapping[int, sa.ColumnElement[bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, assert_never
 
 import sqlalchemy as sa
@@ -9,14 +10,17 @@ import sqlalchemy as sa
 from carillon.audience.evaluate import where
 from carillon.audience.moment import Subject
 from carillon.definition.conditions import TriggerIs
-from carillon.definition.entries import At, ByApi, Every, OnEvent, PlanEntry
+from carillon.definition.entries import At, ByApi, Cron, Every, OnDate, OnEvent, PlanEntry, Rrule
+from carillon.journey.dated import dated
 from carillon.journey.everybody import everybody
 from carillon.journey.ground import Ground
 from carillon.journey.occasions import next_occasion_of, occasions
 from carillon.journey.ripen import cancelled_by, ripe_at
+from carillon.journey.scheduled import people_of
 from carillon.journey.signalled import thing_of
 from carillon.journey.take_in import KEPT_OUT
 from carillon.kernel.clock import DAY, Micros
+from carillon.kernel.time.calendar import utc_to_local
 from carillon.store import tables as t
 
 MONTH: Micros = 30 * DAY
@@ -82,9 +86,12 @@ def would_enter(ground: Ground, entry: PlanEntry) -> sa.Select[Any]:
     """Whom the entry would take in: at its next occurrence, if it were called now, or by the events of the last month."""
     now = sa.literal(ground.now, sa.BigInteger())
     match entry:
-        case At() | Every():
+        case At() | Every() | Cron() | Rrule():
             occasion = next(iter(occasions(ground, entry)), None) or next_occasion_of(ground, entry)
-            return everybody(ground, occasion.instant_for(t.standing.c.zone) if occasion else now)
+            return people_of(ground, entry, occasion) if occasion else everybody(ground, now)
+        case OnDate():
+            today = utc_to_local(ground.rules.timezone, ground.now).date()
+            return dated(ground, entry, [today + timedelta(days=n) for n in range(31)])
         case OnEvent():
             return happened(ground, entry, ground.now - MONTH)
         case ByApi():

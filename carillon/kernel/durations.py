@@ -27,6 +27,9 @@ class Span:
     def __str__(self) -> str:
         return format_span(self)
 
+    def __neg__(self) -> Span:
+        return Span(-self.seconds, -self.months)
+
 
 def parse_span(text: str) -> Span:
     """The duration that `text` says; raises ValueError with a sentence for the marketer."""

@@ -16,7 +16,7 @@ from carillon.advance.advance import MOST_ROUNDS
 from carillon.advance.heard import heard_kinds
 from carillon.advance.lead import lead
 from carillon.advance.next_due import next_due
-from carillon.definition.entries import At, Every
+from carillon.definition.entries import Scheduled
 from carillon.delivery.reserve import reserve
 from carillon.delivery.unsure import FROM_BACKUP
 from carillon.feedback.effects import apply_effects
@@ -141,7 +141,7 @@ def _unheld(ground: Ground) -> Ground:
 
 def _with_entries(ground: Ground, *, scheduled: bool) -> Ground:
     applied, plan = ground.applied, ground.applied.plan
-    entries = tuple(e for e in plan.entries if isinstance(e, At | Every) is scheduled)
+    entries = tuple(e for e in plan.entries if isinstance(e, Scheduled) is scheduled)
     versions = {**applied.versions, applied.live_version: replace(plan, entries=entries)}
     return replace(ground, applied=replace(applied, versions=versions))
 

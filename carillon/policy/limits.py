@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.entries import At, Every
+from carillon.definition.entries import Scheduled
 from carillon.definition.limits import Blackout, Cap
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import HOUR, Micros
@@ -98,7 +98,7 @@ def limits_of(
         ),
         caps=caps,
         resends=resends,
-        once_a_person=all(isinstance(entry, At | Every) for entry in plan.entries),
+        once_a_person=all(isinstance(entry, Scheduled) for entry in plan.entries),
         scan_from=scan_from(connection, [here.cap for here in caps], resends, now) if caps else 0,
     )  # fmt: skip
 
