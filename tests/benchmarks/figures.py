@@ -11,6 +11,8 @@ from tests.benchmarks.ground import Ground
 Better = Literal["more", "less"]
 
 ROWS: dict[str, str] = {
+    "segment_sqlite": "segment",
+    "segment_postgres": "segment",
     "import_contacts": "imports",
     "import_events": "imports",
     "sms": "sms",
