@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -35,13 +34,12 @@ from prefect.utilities.callables import parameter_schema
 from carillon.advance.next_due import next_due
 from carillon.advance.overdue import overdue
 from carillon.assembly import open_house
-from carillon.definition.entries import WEEKDAYS, Every
 from carillon.journey.ground import Ground, load_ground
 from carillon.journey.occasions import next_occasion
 from carillon.kernel.clock import Micros, SystemClock, from_micros
+from carillon.operating.schedules import cron, is_wanted, scheduled_entries
 from carillon.plan.applied import applied_names
 from carillon.settings import Settings, read_settings
-from carillon.store import tables as t
 from flows.approve_campaign import FORM, approve_campaign
 from flows.compile_campaign import run_of
 from flows.plan_next_run import ask_for_run, forget_scheduled
@@ -51,9 +49,11 @@ OURS = "carillon"
 STANDING = {
     "keep_time": timedelta(minutes=1), "hand_over_batches": timedelta(minutes=1), "retain_runs": timedelta(days=1)
 }  # fmt: skip
-ON_ONE_MACHINE = {"keep_time": timedelta(minutes=10), "hand_over_batches": None}
+ON_ONE_MACHINE = {"keep_time": timedelta(minutes=10), "hand_over_batches": None, "retain_runs": timedelta(days=1)}
 """On one SQLite file there is one machine. Its `carillon up` looks for what is overdue each minute, so that runs of
 keep_time need not fill the list of runs, and its runs hand over what they reserve, so that nobody needs help."""
+HELPERS = 4
+"""So many runs of hand_over_batches help at once: where a hand-over takes long, each minute one more, whoever takes them."""
 PAGE = 200
 NOTHING_RUNS = "--nothing-runs"
 """Said by `carillon up` before its worker starts, where nobody else works on this store."""
@@ -95,7 +95,7 @@ async def deploy_all(settings: Settings) -> dict[str, list[str]]:
     with store.read() as connection:
         names = applied_names(connection)
     grounds = {name: load_ground(store, name, now) for name in names}
-    wanted = {name: g for name, g in grounds.items() if _is_wanted(g)}
+    wanted = {name: g for name, g in grounds.items() if is_wanted(g)}
     late = overdue(store, now)
     async with get_client() as client:
         for name, ground in wanted.items():
@@ -111,16 +111,6 @@ async def deploy_all(settings: Settings) -> dict[str, list[str]]:
     removed = [d.name for d in over if await remove(d)]
     store.close()
     return {"deployed": sorted(wanted), "removed": removed}
-
-
-def _is_wanted(ground: Ground) -> bool:
-    """A campaign keeps its deployment until it is over and nobody is under way."""
-    if ground.applied.wanted_state == "live" and ground.applied.operator_state != "stopped":
-        return True
-    e = t.enrolment.c
-    with ground.store.read() as connection:
-        live = sa.select(e.id).where(e.campaign_id == ground.applied.id, e.state == "live").limit(1)
-        return connection.scalar(live) is not None
 
 
 async def our_deployments() -> list[DeploymentResponse]:
@@ -163,8 +153,8 @@ async def _deploy_campaign(client: PrefectClient, settings: Settings, ground: Gr
     plan, name = ground.applied.plan, ground.applied.name
     flow_id = await client.create_flow_from_name(name)
     schedules = [
-        DeploymentScheduleCreate(schedule=CronSchedule(cron=_cron(entry), timezone=ground.rules.timezone), active=True)
-        for entry in _scheduled_entries(ground)
+        DeploymentScheduleCreate(schedule=CronSchedule(cron=cron(entry), timezone=ground.rules.timezone), active=True)
+        for entry in scheduled_entries(ground)
     ]
     return await client.create_deployment(
         flow_id=flow_id,
@@ -181,15 +171,8 @@ async def _deploy_campaign(client: PrefectClient, settings: Settings, ground: Gr
     )
 
 
-def _scheduled_entries(ground: Ground) -> Iterator[Every]:
-    """What a schedule of Prefect's can say. An hour on each contact's own clock it cannot: those runs are planned."""
-    for entry in ground.applied.plan.entries:
-        if isinstance(entry, Every) and entry.zone == "workspace":
-            yield entry
-
-
 def _due_by_schedule(ground: Ground) -> set[Micros | None]:
-    return {next_occasion(ground, entry) for entry in _scheduled_entries(ground)}
+    return {next_occasion(ground, entry) for entry in scheduled_entries(ground)}
 
 
 async def _deploy_standing(client: PrefectClient, settings: Settings, name: str, every: timedelta | None) -> UUID:
@@ -201,7 +184,7 @@ async def _deploy_standing(client: PrefectClient, settings: Settings, name: str,
         entrypoint=f"flows.{name}.{name}",
         schedules=schedules,
         tags=[OURS, "standing"],
-        **_where(settings),
+        **_where(settings) | {"concurrency_limit": HELPERS if name == "hand_over_batches" else 1},
     )
 
 
@@ -242,14 +225,6 @@ def _where(settings: Settings) -> dict[str, Any]:
         # Without this step Prefect copies the whole folder for each run, store and all, and the run works on the copy.
         "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(settings.root)}}],
     }
-
-
-def _cron(entry: Every) -> str:
-    minute, hour = entry.at.minute, entry.at.hour
-    if entry.on == "month":
-        return f"{minute} {hour} 1 * *"
-    days = ",".join(str((WEEKDAYS.index(day) + 1) % 7) for day in entry.on)
-    return f"{minute} {hour} * * {days if len(entry.on) < 7 else '*'}"
 
 
 if __name__ == "__main__":
