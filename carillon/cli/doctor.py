@@ -67,7 +67,8 @@ def _checks_of_applied(settings: Settings, store: Store) -> Iterator[Check]:
     from carillon.cli.prefect_side import reachable_api
     from carillon.kernel.clock import SystemClock
     from carillon.operating.check import Check
-    from carillon.operating.check_outside import check_deployments, check_public, check_secret, check_senders
+    from carillon.operating.check_outside import check_public, check_secret, check_senders
+    from carillon.operating.check_prefect import check_prefect
     from carillon.operating.check_store import check_standing, check_zones
     from carillon.plan.applied import load_rules
 
@@ -79,7 +80,7 @@ def _checks_of_applied(settings: Settings, store: Store) -> Iterator[Check]:
             yield Check("warn", "rules", str(fault.args[0]), "carillon apply --all")
             return
         yield from check_standing(connection, reporting(rules), SystemClock().now())
-        yield from check_deployments(connection, reachable_api(settings))
+    yield from check_prefect(store, reachable_api(settings), SystemClock().now())
     yield check_secret(settings, rules)
     yield from check_senders(settings, rules, running_sandbox(settings) if uses_sandbox(rules) else None)
     yield from check_public(settings, rules)

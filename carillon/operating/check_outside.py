@@ -9,11 +9,9 @@ from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
 
 import httpx
-from sqlalchemy.engine import Connection
 
 from carillon.assembly import SANDBOX, account_of, keyring_of
 from carillon.operating.check import Check, Level
-from carillon.plan.applied import applied_names, load_campaign
 from carillon.plan.rules import Rules
 from carillon.settings import Settings
 
@@ -21,7 +19,6 @@ PATIENCE_S = 5.0
 CAPS = {"prefect": ((3, 8, 8), (3, 10)), "sqlalchemy": ((2, 0, 40), (2, 1)), "fastapi": ((0, 139), (0, 151))}
 """From and below which versions Prefect serves and schedules (docs/decisions/0002-dependencies.md)."""
 CLOCK_WARN_S, CLOCK_BAD_S = 5, 60
-STANDING = ("keep_time", "hand_over_batches", "retain_runs")
 
 
 def check_versions() -> Iterator[Check]:
@@ -111,43 +108,3 @@ def _answers(public_url: str, *, is_needed: bool) -> Check:
     if answer.status_code == 200 and answer.text.strip() == "ok":
         return Check("ok", "public_url", f"{url} answers")
     return Check("bad" if is_needed else "warn", "public_url", f"{url} answers {answer.status_code}, not our ok", do)
-
-
-def check_deployments(connection: Connection, api_url: str | None) -> Iterator[Check]:
-    """Does Prefect know what the store has applied?"""
-    if api_url is None:
-        yield Check(
-            "warn", "Prefect", "no server answers: schedules stand still", "carillon up, or set PREFECT_API_URL"
-        )
-        return
-    applied = {name: load_campaign(connection, name) for name in applied_names(connection)}
-    try:
-        found = {d["name"]: d for d in _deployments(api_url)}
-    except (httpx.HTTPError, ValueError) as fault:
-        yield Check(
-            "bad", "Prefect", f"{api_url} answers, but not with deployments: {fault}", "look at the server's log"
-        )
-        return
-    wanted = {name for name, a in applied.items() if a.wanted_state == "live" and a.operator_state != "stopped"}
-    drift = [f"{name} is not deployed" for name in sorted({*wanted, *STANDING} - set(found))]
-    drift += [
-        f"{name} is deployed as {found[name]['version']}, applied as {applied[name].meaning[:12]}"
-        for name in sorted(wanted & set(found))
-        if found[name]["version"] != applied[name].meaning[:12]
-    ]
-    drift += [f"{name} is deployed and was never applied" for name in sorted(set(found) - set(applied) - set(STANDING))]
-    for line in drift:
-        yield Check("warn", "deployments", line, "carillon apply brings them in line (so does carillon up)")
-    if not drift:
-        yield Check("ok", "deployments", f"{len(wanted)} campaigns as applied ({api_url})")
-
-
-def _deployments(api_url: str) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
-    while True:
-        said = {"deployments": {"tags": {"all_": ["carillon"]}}, "limit": 200, "offset": len(found)}
-        answer = httpx.post(f"{api_url}/deployments/filter", json=said, timeout=PATIENCE_S, trust_env=False)
-        page = answer.raise_for_status().json()
-        found += page
-        if len(page) < 200:
-            return found

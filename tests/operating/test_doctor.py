@@ -19,12 +19,12 @@ from carillon.delivery.holds import hold
 from carillon.kernel.clock import DAY, HOUR, SystemClock
 from carillon.operating.check import Check
 from carillon.operating.check_outside import (
-    check_deployments,
     check_public,
     check_secret,
     check_senders,
     check_versions,
 )
+from carillon.operating.check_prefect import check_prefect
 from carillon.operating.check_store import check_files, check_layout, check_standing, check_zones
 from carillon.operating.silence import PATIENCE, is_to_be_told, silence
 from carillon.plan.applied import load_rules
@@ -200,10 +200,9 @@ def test_the_alarm_is_raised_once_an_hour(any_shop: Shop):
 def test_drift_between_store_and_deployments(shop: Shop):
     """Nothing answers at all, or a server answers that is no Prefect."""
     rules_of(shop)
-    with shop.store.read() as connection:
-        assert levels(check_deployments(connection, None)) == {"Prefect": "warn"}
-        with receiving() as other:
-            assert levels(check_deployments(connection, other.url)) == {"Prefect": "bad"}
+    assert levels(check_prefect(shop.store, None, shop.clock.now())) == {"Prefect": "warn"}
+    with receiving() as other:
+        assert levels(check_prefect(shop.store, other.url, shop.clock.now())) == {"Prefect": "bad"}
 
 
 def test_the_command_says_what_to_do_and_exits_1_where_something_is_bad(
