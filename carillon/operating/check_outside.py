@@ -16,18 +16,19 @@ from carillon.plan.rules import Rules
 from carillon.settings import Settings
 
 PATIENCE_S = 5.0
-CAPS = {"prefect": ((3, 8, 8), (3, 10)), "sqlalchemy": ((2, 0, 40), (2, 1)), "fastapi": ((0, 139), (0, 151))}
+Versions = Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+CAPS: Versions = {"prefect": ((3, 8, 8), (3, 10)), "sqlalchemy": ((2, 0, 40), (2, 1)), "fastapi": ((0, 139), (0, 151))}
 """From and below which versions Prefect serves and schedules (docs/decisions/0002-dependencies.md)."""
 CLOCK_WARN_S, CLOCK_BAD_S = 5, 60
 
 
-def check_versions() -> Iterator[Check]:
+def check_versions(caps: Versions = CAPS) -> Iterator[Check]:
     """Is what is installed what we were made for?"""
     python = ".".join(str(n) for n in sys.version_info[:3])
     good, told = sys.version_info >= (3, 11), [f"Python {python}"]
     if not good:
         yield Check("bad", "versions", f"Python {python}", "Carillon needs 3.11 or newer")
-    for package, (least, below) in CAPS.items():
+    for package, (least, below) in caps.items():
         try:
             found = version(package)
         except PackageNotFoundError:

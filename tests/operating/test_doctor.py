@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -136,6 +140,38 @@ def test_the_public_address_must_answer_as_ours_and_webhooks_need_their_key(shop
 
 def test_what_is_installed_here_is_what_we_were_made_for():
     assert [check.level for check in check_versions()] == ["ok"]
+
+
+def test_another_version_or_none_is_bad_and_says_what_to_install():
+    """With another SQLAlchemy Prefect starts, is healthy, and never makes a run."""
+    old, missing = check_versions({"sqlalchemy": ((9, 0), (9, 1)), "no-such-package": ((1,), (2,))})
+    assert (old.level, old.do) == ("bad", "pip install 'sqlalchemy>=9.0,<9.1'")
+    assert (missing.level, missing.says) == ("bad", "no-such-package is not installed")
+
+
+@pytest.mark.parametrize(("off_s", "level"), [(0, "ok"), (-30, "warn"), (30, "warn"), (-7200, "bad"), (7200, "bad")])
+def test_a_clock_that_is_off_is_seen_by_the_providers(shop: Shop, tmp_path: Path, off_s: int, level: str):
+    """Leases and due instants need it; SendGrid's own Date header says how far."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            said = b'{"scopes": ["mail.send"]}'
+            self.send_response_only(200)
+            self.send_header("Date", formatdate(time.time() + off_s, usegmt=True))
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environ = {"SENDGRID_API_KEY": "SG.x", "SENDGRID_BASE_URL": f"http://127.0.0.1:{server.server_port}"}
+    found = levels(check_senders(settings(tmp_path, environ), rules_of(shop, "sendgrid"), None))
+    server.shutdown()
+    server.server_close()
+    assert found == {"sendgrid": "ok", "clock": level}
 
 
 def test_a_store_at_its_head_is_ok_and_a_damaged_file_is_bad(shop: Shop):
