@@ -20,7 +20,8 @@ from carillon.store.tables import attempt, batch, event, send
 
 BY_REPORT = "a report about it came in"
 
-_IS_OPEN = sa.or_(batch.c.state == "unsure", sa.and_(batch.c.state == "ready", batch.c.resend_at.is_not(None)))
+IS_OPEN = sa.or_(batch.c.state == "unsure", sa.and_(batch.c.state == "ready", batch.c.resend_at.is_not(None)))
+"""A report settles it: nobody knows whether it left, or it is about to be sent once more."""
 
 
 def settle_by_evidence(store: Store, *, now: Micros, machine_now: Micros) -> int:
@@ -45,7 +46,7 @@ def proved_people(connection: Connection) -> dict[int, list[int]]:
     rows = connection.execute(
         sa.select(send.c.batch_id, send.c.enrolment_id)
         .join_from(batch, send, send.c.batch_id == batch.c.id)
-        .where(_IS_OPEN, send.c.outcome.is_(None), spoken_of)
+        .where(IS_OPEN, send.c.outcome.is_(None), spoken_of)
     )
     proved: dict[int, list[int]] = defaultdict(list)
     for batch_id, enrolment_id in rows:
@@ -56,7 +57,7 @@ def proved_people(connection: Connection) -> dict[int, list[int]]:
 def _accept(
     connection: Connection, batch_id: int, enrolments: Sequence[int], *, now: Micros, machine_now: Micros
 ) -> int:
-    unsure = sa.and_(batch.c.id == batch_id, _IS_OPEN)
+    unsure = sa.and_(batch.c.id == batch_id, IS_OPEN)
     row = connection.execute(sa.select(batch.c.begun_through).where(unsure).with_for_update()).one_or_none()
     if row is None:  # another decision came first
         return 0

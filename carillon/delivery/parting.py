@@ -15,7 +15,10 @@ from carillon.delivery.model import BatchState
 from carillon.kernel.clock import Micros
 from carillon.policy.budgets import spend
 from carillon.store.engine import rowcount
-from carillon.store.tables import batch, enrolment, send
+from carillon.store.tables import attempt, batch, enrolment, send
+
+RESEND = "resend"
+"""The attempt row that is no call but the decision to make one more."""
 
 _WANTED_AGAIN = batch.c.resend_at.is_not(None)
 _UNLEASED: dict[str, Any] = {
@@ -59,10 +62,18 @@ def part_off(
         )
         .returning(batch.c.id)
     ).scalar_one()
+    _keep_decisions(connection, parent_id, child)
     moved = rowcount(connection.execute(sa.update(send).where(some).values(batch_id=child)))
     connection.execute(sa.update(batch).where(batch.c.id == child).values(n=moved))
     connection.execute(sa.update(batch).where(batch.c.id == parent_id).values(n=batch.c.n - moved))
     return child, moved
+
+
+def _keep_decisions(connection: Connection, parent_id: int, child: int) -> None:
+    """Whoever was wanted once more takes along who wanted it and why, into whatever batch they come."""
+    mine = sa.and_(attempt.c.batch_id == parent_id, attempt.c.status == RESEND)
+    kept = [sa.literal(child, sa.BigInteger()) if c.name == "batch_id" else c for c in attempt.c]
+    connection.execute(sa.insert(attempt).from_select([c.name for c in attempt.c], sa.select(*kept).where(mine)))
 
 
 def _as_column(value: Any, column: sa.Column[Any]) -> sa.ColumnElement[Any]:

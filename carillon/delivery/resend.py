@@ -66,7 +66,7 @@ class _Fate:
 def _ask(connection: Connection, ground: Ground, batch_id: int, machine_now: Micros) -> list[Reserved]:
     b = t.batch.c
     row = connection.execute(
-        sa.select(b.node_id, b.note).where(b.id == batch_id, _is_wanted(ground.now)).with_for_update()
+        sa.select(b.node_id).where(b.id == batch_id, _is_wanted(ground.now)).with_for_update()
     ).one_or_none()
     if row is None:  # a report or another pass came first
         return []
@@ -75,7 +75,7 @@ def _ask(connection: Connection, ground: Ground, batch_id: int, machine_now: Mic
         for node in (n for n in plan.messages if ground.applied.nodes[n.id] == row.node_id):
             fates = _fates(connection, ground, version_id, plan, node, batch_id)
             told.append(_tally(node.id, fates))
-            _part(connection, batch_id, fates, str(row.note or ""), ground.now, machine_now)
+            _part(connection, batch_id, fates, ground.now, machine_now)
     if not any(one.decided for one in told):  # their rows are gone from the store: a person has to look
         connection.execute(sa.update(t.batch).where(b.id == batch_id).values(resend_at=None))
     return [one for one in told if one.decided]
@@ -137,15 +137,11 @@ def _has_left(ground: Ground, plan: Plan) -> sa.ColumnElement[bool]:
     return sa.or_(sa.and_(e.state == "done", e.exit_code != FINISHED), *asked)
 
 
-def _part(
-    connection: Connection, batch_id: int, fates: Sequence[_Fate], who_and_why: str, now: Micros, machine_now: Micros
-) -> None:
-    """The first fate is the batch's own; each other's people go into a child, with the decision that they stand on."""
+def _part(connection: Connection, batch_id: int, fates: Sequence[_Fate], now: Micros, machine_now: Micros) -> None:
+    """The first fate is the batch's own; each other's people go into a child."""
     for fate in fates[1:]:
         columns = _columns(fate, now)
         child, _ = part_off(connection, batch_id, among(fate.enrolments), columns.pop("state"), **columns)
-        if fate.until is not None:
-            write_decision(connection, child, "resend", who_and_why, machine_now)
         _write_close(connection, child, fate, machine_now)
     if fates:
         b = t.batch

@@ -13,14 +13,14 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.delivery.evidence import settle_by_evidence, write_decision
-from carillon.delivery.parting import open_people
+from carillon.delivery.evidence import IS_OPEN, settle_by_evidence, write_decision
+from carillon.delivery.parting import RESEND, open_people
 from carillon.kernel.clock import SECOND, Micros
 from carillon.plan.compile import plan_from_json
 from carillon.plan.model import Plan
 from carillon.plan.rules import Rules, UnsurePolicy
 from carillon.store.engine import Store
-from carillon.store.tables import audit, batch, campaign, event, node, send, version
+from carillon.store.tables import attempt, audit, batch, campaign, event, node, send, version
 
 Decision = Literal["accept", "resend", "close"]
 
@@ -110,7 +110,7 @@ def decide(
 def settle_unsure(store: Store, rules: Rules, *, now: Micros, machine_now: Micros) -> Mapping[str, int]:
     """Settle what reports prove, then what the workspace's `if_unsure` decides; people by what they became."""
     with store.read() as connection:
-        if not connection.execute(sa.select(sa.exists().where(batch.c.state == "unsure"))).scalar():
+        if not connection.execute(sa.select(sa.exists().where(IS_OPEN))).scalar():
             return {}
     accepted = settle_by_evidence(store, now=now, machine_now=machine_now)
     resent = settle_by_policy(store, rules, now=now, machine_now=machine_now)
@@ -120,6 +120,9 @@ def settle_unsure(store: Store, rules: Rules, *, now: Micros, machine_now: Micro
 def settle_by_policy(store: Store, rules: Rules, *, now: Micros, machine_now: Micros) -> int:
     """Want once more what the workspace's `if_unsure` says to resend; how many people that concerns.
 
+    Once: a hand-over that was repeated and is unknown again waits for a person, or a provider that takes everything and
+    answers nothing would write to the same people without end.
+
     `resend_after` waits that long in campaign time, and only while reports about other sends come in: where nothing
     flows, silence proves nothing. Ask `settle_by_evidence` first.
     """
@@ -128,7 +131,7 @@ def settle_by_policy(store: Store, rules: Rules, *, now: Micros, machine_now: Mi
             sa.select(batch.c.id, batch.c.settled_at, version.c.plan_json, _others_flow().label("others_flow"))
             .join_from(batch, campaign, campaign.c.id == batch.c.campaign_id)
             .join(version, version.c.id == campaign.c.live_version)
-            .where(batch.c.state == "unsure", batch.c.note.is_distinct_from(FROM_BACKUP), batch.c.resend_at.is_(None))
+            .where(batch.c.state == "unsure", _is_policys())
         ).all()
         resent = 0
         for row in rows:
@@ -163,12 +166,17 @@ def _unsure_of(campaign_id: int) -> sa.ColumnElement[bool]:
     return sa.and_(batch.c.campaign_id == campaign_id, batch.c.state == "unsure")
 
 
+def _is_policys() -> sa.ColumnElement[bool]:
+    """The house may decide about this unsure batch: it comes from no backup, and nobody wanted it once more before."""
+    before = sa.exists().where(attempt.c.batch_id == batch.c.id, attempt.c.status == RESEND)
+    return sa.and_(batch.c.note.is_distinct_from(FROM_BACKUP), batch.c.resend_at.is_(None), sa.not_(before))
+
+
 def _wait_ends(policy: UnsurePolicy) -> sa.ColumnElement[Any]:
     """When `resend_after` has waited for long enough; NULL where it does not wait."""
     if policy.after is None:
         return sa.cast(sa.null(), sa.BigInteger())
-    may = batch.c.note.is_distinct_from(FROM_BACKUP)
-    return sa.case((may, batch.c.settled_at + policy.after.seconds * SECOND))
+    return sa.case((_is_policys(), batch.c.settled_at + policy.after.seconds * SECOND))
 
 
 def _may_resend(policy: UnsurePolicy, since: Micros, others_flow: bool, now: Micros) -> bool:

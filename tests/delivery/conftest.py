@@ -1,0 +1,1 @@
+from tests.shop import any_shop, shop  # noqa: F401  (fixtures)
