@@ -32,6 +32,7 @@ from carillon.policy.limits import limits_of
 from carillon.policy.words import WAITS, SkipReason
 from carillon.store import localtime
 from carillon.store import tables as t
+from carillon.store.columns import Int64
 from carillon.store.writing import take_turn
 
 SLICE = 100_000
@@ -204,7 +205,8 @@ def _decision_table() -> sa.Table:
     return sa.Table(
         "decision",
         sa.MetaData(),
-        sa.Column("enrolment_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("place", Int64, primary_key=True, autoincrement=True),
+        sa.Column("enrolment_id", sa.BigInteger),
         sa.Column("contact_id", sa.BigInteger),
         sa.Column("due_at", sa.BigInteger),
         sa.Column("not_after", sa.BigInteger),
@@ -213,7 +215,6 @@ def _decision_table() -> sa.Table:
         sa.Column("reason", sa.String),
         sa.Column("wait_until", sa.BigInteger),
         sa.Column("price", sa.BigInteger),
-        sa.Column("place", sa.BigInteger),
         prefixes=["TEMPORARY"],
     )
 
@@ -221,8 +222,6 @@ def _decision_table() -> sa.Table:
 def _fill(connection: Connection, ground: Ground, node: MessageNode, decided: sa.Subquery, decision: sa.Table) -> None:
     d = decided.c
     arm = _arm(ground, node, d)
-    # Who gets nothing has no place in a batch, so the reason partitions first.
-    place = sa.func.row_number().over(partition_by=[d.reason, arm, d.language], order_by=[d.due_at, d.contact_id])
     rows = sa.select(
         d.enrolment_id,
         d.contact_id,
@@ -233,9 +232,10 @@ def _fill(connection: Connection, ground: Ground, node: MessageNode, decided: sa
         d.reason,
         d.wait_until,
         d.price,
-        place.label("place"),
     )
-    connection.execute(decision.insert().from_select([c.name for c in decision.c], rows))
+    # Rows are numbered as they come: a sort, where a window would be two passes more.
+    rows = rows.order_by(d.reason, sa.literal_column("arm"), d.language, d.due_at, d.contact_id)
+    connection.execute(decision.insert().from_select([c.name for c in rows.selected_columns], rows))
 
 
 def _arm(ground: Ground, node: MessageNode, d: Any) -> sa.ColumnElement[Any]:
@@ -265,7 +265,7 @@ def _write_batches(
 ) -> None:
     """A ready batch for each arm, language and run of `size` people; `fresh` says which people are whose."""
     d = decision.c
-    ordinal = ((d.place - 1) // size).label("ordinal")
+    ordinal = _ordinal(connection, decision, size).label("ordinal")
     groups = connection.execute(
         sa.select(
             d.arm, d.language, ordinal, sa.func.count().label("n"), sa.func.min(d.due_at).label("due_at"),
@@ -300,14 +300,27 @@ def _write_batches(
     )
 
 
+def _ordinal(connection: Connection, decision: sa.Table, size: int) -> sa.ColumnElement[int]:
+    """Which run of `size` people of their arm and language somebody is in."""
+    d = decision.c
+    firsts = connection.execute(
+        sa.select(d.arm, d.language, sa.func.min(d.place)).where(d.reason.is_(None)).group_by(d.arm, d.language)
+    ).all()
+    runs = [
+        (sa.and_(d.arm == arm, d.language == language), (d.place - first) // size) for arm, language, first in firsts
+    ]
+    return sa.case(*runs) if runs else sa.literal(0)
+
+
 def _write_sends(
     connection: Connection, ground: Ground, node: MessageNode, size: int, decision: sa.Table, fresh: sa.Table
 ) -> None:
     """One row of record each: in its batch, a ghost, or skipped with its reason."""
     d, f = decision.c, fresh.c
+    ordinal = _ordinal(connection, decision, size)
     is_ghost = d.reason == SkipReason.HOLDOUT.value
     outcome = sa.case((is_ghost, GHOST), (d.reason.is_not(None), sa.literal("skipped:") + d.reason))
-    mine = sa.and_(d.reason.is_(None), f.arm == d.arm, f.language == d.language, f.ordinal == (d.place - 1) // size)
+    mine = sa.and_(d.reason.is_(None), f.arm == d.arm, f.language == d.language, f.ordinal == ordinal)
     rows = (
         sa.select(
             sa.literal(ground.applied.nodes[node.id]).label("node_id"),
