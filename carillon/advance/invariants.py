@@ -15,12 +15,23 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.delivery.model import EXITED, REJECTED
+from carillon.journey.acts import DONE, REFUSED, SPARED
 from carillon.journey.leave import GHOST
 from carillon.journey.move import OTHERWISE
 from carillon.journey.stand import FINISHED
 from carillon.journey.wait_for import AFTER
 from carillon.plan.applied import Applied, applied_names, load_campaign
-from carillon.plan.model import ChooseNode, ExitNode, MessageNode, Plan, PlanNode, SplitNode, WaitForNode, WaitNode
+from carillon.plan.model import (
+    ActNode,
+    ChooseNode,
+    ExitNode,
+    MessageNode,
+    Plan,
+    PlanNode,
+    SplitNode,
+    WaitForNode,
+    WaitNode,
+)
 from carillon.store import tables as t
 
 SHOWN = 5
@@ -209,6 +220,9 @@ def _ways(plan: Plan) -> dict[str | None, list[Way]]:
             case SplitNode():
                 for arm in node.arms:
                     ways[arm.next].append((node, arm.name))
+            case ActNode():
+                for way in (DONE, SPARED, REFUSED):
+                    ways[node.next].append((node, way))
             case ExitNode():
                 pass
     return ways

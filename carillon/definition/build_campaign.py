@@ -63,7 +63,7 @@ def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) 
     names.steps, names.messages = ids.lookup(), ids.shared_messages()
     names.trigger = trigger_fields(entries, names)
     names.answer = answer_fields(journey, names)
-    names.yearly = yearly_dates(entries)
+    names.campaign, names.yearly = around.name, yearly_dates(entries)
     campaign = Campaign(
         name=around.name,
         title=str(words.title or around.name.replace("_", " ").capitalize()),

@@ -76,6 +76,8 @@ class Names:
     messages: frozenset[str] = frozenset()
     trigger: Mapping[str, Field] | None = None
     """The trigger's fields; None where nothing triggers."""
+    campaign: str = ""
+    """The campaign whose words are read."""
     yearly: frozenset[str] = frozenset()
     """Fields of the contact by which the campaign is entered every year."""
     answer: Mapping[str, Field] | None = None

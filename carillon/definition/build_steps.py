@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from carillon.definition.build_acts import act_of
 from carillon.definition.build_conditions import Names, condition_of
 from carillon.definition.build_dates import wait_until_date
 from carillon.definition.build_limits import window_of
@@ -12,6 +13,7 @@ from carillon.definition.build_wait_for import wait_for_of
 from carillon.definition.campaign_words import (
     ArmWords,
     ChooseWords,
+    EnterWords,
     ExitWords,
     FirstReachableWords,
     MessageStepWords,
@@ -26,6 +28,7 @@ from carillon.definition.campaign_words import (
 )
 from carillon.definition.entries import WEEKDAYS, Weekday
 from carillon.definition.model import (
+    Act,
     Arm,
     Branch,
     Choose,
@@ -46,7 +49,6 @@ from carillon.definition.model import (
 from carillon.definition.step_ids import REACH_WORDS, StepIds, branch_name, branches_in, repeated, sent_by, step_word
 from carillon.kernel.channels import Channel
 from carillon.kernel.durations import Span
-from carillon.kernel.problems import did_you_mean
 
 _A_DAY = Span(seconds=86_400)
 
@@ -83,6 +85,8 @@ class Steps:
                 return self._choose(words, step_id, was)
             case SplitWords():
                 return self._split(words, step_id, was)
+            case SetWords() | UnsubscribeWords() | EnterWords():
+                return Act(step_id, act_of(words, self.names), was)
             case ExitWords():
                 return Exit(step_id, str(words.exit), was)
             case _:
@@ -252,23 +256,8 @@ class Steps:
         only_if = getattr(words, "only_if", None)
         if only_if is not None:
             condition_of(only_if, self.names)
-        if isinstance(words, UnsubscribeWords) and words.unsubscribe.topic not in self.names.topics:
-            self.names.unknown(words.unsubscribe.topic, "topic", self.names.topics)
-        if isinstance(words, SetWords):
-            self._set(words)
         inside = tuple(self.build(steps) for _, steps in branches_in(words))
         return LaterStep(step_id, step_word(words), inside, was)
-
-    def _set(self, words: SetWords) -> None:
-        for name in words.set:
-            declared = self.names.contact.get(name)
-            if declared is None:
-                writable = [field for field, known in self.names.contact.items() if known.set_by_campaigns]
-                self.names.typing.reading.note(
-                    name.at, 4, f'a contact has no field "{name}"', suggestion=did_you_mean(name, writable)
-                )
-            elif not declared.set_by_campaigns:
-                self.names.wrong(name, f'"{name}" is not set by campaigns', "set_by: campaigns beside it in data.yaml")
 
 
 def _ends(step: Step) -> bool:

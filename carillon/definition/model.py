@@ -13,7 +13,7 @@ from datetime import datetime, time
 from decimal import Decimal
 from typing import Literal
 
-from carillon.definition.conditions import EVERYONE, Condition, FieldType, Same, Where
+from carillon.definition.conditions import EVERYONE, Condition, FieldType, Same, Scalar, Where
 from carillon.definition.entries import Entry, Weekday
 from carillon.definition.limits import Budget, Expected, Limits
 from carillon.kernel.channels import Channel
@@ -296,6 +296,42 @@ class WaitFor:
 
 
 @dataclass(frozen=True, slots=True)
+class SetFields:
+    """Fields of the contact that are `set_by: campaigns`, and what they become."""
+
+    values: tuple[tuple[str, Scalar], ...]
+    kind: Literal["set"] = "set"
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """A consent that ends; without a channel on all channels of the topic."""
+
+    topic: str
+    channel: Channel | None = None
+    reason: str = ""
+    kind: Literal["unsubscribe"] = "unsubscribe"
+
+
+@dataclass(frozen=True, slots=True)
+class EnterCampaign:
+    """Another campaign that takes the contact in, by its own audience and `again`."""
+
+    campaign: str
+    kind: Literal["enter"] = "enter"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that is done to the contact, with evidence; not for the holdout."""
+
+    id: str
+    act: SetFields | Unsubscribe | EnterCampaign
+    was: str | None = None
+    kind: Literal["act"] = "act"
+
+
+@dataclass(frozen=True, slots=True)
 class Arm:
     name: str
     share: Share
@@ -334,7 +370,20 @@ class LaterStep:
     kind: Literal["later"] = "later"
 
 
-Step = Send | Wait | WaitDays | WaitUntilDay | WaitUntil | WaitUntilDate | WaitFor | Choose | Split | Exit | LaterStep
+Step = (
+    Send
+    | Wait
+    | WaitDays
+    | WaitUntilDay
+    | WaitUntil
+    | WaitUntilDate
+    | WaitFor
+    | Choose
+    | Split
+    | Act
+    | Exit
+    | LaterStep
+)
 
 
 def branches_of(step: Step) -> tuple[tuple[Step, ...], ...]:

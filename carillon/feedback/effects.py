@@ -21,6 +21,7 @@ from carillon.feedback.adopt import adopt_orphans
 from carillon.feedback.halts import apply_halts
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
+from carillon.plan.permissions import standing_rules
 from carillon.plan.rules import Rules
 from carillon.store import tables as t
 from carillon.store.bulk import many
@@ -60,21 +61,6 @@ def apply_effects(store: Store, now: Micros, rules: Rules) -> Effects:
         if high <= low:
             return total
         total += _apply_slice(store, now, standing_rules(rules), rules)
-
-
-def standing_rules(rules: Rules) -> StandingRules:
-    """What the fold of `standing` takes from the house rules."""
-    countries = {
-        language: tuple(country for country, spoken in rules.country_language.items() if spoken == language)
-        for language in rules.languages
-    }
-    double = {
-        (topic.name, channel)
-        for topic in rules.topics.values()
-        for channel, kind in topic.consent.items()
-        if kind == "double"
-    }
-    return StandingRules(countries, frozenset(double))
 
 
 def _apply_slice(store: Store, now: Micros, standing: StandingRules, rules: Rules) -> Effects:

@@ -20,6 +20,7 @@ from carillon.experiment.holdout import GLOBAL, campaign_holdout, role_for
 from carillon.foresight.explain_entry import explain_entry
 from carillon.foresight.outlook import as_enrolled
 from carillon.foresight.screen import entry_sentence
+from carillon.journey.acts import DONE, REFUSED, SPARED
 from carillon.journey.awaited import awaited
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import Micros, from_micros
@@ -275,6 +276,13 @@ def _ways(connection: Connection, ground: Ground, contact_id: int) -> Iterator[W
         )
 
 
+_ACTED = {
+    DONE: "done",
+    SPARED: "not done: of the holdout",
+    REFUSED: "not done: the other campaign takes nobody in",
+}
+
+
 def _passages(connection: Connection, enrolment_id: int) -> Iterator[Happening]:
     p, n = t.passage.c, t.node.c
     rows = connection.execute(
@@ -283,7 +291,7 @@ def _passages(connection: Connection, enrolment_id: int) -> Iterator[Happening]:
         .where(p.enrolment_id == enrolment_id)
     )
     for at, step, branch in rows:
-        yield Happening(at, step, f"took {branch}")
+        yield Happening(at, step, _ACTED.get(branch, f"took {branch}"))
 
 
 def _sends(connection: Connection, enrolment_id: int) -> Iterator[Happening]:

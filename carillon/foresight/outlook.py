@@ -24,7 +24,7 @@ from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from carillon.messages.for_campaign import CampaignContents
 from carillon.messages.planned_parts import planned_parts
-from carillon.plan.model import MessageNode, Plan, SplitNode, WaitNode, ways_of
+from carillon.plan.model import ActNode, MessageNode, Plan, SplitNode, WaitNode, ways_of
 from carillon.policy.budgets import purse_of
 from carillon.policy.decide import Question, decisions
 from carillon.policy.limits import limits_of
@@ -144,7 +144,7 @@ def first_messages(plan: Plan) -> Iterator[MessageNode]:
         match plan.node(step_id):
             case MessageNode() as node:
                 yield from ways_of(node)
-            case WaitNode(next=following):
+            case WaitNode(next=following) | ActNode(next=following):
                 ahead.append(following)
             case SplitNode(arms=arms):
                 ahead += [arm.next for arm in arms]

@@ -13,6 +13,15 @@ from carillon.audience.evaluate import where
 from carillon.audience.moment import of_enrolment
 from carillon.definition.model import WaitUntil, WaitUntilDate, WaitUntilDay
 from carillon.experiment.split import arm_of
+from carillon.journey.acts import (
+    DONE,
+    REFUSED,
+    SPARED,
+    branch_of_act,
+    enter_target,
+    target_of,
+    write_core,
+)
 from carillon.journey.ground import Ground
 from carillon.journey.moving import DATE_PAST, write_moves
 from carillon.journey.stand import Arriving, stand_at, stand_by_branch
@@ -20,6 +29,7 @@ from carillon.journey.wait_dates import end_date_waits
 from carillon.journey.wait_for import AFTER, judge_waits
 from carillon.journey.wake import wake
 from carillon.plan.model import (
+    ActNode,
     ChooseNode,
     ExitNode,
     MessageNode,
@@ -45,6 +55,8 @@ def move(ground: Ground) -> Counter[str]:
         for node in plan.nodes:
             if isinstance(node, MessageNode) or ground.applied.nodes[node.id] not in occupied:
                 continue
+            if isinstance(node, ActNode):
+                write_core(ground, undecided_here(ground, version_id, node), node)
             with ground.store.write("ledger") as connection:
                 n = _move_node(connection, ground, version_id, plan, node)
             if n:
@@ -75,6 +87,8 @@ def _following(node: PlanNode) -> tuple[str | None, ...]:
             return (*(o.next for o in node.outcomes), node.late)
         case SplitNode():
             return tuple(a.next for a in node.arms)
+        case ActNode():
+            return (node.next,)
         case ExitNode():
             return ()
         case _:
@@ -98,12 +112,29 @@ def _move_node(connection: Connection, ground: Ground, version_id: int, plan: Pl
             arms = [(a.name, a.share) for a in node.arms]
             branch = arm_of(ground.applied.experiment(node.id), arms, t.standing.c.h31)
             return _fork(connection, ground, version_id, plan, node, branch, [(a.name, a.next) for a in node.arms])
+        case ActNode():
+            return _act(connection, ground, version_id, plan, node)
         case ExitNode():
             return _exit(connection, ground, version_id, node)
         case MessageNode():
             return 0
         case _:
             assert_never(node)
+
+
+def undecided_here(ground: Ground, version_id: int, node: PlanNode) -> sa.ColumnElement[bool]:
+    """Who is due at a node and has no branch yet."""
+    node_id, p = ground.applied.nodes[node.id], t.passage.c
+    has_branch = sa.exists().where(p.node_id == node_id, p.enrolment_id == t.enrolment.c.id)
+    return sa.and_(_due_here(ground, version_id, node_id), sa.not_(has_branch))
+
+
+def _act(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: ActNode) -> int:
+    target = target_of(ground, node)
+    if target is not None:
+        enter_target(connection, target, undecided_here(ground, version_id, node), ground.applied.nodes[node.id])
+    targets = [(branch, node.next) for branch in (DONE, SPARED, REFUSED)]
+    return _fork(connection, ground, version_id, plan, node, branch_of_act(node, target), targets)
 
 
 def _due_here(ground: Ground, version_id: int, node_id: int) -> sa.ColumnElement[bool]:
@@ -146,7 +177,7 @@ def _fork(
     ground: Ground,
     version_id: int,
     plan: Plan,
-    node: ChooseNode | SplitNode,
+    node: ChooseNode | SplitNode | ActNode,
     branch: sa.ColumnElement[Any],
     targets: Sequence[tuple[str, str | None]],
 ) -> int:

@@ -17,7 +17,7 @@ from carillon.definition.model import Wait, WaitDays, WaitUntil, WaitUntilDate, 
 from carillon.experiment.split import is_in_sample
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import SECOND
-from carillon.plan.model import ChooseNode, ExitNode, MessageNode, Plan, SplitNode, WaitForNode, WaitNode
+from carillon.plan.model import ActNode, ChooseNode, ExitNode, MessageNode, Plan, SplitNode, WaitForNode, WaitNode
 from carillon.store import localtime
 from carillon.store import tables as t
 from carillon.store.json import integer_at, text_at
@@ -78,7 +78,7 @@ def _due(ground: Ground, plan: Plan, step_id: str, arriving: Arriving) -> Column
                 ground.applied.experiment(step_id), arriving.wave_id, test.send_leader.sample, arriving.h31
             )
             return sa.case((sample, arriving.at))
-        case MessageNode() | WaitForNode() | ChooseNode() | SplitNode() | ExitNode():
+        case MessageNode() | WaitForNode() | ChooseNode() | SplitNode() | ActNode() | ExitNode():
             return arriving.at
         case WaitNode(rule=rule):
             return _end_of_wait(rule, arriving)

@@ -27,7 +27,8 @@ from carillon.store.writing import take_turn
 
 INVALID_EMAIL, INVALID_PHONE = 1 << CHANNEL_NUMBER[Channel.EMAIL], 1 << CHANNEL_NUMBER[Channel.SMS]
 
-_LOCK = 0x63617275
+CONTACTS_TURN = 0x63617275
+"""PostgreSQL's advisory lock of whoever tells contacts anew: their changes get ids in the order of their commits."""
 _STORED = ("email_key", "phone_key", "invalid_bits", "country", "language", "zone", "zone_source", "attrs")
 _NEW = ("id", "shop_id", *_STORED, "h31", "created_at")
 _CHANGE = ("contact_id", "at", "field", "old", "new", "source")
@@ -100,7 +101,7 @@ def upsert_contacts(
     workspace_zone: str, source: str, at: Micros,
 ) -> UpsertResult:  # fmt: skip
     """Make or change the contacts in one transaction on core; a row that comes twice is told twice, the later one rules."""
-    take_turn(connection, _LOCK)  # two imports that meet a new id at once must not both make it
+    take_turn(connection, CONTACTS_TURN)  # two imports that meet a new id at once must not both make it
     told = _merge_repeated(rows)
     known = _known_contacts(connection, list(told))
     new = [row for shop_id, row in told.items() if shop_id not in known]
@@ -217,11 +218,12 @@ def _changes(before: _Known, after: _Known) -> list[tuple[str, str | None, str |
     for name, value in after.attrs.items():
         old_value = before.attrs.get(name)
         if old_value != value:
-            changes.append((name, _as_text(old_value), _as_text(value)))
+            changes.append((name, as_text(old_value), as_text(value)))
     return changes
 
 
-def _as_text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
+    """A value as the history of changes spells it."""
     return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
 
 

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from carillon.definition.conditions import All, AnyOf, Condition, InSegment, Not
 from carillon.definition.entries import LaterEntry
 from carillon.definition.model import (
+    Act,
     Campaign,
     Choose,
     Exit,
@@ -37,6 +38,7 @@ from carillon.definition.model import (
 )
 from carillon.kernel.channels import Channel
 from carillon.plan.model import (
+    ActNode,
     ChooseNode,
     ExitNode,
     MessageNode,
@@ -247,6 +249,8 @@ def _node(step: Step, following: str | None, segments: Mapping[str, Segment]) ->
             ]
         case Wait() | WaitDays() | WaitUntilDay() | WaitUntil() | WaitUntilDate():
             return [WaitNode(step.id, following, step)]
+        case Act():
+            return [ActNode(step.id, following, step.act)]
         case Exit():
             return [ExitNode(step.id, step.reason)]
         case Choose():

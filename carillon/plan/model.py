@@ -16,9 +16,12 @@ from carillon.definition.conditions import Condition
 from carillon.definition.entries import PlanEntry as PlanEntry
 from carillon.definition.limits import Budget, Expected
 from carillon.definition.model import (
+    EnterCampaign,
     Goal,
+    SetFields,
     Share,
     Test,
+    Unsubscribe,
     Verdict,
     Wait,
     WaitDays,
@@ -104,13 +107,23 @@ class SplitNode:
 
 
 @dataclass(frozen=True, slots=True)
+class ActNode:
+    """What is done to the contact on the way."""
+
+    id: str
+    next: str | None
+    act: SetFields | Unsubscribe | EnterCampaign
+    kind: Literal["act"] = "act"
+
+
+@dataclass(frozen=True, slots=True)
 class ExitNode:
     id: str
     reason: str
     kind: Literal["exit"] = "exit"
 
 
-PlanNode = MessageNode | WaitNode | WaitForNode | ChooseNode | SplitNode | ExitNode
+PlanNode = MessageNode | WaitNode | WaitForNode | ChooseNode | SplitNode | ActNode | ExitNode
 
 
 @dataclass(frozen=True, slots=True)

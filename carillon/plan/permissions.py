@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from carillon.consent.expressions import allowed_sql, closed_sql
 from carillon.consent.permissions import ConsentKind
+from carillon.consent.standing import StandingRules
 from carillon.kernel.channels import Channel
 from carillon.plan.rules import Rules
 
@@ -32,3 +33,18 @@ class HousePermissions:
     def open(self, standing: sa.FromClause, channel: str) -> sa.ColumnElement[bool]:
         """Is there a valid address on the channel that is not suppressed?"""
         return sa.not_(closed_sql(Channel(channel), standing))
+
+
+def standing_rules(rules: Rules) -> StandingRules:
+    """What the fold of `standing` takes from the house rules."""
+    countries = {
+        language: tuple(country for country, spoken in rules.country_language.items() if spoken == language)
+        for language in rules.languages
+    }
+    double = {
+        (topic.name, channel)
+        for topic in rules.topics.values()
+        for channel, kind in topic.consent.items()
+        if kind == "double"
+    }
+    return StandingRules(countries, frozenset(double))

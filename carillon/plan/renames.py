@@ -9,6 +9,7 @@ from typing import Any
 from carillon.definition.conditions import HasEvent, Responded
 from carillon.definition.model import Goal, Wait, WaitDays, WaitUntil, WaitUntilDate, WaitUntilDay
 from carillon.plan.model import (
+    ActNode,
     ChooseNode,
     ExitNode,
     MessageNode,
@@ -28,6 +29,7 @@ _STEP_FIELDS: Mapping[type, tuple[str, ...]] = {
     PlanBranch: ("next",),
     SplitNode: ("id",),
     PlanArm: ("next",),
+    ActNode: ("id", "next"),
     ExitNode: ("id",),
     Wait: ("id",),
     WaitDays: ("id",),

@@ -113,6 +113,17 @@ def json_of(value: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
     return _JsonOf(value)
 
 
+class _Merged(FunctionElement[Any]):
+    inherit_cache = True
+    name = "merged"
+    type = sa.JSON()
+
+
+def merged(document: Document, fields: str) -> Document:
+    """The document with the fields of another (spelt as JSON, none of them null) laid over it."""
+    return _Merged(document, sa.literal(fields, sa.String()))
+
+
 def any_thing(
     document: Document, path: Path, holds: Callable[[Document], sa.ColumnElement[bool]]
 ) -> sa.ColumnElement[bool]:
@@ -245,3 +256,14 @@ def _things_on_sqlite(element: _At, compiler: Any, **kw: Any) -> str:
 def _things_on_postgresql(element: _At, compiler: Any, **kw: Any) -> str:
     document, path = element._sql(compiler, **kw)
     return f"jsonb_array_elements(CASE jsonb_typeof({document} #> {path}) WHEN 'array' THEN {document} #> {path} END)"
+
+
+@compiles(_Merged, "sqlite")
+def _merged_on_sqlite(element: _Merged, compiler: Any, **kw: Any) -> str:
+    return f"json_patch({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(_Merged, "postgresql")
+def _merged_on_postgresql(element: _Merged, compiler: Any, **kw: Any) -> str:
+    document, fields = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({document} || CAST({fields} AS jsonb))"

@@ -7,7 +7,7 @@ from typing import Any
 
 from carillon.definition.model import Data
 from carillon.feedback.adopt import adopt_orphans
-from carillon.feedback.effects import standing_rules
+from carillon.plan.permissions import standing_rules
 from carillon.kernel.clock import Micros
 from carillon.people.addresses import phone_key
 from carillon.people.contacts import ContactRow, upsert_contacts

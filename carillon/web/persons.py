@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from carillon.consent.record import Said, State, newest, record_consents
-from carillon.feedback.effects import standing_rules
+from carillon.plan.permissions import standing_rules
 from carillon.kernel.clock import Micros
 from carillon.kernel.tokens import Token
 from carillon.plan.rules import Rules

@@ -136,6 +136,18 @@ JOURNEYS = {
         "  - wait: {until: {date: birthdy}, at: 09:00}\n  - email: hello\n",
         '5:26  CAR204  no date of a contact "birthdy"',
     ),
+    "a field that campaigns do not set": (
+        "  - set: {tier: gold}\n  - email: hello\n",
+        '5:11  CAR203  "tier" is not set by campaigns',
+    ),
+    "a value of another type": (
+        "  - set: {score: high}\n  - email: hello\n",
+        '5:18  CAR203  "high" is not a number',
+    ),
+    "entering oneself": (
+        "  - enter: sale\n  - email: hello\n",
+        "5:12  CAR203  nobody enters the campaign that they are under way in",
+    ),
     "one way": (
         "  - first_reachable: [{email: hello}]\n",
         "5:5  CAR203  one way is no choice",
