@@ -8,7 +8,7 @@ from carillon.kernel.ids import hash64
 FIRST_S, LONGEST_S = 2.0, 300.0
 PERSON_FIRST_S, PERSON_LONGEST_S = 60.0, 4 * 3_600.0
 """Of a mailbox that says "not now": greylisting wants minutes (RFC 6647), a full one hours."""
-MOST_DEFERRALS_OF_A_PERSON = 36
+MOST_DEFERRALS_OF_A_PERSON = 48
 """Five days of asking, after which a sender gives up (RFC 5321 §4.5.4.1)."""
 LONGEST_ASKED_S = 3_600.0
 """A provider that asks for more has another clock than we."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from carillon.delivery.backoff import MOST_DEFERRALS_OF_A_PERSON
 from carillon.kernel.clock import HOUR, MINUTE, SECOND, SystemClock
 from carillon.store import tables as t
 from carillon.store.engine import Store
@@ -104,7 +105,7 @@ def test_a_relay_that_greylists_takes_everybody_at_the_second_asking(office: Pos
 
 
 def test_a_mailbox_that_never_has_room_is_given_up_after_days(office: PostOffice) -> None:
-    """Each asking waits longer, up to four hours; after thirty-six the person is rejected, and the campaign goes on."""
+    """Each asking waits longer, up to four hours; after days of it the person is rejected, and the campaign goes on."""
     office.relay.recipients = {"p1@": "452 4.2.2 mailbox full"}
     applied(office, MAIL, 2)
     longest = 0
@@ -117,7 +118,9 @@ def test_a_mailbox_that_never_has_room_is_given_up_after_days(office: PostOffice
     run(office)
     assert 2 * HOUR - MINUTE < waits(office)[0][1] <= 4 * HOUR
     with office.store.write("ledger") as connection:
-        connection.execute(t.batch.update().where(t.batch.c.state == "ready").values(deferrals=35))
+        connection.execute(
+            t.batch.update().where(t.batch.c.state == "ready").values(deferrals=MOST_DEFERRALS_OF_A_PERSON - 1)
+        )
     run(office)
     assert office.states() == {"accepted": 1, "rejected": 1}
 

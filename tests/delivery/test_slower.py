@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from aiohttp import web
 
-from carillon.delivery.backoff import person_retry_after, retry_after
+from carillon.delivery.backoff import MOST_DEFERRALS_OF_A_PERSON, person_retry_after, retry_after
 from carillon.delivery.holds import go_on, hold
 from carillon.delivery.protocol import Accepted, Deferred, Outcome
 from carillon.delivery.slower import Slowed, heed, slowed
@@ -166,11 +166,15 @@ def test_one_mailbox_that_says_not_now_holds_nobody_up_and_waits_longer_each_tim
     result, it = hand_over(sqlite_store, answer)
     assert states(sqlite_store) == {"accepted": 198, "ready": 2}
     assert (result.people["deferred"], it.requests) == (2, 200)
-    waits = [person_retry_after(1, n) for n in range(1, 37)]
+    waits = [person_retry_after(1, n) for n in range(1, MOST_DEFERRALS_OF_A_PERSON + 1)]
     assert all(30 * SECOND * 2 ** (n - 1) <= wait <= MINUTE * 2 ** (n - 1) for n, wait in enumerate(waits[:8], 1))
-    assert 4 * 24 * HOUR > sum(waits) > 3 * 24 * HOUR
+    assert 4 * 24 * HOUR < sum(waits) < 6 * 24 * HOUR
     with sqlite_store.write("ledger") as c:
-        c.execute(t.batch.update().where(t.batch.c.state == "ready").values(retry_at=None, deferrals=35))
+        c.execute(
+            t.batch.update()
+            .where(t.batch.c.state == "ready")
+            .values(retry_at=None, deferrals=MOST_DEFERRALS_OF_A_PERSON - 1)
+        )
     assert hand_over(sqlite_store, answer)[0].people == {"rejected": 2}
 
 
