@@ -15,7 +15,7 @@ from prefect.states import Completed
 
 from carillon.advance.advance import Advanced, advance
 from carillon.advance.lease import AlreadyRunning
-from carillon.advance.stages import Stage, settled
+from carillon.advance.stages import Stage, people_in, settled
 from carillon.assembly import engine_of, open_house, sandbox_at_hand
 from carillon.delivery.model import WorkResult
 from carillon.delivery.waiting import waiting
@@ -115,7 +115,7 @@ class Performer:
         return stage
 
     def _watched(self, title: str, run: Callable[[], Stage]) -> Stage:
-        self._bar = Bar(title, _number_in(title))
+        self._bar = Bar(title, people_in(title))
         try:
             stage = run()
             self._bar.move(settled(stage.counts))
@@ -128,11 +128,6 @@ class Performer:
         """Told by the engine after each settled batch."""
         if self._bar is not None:
             self._bar.move(settled(result.people))
-
-
-def _number_in(title: str) -> int:
-    digits = "".join(c for c in title.rpartition(": ")[2].split(" ")[0] if c.isdigit())
-    return int(digits or 0)
 
 
 def _said(stage: Stage) -> Stage:

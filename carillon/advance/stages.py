@@ -16,6 +16,11 @@ def settled(counts: Mapping[str, int]) -> int:
     return sum(n for what, n in counts.items() if what not in NOT_YET)
 
 
+def people_in(title: str) -> int:
+    """How many people the title of a hand-over names: `email.sale: 12,004 to hand over`."""
+    return int("".join(c for c in title.rpartition(": ")[2].split(" ")[0] if c.isdigit()) or 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One thing that a run did. `step` is the step it concerns, None for the campaign as a whole."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -13,11 +11,8 @@ import click
 from carillon.cli.opened import json_option, now_option, opened, refuse, tell_json
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
 
     from carillon.advance.advance import Advanced
-    from carillon.advance.stages import Stage
-    from carillon.delivery.model import WorkResult
 
 
 @click.command("run", epilog="Example: carillon run spring_sale --now 2026-12-01T09:00")
@@ -30,16 +25,15 @@ def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
     With --now only this campaign is decided, at that instant; what it hands over to the sandbox arrives there at once.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from carillon.advance.advance import advance
     from carillon.advance.lease import AlreadyRunning
     from carillon.assembly import engine_of, sandbox_at_hand
+    from carillon.cli.watching import Watch, progress_bar
     from carillon.kernel.clock import SystemClock, VirtualClock
     from carillon.kernel.stopping import asked_to_stop
     from carillon.plan.applied import load_rules
 
-    console = Console(stderr=True, highlight=False)
     with opened() as house:
         clock = VirtualClock(house.instant(now)) if now else SystemClock()
         try:
@@ -48,16 +42,13 @@ def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
         except LookupError as error:
             refuse(str(error.args[0]))
         done = []
-        bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=console, transient=True, disable=as_json,
-        )  # fmt: skip
+        bar = progress_bar(Console(stderr=True, highlight=False), is_silent=as_json)
         with sandbox_at_hand(house.settings, rules) as sandbox, bar, asked_to_stop(_say_stopping) as stopping:
             engine = engine_of(house.settings, house.store, campaign_clock=clock, sandbox=sandbox)
             for name in campaigns:
                 if stopping():
                     break
-                watch = _Watch(bar, bar.add_task(name, total=None))
+                watch = Watch(bar, name)
                 try:
                     done.append(
                         advance(
@@ -65,6 +56,7 @@ def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
                             stopping=stopping,
                         )
                     )  # fmt: skip
+                    watch.end()
                 except LookupError as error:
                     refuse(str(error.args[0]))
                 except AlreadyRunning:
@@ -83,23 +75,6 @@ def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
 def _say_stopping() -> None:
     # Told from a signal handler, which may have come in the middle of a print.
     os.write(2, "\nStopping when the batch in hand is settled …\n".encode())
-
-
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    """Shows on a progress bar what an advance is doing."""
-
-    bar: Progress
-    task: TaskID
-
-    def perform(self, title: str, run: Callable[[], Stage], *, is_long: bool = False) -> Stage:
-        self.bar.update(self.task, description=title)
-        return run()
-
-    def progress(self, result: WorkResult) -> None:
-        from carillon.advance.stages import settled
-
-        self.bar.update(self.task, completed=settled(result.people))
 
 
 def _show(advanced: Advanced) -> None:

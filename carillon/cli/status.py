@@ -92,6 +92,8 @@ def _lines(campaign: CampaignStatus) -> list[str]:
     lines = [f"{n:,} at {step}" for step, n in campaign.under_way.items()]
     if campaign.ready:
         lines.append(f"{campaign.ready:,} ready to be handed over")
+        if campaign.per_minute:
+            lines.append(f"  {campaign.per_minute:,} go a minute: {_time_left(campaign)} more")
         lines += [f"  {n:,} of them wait: {why}" for why, n in campaign.waiting_for.items()]
     if campaign.unsure:
         lines.append(f"{campaign.unsure:,} unsure (carillon unsure --campaign {campaign.name})")
@@ -105,6 +107,13 @@ def _lines(campaign: CampaignStatus) -> list[str]:
     if campaign.drift:
         lines.append(f"{campaign.drift} (carillon plan {campaign.name})")
     return lines
+
+
+def _time_left(campaign: CampaignStatus) -> str:
+    seconds = -(-60 * campaign.ready // campaign.per_minute)
+    if seconds < 120:
+        return f"about {seconds} s"
+    return f"about {-(-seconds // 60):,} min" if seconds < 7200 else f"about {-(-seconds // 3600):,} h"
 
 
 def _pace(one: Slowed) -> str:
@@ -133,7 +142,7 @@ def _json(seen: Status) -> dict[str, object]:
         "campaigns": [
             {
                 "campaign": c.name, "state": c.state, "hold_reason": c.hold_reason, "under_way": dict(c.under_way),
-                "ready": c.ready, "waiting_for": dict(c.waiting_for), "unsure": c.unsure, "next_due": _iso(c.next_due), "is_running_now": c.is_advanced_now,
+                "ready": c.ready, "people_a_minute": c.per_minute, "waiting_for": dict(c.waiting_for), "unsure": c.unsure, "next_due": _iso(c.next_due), "is_running_now": c.is_advanced_now,
                 "drift": c.drift, "awaits": list(c.awaits),
             }
             for c in seen.campaigns

@@ -33,10 +33,7 @@ def waiting(connection: Connection, campaign_id: int, now: Micros) -> Waiting:
     due = sa.and_(batch.c.campaign_id == campaign_id, batch.c.state.in_(("ready", "claimed")), batch.c.due_at <= now)
     people = sa.func.sum(batch.c.n).label("people")
     rows = connection.execute(
-        sa.select(sa.func.coalesce(batch.c.note, ""), people)
-        .where(due, batch.c.n > 0)
-        .group_by(sa.func.coalesce(batch.c.note, ""))
-        .order_by(people.desc())
+        sa.select(batch.c.note, people).where(due, batch.c.n > 0).group_by(batch.c.note).order_by(people.desc())
     ).all()
     reasons = {note: int(n) for note, n in rows if note}
     return Waiting(sum(int(n) for _, n in rows), dict(list(reasons.items())[:MOST_REASONS]))

@@ -17,7 +17,7 @@ from carillon.delivery.waiting import waiting
 from carillon.foresight.hypothetical import under_way
 from carillon.journey.awaited import awaited
 from carillon.journey.ground import Ground, load_ground
-from carillon.kernel.clock import Clock, Micros
+from carillon.kernel.clock import MINUTE, SECOND, Clock, Micros
 from carillon.plan.applied import Applied, applied_names
 from carillon.plan.compile import compile_plan, meaning
 from carillon.store import tables as t
@@ -40,6 +40,8 @@ class CampaignStatus:
     ready: int
     waiting_for: Mapping[str, int]
     """What was said to those who are ready and were deferred → people."""
+    per_minute: int
+    """How many are handed over a minute, by the last one; 0: none is just now."""
     unsure: int
     next_due: Micros | None
     is_advanced_now: bool
@@ -90,6 +92,7 @@ def _campaign(ground: Ground, loaded: Loaded, machine_clock: Clock) -> CampaignS
     with ground.store.read() as connection:
         standing = under_way(connection, applied.id)
         ready, unsure = _in_batches(connection, applied.id)
+        per_minute = _per_minute(connection, applied.id, machine_clock.now())
         why = waiting(connection, applied.id, ground.now).reasons
         awaits = tuple(one.sentence for one in awaited(connection, ground))
     return CampaignStatus(
@@ -99,6 +102,7 @@ def _campaign(ground: Ground, loaded: Loaded, machine_clock: Clock) -> CampaignS
         under_way=standing,
         ready=ready,
         waiting_for=why,
+        per_minute=per_minute,
         unsure=unsure,
         next_due=next_due(ground, machine_clock.now()) if applied.is_running else None,
         is_advanced_now=lease_holder(ground.store, f"advance:{applied.name}", machine_clock) is not None,
@@ -126,6 +130,13 @@ def _in_batches(connection: Connection, campaign_id: int) -> tuple[int, int]:
     )
     people = {state: n for state, n in rows}
     return people.get("ready", 0) + people.get("claimed", 0), people.get("unsure", 0)
+
+
+def _per_minute(connection: Connection, campaign_id: int, machine_now: Micros) -> int:
+    b = t.batch.c
+    begun = sa.and_(b.campaign_id == campaign_id, b.begun_at > machine_now - MINUTE, b.state == "accepted")
+    people, since = connection.execute(sa.select(sa.func.sum(b.n), sa.func.min(b.begun_at)).where(begun)).one()
+    return 0 if since is None else int(people * MINUTE // max(machine_now - since, SECOND))
 
 
 def _drift(applied: Applied, loaded: Loaded) -> str | None:

@@ -6,6 +6,7 @@ have begun in that instant: whatever was claimed by then leaves, nothing else do
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -151,3 +152,18 @@ def test_a_faster_pace_holds_from_the_next_batch_on(on_its_way: Shop) -> None:
     shop.run("sale", "2026-12-01 09:00")
     assert len(shop.inbox) == PEOPLE
     assert time.monotonic() - began < 12
+
+
+def test_status_tells_the_pace_of_a_hand_over_and_the_time_left(on_its_way: Shop) -> None:
+    """Asked while the fourth request is on the wire: three batches are through, the rest is ready."""
+    shop, told = on_its_way, list[str]()
+    during(shop, lambda: told.append(call("status", "--json")), after=4)
+    shop.run("sale", "2026-12-01 09:00")
+    (sale,) = json.loads(told[0])["campaigns"]
+    assert sale["is_running_now"]
+    done = PEOPLE - sale["ready"]
+    assert 0 < done <= 4 * SIZE
+    # Over one second at least: a pace is not read off an instant.
+    assert 0 < sale["people_a_minute"] <= 60 * done
+    after = json.loads(call("status", "--json"))["campaigns"][0]
+    assert (after["ready"], after["is_running_now"]) == (0, False)
