@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 
 from carillon.audience.select import Dependencies, depends_on
-from carillon.definition.entries import OnEvent
+from carillon.definition.entries import OnEvent, OnSegment
 from carillon.journey.exits import exit_conditions
 from carillon.journey.wake import waits_on
 from carillon.plan.applied import Applied, applied_names, load_campaign
@@ -15,7 +15,9 @@ from carillon.store.engine import Store
 def listens_to(applied: Applied) -> frozenset[str]:
     """The kinds of events that can take somebody into the campaign, on in it, or out of it."""
     entering = {entry.event for entry in applied.plan.entries if isinstance(entry, OnEvent)}
-    return frozenset(entering) | looks_at(applied).events
+    watched = [entry for entry in applied.plan.entries if isinstance(entry, OnSegment)]
+    moving = {event for entry in watched for event in depends_on(entry.condition).events | {"contact.created"}}
+    return frozenset(entering | moving) | looks_at(applied).events
 
 
 def looks_at(applied: Applied) -> Dependencies:

@@ -6,9 +6,10 @@ import sqlalchemy as sa
 
 from carillon.advance.judge import next_look
 from carillon.advance.lead import next_decision
-from carillon.definition.entries import Scheduled
+from carillon.definition.entries import OnSegment, Scheduled
 from carillon.delivery.unsure import next_resend, policy_of
 from carillon.journey.ground import Ground
+from carillon.journey.members import next_look as look_at
 from carillon.journey.occasions import next_occasion
 from carillon.journey.ripen import next_ripe
 from carillon.kernel.clock import SECOND, Micros
@@ -36,6 +37,7 @@ def next_due(ground: Ground, machine_now: Micros | None = None) -> Micros | None
         next_look(ground),
         *(next_occasion(ground, entry) for entry in entries),
         _next_ripe(ground),
+        *_next_looks(ground),
         _next_resend(ground),
     ]
     return min((i for i in instants if i is not None), default=None)
@@ -54,6 +56,15 @@ def _next_resend(ground: Ground) -> Micros | None:
     policy = policy_of(ground.rules, ground.applied.plan)
     with ground.store.read() as connection:
         return next_resend(connection, ground.applied.id, policy, ground.now)
+
+
+def _next_looks(ground: Ground) -> list[Micros]:
+    """When those are looked at again who may have joined a segment or left it by the clock alone."""
+    entries = [e for e in ground.applied.plan.entries if isinstance(e, OnSegment)]
+    if not entries or ground.applied.wanted_state != "live":
+        return []
+    with ground.store.read() as connection:
+        return [max(look_at(connection, ground, entry), ground.now + SECOND) for entry in entries]
 
 
 def _next_attempt(ground: Ground, machine_now: Micros) -> Micros | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from carillon.definition.entries import Scheduled, entry_key
+from carillon.definition.entries import OnSegment, Scheduled, entry_key
 from carillon.delivery.unsure import has_due_resend, policy_of
 from carillon.journey.ground import Ground, load_ground
+from carillon.journey.members import next_look
 from carillon.journey.occasions import occasions
 from carillon.journey.ripen import has_ripe
 from carillon.kernel.clock import SECOND, Micros
@@ -46,6 +47,8 @@ def _is_overdue(ground: Ground) -> bool:
         if has_ripe(connection, ground):
             return True
         for entry in ground.applied.plan.entries:
+            if isinstance(entry, OnSegment) and next_look(connection, ground, entry) <= ground.now:
+                return True
             if not isinstance(entry, Scheduled):
                 continue
             for occasion in occasions(ground, entry):

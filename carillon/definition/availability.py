@@ -19,8 +19,6 @@ NOT_YET = frozenset(
         "campaign.on_change",
         "campaign.messages",
         "entry.collect",
-        "entry.joins",
-        "entry.leaves",
         "entry.subscribes",
         "step.webhook",
         "step.notify",

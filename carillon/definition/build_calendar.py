@@ -6,10 +6,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Literal
 
+from carillon.definition.availability import is_available
 from carillon.definition.build_conditions import Names
 from carillon.definition.campaign_words import CronWords, DateWords
 from carillon.definition.entries import Again, Cron, OnDate, Rrule
-from carillon.definition.nodes import Text
+from carillon.definition.nodes import Map, Text
+from carillon.definition.words import note_later
 from carillon.kernel.durations import Span
 
 NOTHING = Span()
@@ -64,15 +66,28 @@ def _fault_of_rule(text: str) -> str | None:
 
 def date_of(words: DateWords, again: Again, names: Names) -> OnDate:
     """The entry, whose field is a day of the contact's."""
-    field = names.contact.get(words.date)
-    if field is None:
-        names.unknown(words.date, "field", [n for n, one in names.contact.items() if one.type in ("date", "instant")])
-    elif field.type not in ("date", "instant"):
-        names.wrong(words.date, f'"{words.date}" is a {field.type}, not a day', "a field of the type date or instant")
     offset = words.offset or NOTHING
     if offset.seconds % 86_400:
         names.typing.reading.note(words.key_at("offset"), 3, "an offset of a date is counted in days", "offset: -7d")
-    kind: Literal["date", "instant"] = "instant" if field is not None and field.type == "instant" else "date"
     return OnDate(
-        str(words.date), kind, words.every is not None, offset, words.at, words.timezone, words.if_late, again
+        str(words.date), _day_type(words, names), words.every is not None, offset, words.at, words.timezone,
+        words.if_late, again,
     )  # fmt: skip
+
+
+def _day_type(words: DateWords, names: Names) -> Literal["date", "instant"]:
+    day, reading = words.date, names.typing.reading
+    if isinstance(day, Map):
+        word = next(iter(day), "date")
+        note_later(reading, day.at, str(word))
+    elif not isinstance(day, Text):
+        reading.note(words.key_at("date"), 3, "this is no day", "a field of the type date or instant")
+    elif day.startswith("points.") and not is_available("data.loyalty"):
+        note_later(reading, day.at, day)
+    elif (field := names.contact.get(day)) is None:
+        names.unknown(day, "field", [n for n, one in names.contact.items() if one.type in ("date", "instant")])
+    elif field.type == "instant":
+        return "instant"
+    elif field.type != "date":
+        names.wrong(day, f'"{day}" is a {field.type}, not a day', "a field of the type date or instant")
+    return "date"

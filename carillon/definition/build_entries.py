@@ -28,6 +28,7 @@ from carillon.definition.entries import (
     Every,
     LaterEntry,
     OnEvent,
+    OnSegment,
     Weekday,
 )
 from carillon.definition.model import Field
@@ -73,6 +74,8 @@ def build_entry(words: EntryBase, names: Names) -> Entry:
             return recurring_of(words, _again(words, "always"), words.if_late or _TWO_HOURS, names)
         case DateWords():
             return date_of(words, _again(words, "always"), names)
+        case SegmentEntryWords():
+            return _on_segment(words, names)
         case ApiWords():
             if not words.api:
                 names.typing.reading.note(words.key_at("api"), 3, "an entry that is none", "api: true")
@@ -130,14 +133,27 @@ def _exact(words: Words, key: str, span: Span | None, names: Names) -> Span | No
     return span
 
 
+def _on_segment(words: SegmentEntryWords, names: Names) -> OnSegment:
+    way: Literal["joins", "leaves"] = "joins" if words.joins is not None else "leaves"
+    segment = words.joins if words.joins is not None else words.leaves
+    if segment is not None:
+        names.used_segments.add(segment)
+        if segment not in names.segments:
+            names.unknown(segment, "segment", names.segments)
+    if words.if_late is not None:
+        names.typing.reading.note(
+            words.key_at("if_late"),
+            7,
+            f"who {way} is found within a quarter of an hour: nothing tells how late that is",
+        )
+    if words.existing is not None and way == "leaves":
+        names.typing.reading.note(words.key_at("existing"), 7, "who is in the segment has not left it", "joins: …")
+    a_day = words.existing.enter if words.existing is not None else None
+    return OnSegment(way, str(segment or ""), _again(words, "never"), words.existing is not None, a_day)
+
+
 def _later(words: EntryBase, names: Names) -> LaterEntry:
     match words:
-        case SegmentEntryWords():
-            segment = words.joins or words.leaves
-            if segment is not None:
-                names.used_segments.add(segment)
-                if segment not in names.segments:
-                    names.unknown(segment, "segment", names.segments)
         case SubscribesWords() if words.subscribes not in names.topics:
             names.unknown(words.subscribes, "topic", names.topics)
         case ProductWords():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from carillon.definition.condition_words import (
     AudienceWords,
@@ -46,7 +46,7 @@ from carillon.definition.scalars import (
     parse_share,
     whole,
 )
-from carillon.definition.shapes import AUDIENCE, EXIT_ON, HOLDOUT, WAIT
+from carillon.definition.shapes import AUDIENCE, EXISTING, EXIT_ON, HOLDOUT, WAIT
 from carillon.definition.words import Headed, OneOrMany, Words
 from carillon.kernel.problems import did_you_mean
 
@@ -114,11 +114,19 @@ class EventEntryWords(EntryBase):
     collect: CollectWords | None = None
 
 
+def _parse_a_day(text: Text) -> int:
+    number, _, unit = text.partition("/")
+    if unit.strip() != "d" or not number.strip().isdigit() or int(number) == 0:
+        raise ValueError("a number of people a day, such as 5000/d")
+    return int(number)
+
+
 class ExistingWords(Words):
     """How those who are in the segment already come in: `{enter: 5000/d}`."""
 
     part: ClassVar[str] = "existing"
-    enter: Line
+    all: Annotated[Literal["enter"], Choice()] | None = None
+    enter: Annotated[int, Scalar(_parse_a_day, "so many a day, such as 5000/d")] | None = None
 
 
 class SegmentEntryWords(EntryBase):
@@ -127,7 +135,7 @@ class SegmentEntryWords(EntryBase):
     heads: ClassVar[tuple[str, ...]] = ("joins", "leaves")
     joins: SegmentRef | None = None
     leaves: SegmentRef | None = None
-    existing: Loose = None
+    existing: Annotated[ExistingWords, EXISTING] | None = None
 
 
 class SubscribesWords(EntryBase):
@@ -137,11 +145,15 @@ class SubscribesWords(EntryBase):
     subscribes: TopicRef
 
 
+DayOf = Annotated[Any, WithJsonSchema({"type": "string"})]
+"""A field of the contact; of the last issue also what is reckoned: `{next_order: coffee}`."""
+
+
 class DateWords(EntryBase):
     """At a date of the contact: `{date: birthday, every: year, offset: -7d, at: 09:00}`."""
 
     heads: ClassVar[tuple[str, ...]] = ("date",)
-    date: Path
+    date: DayOf
     every: Annotated[Literal["year"], Choice()] | None = None
     offset: Offset | None = None
     at: Clock

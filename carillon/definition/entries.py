@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Literal, assert_never
 
-from carillon.definition.conditions import Where
+from carillon.definition.conditions import EVERYONE, Condition, Where
 from carillon.kernel.durations import Span
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -97,6 +97,20 @@ class OnEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class OnSegment:
+    """Joining a segment, or leaving it; `existing` takes in those who are in it from the beginning, some a day."""
+
+    way: Literal["joins", "leaves"]
+    segment: str
+    again: Again = "never"
+    existing: bool = False
+    existing_a_day: int | None = None
+    condition: Condition = EVERYONE
+    """The segment's own, put in by `plan`."""
+    kind: Literal["segment"] = "segment"
+
+
+@dataclass(frozen=True, slots=True)
 class ByApi:
     """A call of ours (`carillon enter`, POST /v1/enter)."""
 
@@ -122,7 +136,7 @@ Broadcast = At | Recurring
 Scheduled = Broadcast | OnDate
 """Entries that come by the calendar."""
 
-PlanEntry = Scheduled | OnEvent | ByApi
+PlanEntry = Scheduled | OnEvent | OnSegment | ByApi
 """The entries that have an engine."""
 
 Entry = PlanEntry | LaterEntry
@@ -133,6 +147,8 @@ def entry_key(entry: PlanEntry) -> str:
     match entry:
         case OnEvent(event=event):
             return f"event:{event}"
+        case OnSegment(way=way, segment=segment):
+            return f"{way}:{segment}"
         case OnDate(field=field, offset=offset):
             return f"date:{field}{_signed(offset)}"
         case Cron(cron=text) | Rrule(rrule=text):

@@ -157,6 +157,7 @@ MEANINGS: Mapping[str, str] = {
     "collect.for": "How long.",
     "collect.max": "At most so many.",
     "collect.of": "The field that must differ.",
+    "existing.all": "`enter`: they all come in at once (the short form).",
     "existing.enter": "How many a day: `5000/d`.",
     # ---------------------------------------------------------------- steps
     "step.id": "The step's own name; needed where two would be called alike.",

@@ -78,6 +78,13 @@ def _holdout(node: Node) -> Node:
     return under("share", node) if isinstance(node, Text) or "value" in node else node
 
 
+def _existing(node: Node) -> Node:
+    return under("all", node) if isinstance(node, Text) else node
+
+
+EXISTING = Shape(
+    _existing, {"anyOf": [{"const": "enter"}, {"type": "object", "properties": {"enter": {"type": "string"}}}]}
+)
 AUDIENCE = Shape(_audience, {"x-audience": True})
 EXIT_ON = Shape(_exit, {"anyOf": [{"const": "goal"}, {"x-condition": True}]})
 HOLDOUT = Shape(

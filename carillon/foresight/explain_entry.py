@@ -7,15 +7,33 @@ from typing import assert_never
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.entries import At, ByApi, Cron, Every, OnDate, OnEvent, PlanEntry, Rrule, Scheduled, entry_key
+from carillon.definition.entries import (
+    At,
+    ByApi,
+    Cron,
+    Every,
+    OnDate,
+    OnEvent,
+    OnSegment,
+    PlanEntry,
+    Rrule,
+    Scheduled,
+    entry_key,
+)
 from carillon.journey.forecast import would_enter
 from carillon.journey.ground import Ground
+from carillon.journey.members import PRESENT
 from carillon.journey.occasions import next_occasion_of, occasions
 from carillon.journey.take_in import not_entered
 from carillon.kernel.clock import from_micros
 from carillon.store import tables as t
 
-WHY_NOT = {"under_way": "under way in it already", "again": "had it before", "late": "it would come too late"}
+WHY_NOT = {
+    "under_way": "under way in it already",
+    "again": "had it before",
+    "late": "it would come too late",
+    PRESENT: "in the segment already",
+}
 
 
 def explain_entry(connection: Connection, ground: Ground, entry: PlanEntry, contact_id: int) -> str:
@@ -45,6 +63,10 @@ def _when(ground: Ground, entry: PlanEntry) -> str | None:
             return ", its day comes in the next 30"
         case OnEvent():
             return f", by what happened in the {entry.event} events of the last 30 days"
+        case OnSegment(way="joins", existing=True):
+            return ", as one of those who are in it"
+        case OnSegment():
+            return ""
         case ByApi():
             return ", once it is called"
         case _:
@@ -58,6 +80,8 @@ def _when_scheduled(ground: Ground, entry: Scheduled) -> str | None:
 
 
 def _nobody(entry: PlanEntry) -> str:
+    if isinstance(entry, OnSegment):
+        return f"not in {entry.segment}, or not in the audience" + (", yet" if entry.way == "joins" else "")
     if isinstance(entry, OnDate):
         return f"no such day of {entry.field} in the next 30, or not in the audience"
     return "no such event fits, or the audience does not" if isinstance(entry, OnEvent) else "not in the audience"

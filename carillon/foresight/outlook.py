@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from carillon.audience.evaluate import where
 from carillon.audience.moment import of_contact
 from carillon.definition.conditions import ContactIs, FieldTest
-from carillon.definition.entries import Broadcast, Scheduled, entry_key
+from carillon.definition.entries import Broadcast, PlanEntry, Scheduled, entry_key
 from carillon.experiment.holdout import role_of
 from carillon.foresight.hypothetical import under_way
 from carillon.journey.awaited import awaited
@@ -154,15 +154,28 @@ def first_messages(plan: Plan) -> Iterator[MessageNode]:
 
 def _people(connection: Connection, ground: Ground) -> tuple[sa.Subquery, int, dict[str, int]]:
     """Everybody who would enter (as a subquery), how many matched, and why the others would not enter."""
-    entry = ground.applied.plan.entries[0]
-    everybody = would_enter(ground, entry).subquery("candidate")
-    reason = not_entered(ground, entry.again, everybody)
+    all_rows = sa.union_all(*(_asked(ground, number, entry) for number, entry in enumerate(ground.applied.plan.entries)))
+    rows = all_rows.subquery("asked")
+    if len(ground.applied.plan.entries) > 1:
+        # Whom two entries would take in enters by the first: nobody is under way twice for the same thing.
+        order = [rows.c.reason.is_not(None), rows.c.number]
+        place = sa.func.row_number().over(partition_by=[rows.c.contact_id, rows.c.thing], order_by=order)
+        ranked = sa.select(rows, place.label("place")).subquery("ranked")
+        rows = sa.select(ranked).where(ranked.c.place == 1).subquery("everybody")
     counts: dict[str | None, int] = dict(
-        connection.execute(sa.select(reason, sa.func.count()).select_from(everybody).group_by(reason)).tuples().all()
+        connection.execute(sa.select(rows.c.reason, sa.func.count()).group_by(rows.c.reason)).tuples().all()
     )
-    entering = sa.select(everybody).where(reason.is_(None)).subquery("entering")
+    entering = sa.select(rows).where(rows.c.reason.is_(None)).subquery("entering")
     left_out = {why: n for why, n in counts.items() if why is not None}
     return entering, sum(counts.values()), left_out
+
+
+def _asked(ground: Ground, number: int, entry: PlanEntry) -> sa.Select[Any]:
+    """Whom one entry would take in, and why it would not."""
+    people = would_enter(ground, entry).subquery("candidate")
+    columns = ("contact_id", "arrived_at", "thing", "trigger_at", "trigger_hash", "zone", "h31")
+    reason = not_entered(ground, entry.again, people).label("reason")
+    return sa.select(*(people.c[name] for name in columns), reason, sa.literal(number).label("number"))
 
 
 def as_enrolled(ground: Ground, plan: Plan, people: sa.Subquery) -> sa.Subquery:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from carillon.definition.entries import At, ByApi, Cron, Every, OnDate, OnEvent, Rrule
+from carillon.definition.entries import At, ByApi, Cron, Every, OnDate, OnEvent, OnSegment, Rrule
 from carillon.evaluation.sizes import detectable_text
 from carillon.foresight.draft import Draft
 from carillon.foresight.outlook import FirstMessage, Outlook
@@ -33,6 +33,7 @@ NOT_ENTERED = {
     "under_way": "are under way in it already",
     "again": "had it before",
     "late": "it would come too late for",
+    "present": "are in the segment already, and stay out",
 }
 
 
@@ -91,7 +92,9 @@ def blocking(draft: Draft, outlook: Outlook) -> Iterator[str]:
 
 
 def _who(plan: Plan, outlook: Outlook) -> list[Text | Table]:
-    when = " by their events of the last 30 days" if outlook.is_by_event else ""
+    by_date = any(isinstance(entry, OnDate) for entry in plan.entries)
+    by_event = any(isinstance(entry, OnEvent) for entry in plan.entries)
+    when = " by their events of the last 30 days" if by_event else " on a day of the next 30" if by_date else ""
     table = _numbers()
     table.add_row(f"{outlook.contacts:,}", "contacts")
     table.add_row(f"{outlook.matches:,}", f"match the audience{when}")
@@ -149,6 +152,8 @@ def entry_sentence(entry: PlanEntry) -> str:
             return f"every {days} at {at:%H:%M} " + ("on each contact's clock" if zone == "contact" else "(workspace)")
         case Cron(cron=text, zone=zone) | Rrule(rrule=text, zone=zone):
             return f"by {entry.kind} {text} " + ("on each contact's clock" if zone == "contact" else "(workspace)")
+        case OnSegment():
+            return _segment_sentence(entry)
         case OnDate():
             return _date_sentence(entry)
         case OnEvent(event=event, again=again, idle=idle):
@@ -156,6 +161,14 @@ def entry_sentence(entry: PlanEntry) -> str:
             return f"when {event} happens{quiet}" + ("; each contact at most once, ever" if again == "never" else "")
         case ByApi():
             return "when the shop calls (carillon enter, POST /v1/enter)"
+
+
+def _segment_sentence(entry: OnSegment) -> str:
+    existing = ""
+    if entry.existing:
+        existing = "; those who are in it enter" + (f", {entry.existing_a_day:,} a day" if entry.existing_a_day else "")
+    once = "; each contact at most once, ever" if entry.again == "never" else ""
+    return f"when somebody {entry.way} {entry.segment}{existing}{once}"
 
 
 def _date_sentence(entry: OnDate) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from carillon.definition.entries import At, ByApi, Cron, Every, OnDate, OnEvent, Rrule
+from carillon.definition.entries import At, ByApi, Cron, Every, OnDate, OnEvent, OnSegment, Rrule
 from carillon.journey.ground import Ground
+from carillon.journey.members import enter_members
 from carillon.journey.ripen import enter_ripe
 from carillon.journey.scheduled import enter_scheduled
 from carillon.journey.signalled import enter_signalled
@@ -23,6 +24,8 @@ def enter(ground: Ground) -> list[Entered]:
                 entered += enter_scheduled(ground, entry)
             case OnEvent(idle=idle) if idle is not None:
                 entered += enter_ripe(ground, entry)
+            case OnSegment():
+                entered += enter_members(ground, entry)
             case OnEvent() | ByApi():
                 entered += enter_signalled(ground, entry)
             case _:

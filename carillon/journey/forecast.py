@@ -10,10 +10,11 @@ import sqlalchemy as sa
 from carillon.audience.evaluate import where
 from carillon.audience.moment import Subject
 from carillon.definition.conditions import TriggerIs
-from carillon.definition.entries import At, ByApi, Cron, Every, OnDate, OnEvent, PlanEntry, Rrule
+from carillon.definition.entries import At, ByApi, Cron, Every, OnDate, OnEvent, OnSegment, PlanEntry, Rrule
 from carillon.journey.dated import dated
 from carillon.journey.everybody import everybody
 from carillon.journey.ground import Ground
+from carillon.journey.members import would_join
 from carillon.journey.occasions import next_occasion_of, occasions
 from carillon.journey.ripen import cancelled_by, ripe_at
 from carillon.journey.scheduled import people_of
@@ -94,6 +95,8 @@ def would_enter(ground: Ground, entry: PlanEntry) -> sa.Select[Any]:
             return dated(ground, entry, [today + timedelta(days=n) for n in range(31)])
         case OnEvent():
             return happened(ground, entry, ground.now - MONTH)
+        case OnSegment():
+            return would_join(ground, entry)
         case ByApi():
             return everybody(ground, now)
         case _:

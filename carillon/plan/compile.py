@@ -16,7 +16,7 @@ from typing import Any, assert_never
 from pydantic import TypeAdapter
 
 from carillon.definition.conditions import All, AnyOf, Condition, InSegment, Not
-from carillon.definition.entries import LaterEntry
+from carillon.definition.entries import LaterEntry, OnSegment
 from carillon.definition.model import (
     Act,
     Campaign,
@@ -60,6 +60,8 @@ def compile_plan(campaign: Campaign, segments: Mapping[str, Segment], workspace:
     for entry in campaign.entries:
         if isinstance(entry, LaterEntry):
             raise ValueError(f"{campaign.name}: the entry `{entry.word}` is not available yet")
+        if isinstance(entry, OnSegment):
+            entry = dataclasses.replace(entry, condition=inline_segments(InSegment(entry.segment), segments))
         entries.append(entry)
     marketing = workspace.topics[campaign.topic].kind == "marketing"
     audience = campaign.audience
