@@ -166,6 +166,8 @@ def test_one_mailbox_that_says_not_now_holds_nobody_up_and_waits_longer_each_tim
     result, it = hand_over(sqlite_store, answer)
     assert states(sqlite_store) == {"accepted": 198, "ready": 2}
     assert (result.people["deferred"], it.requests) == (2, 200)
+    with sqlite_store.read() as c:
+        assert c.scalar(sa.select(sa.func.count()).select_from(t.batch)) == 3, "one, and a child for each of the two"
     waits = [person_retry_after(1, n) for n in range(1, MOST_DEFERRALS_OF_A_PERSON + 1)]
     assert all(30 * SECOND * 2 ** (n - 1) <= wait <= MINUTE * 2 ** (n - 1) for n, wait in enumerate(waits[:8], 1))
     assert 4 * 24 * HOUR < sum(waits) < 6 * 24 * HOUR

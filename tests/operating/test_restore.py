@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from carillon.delivery.evidence import settle_by_evidence
+from carillon.delivery.protocol import Unsure
 from carillon.delivery.unsure import decide, settle_by_policy
 from carillon.kernel.clock import DAY, VirtualClock, from_micros
 from carillon.operating.archive import BadArchive, Manifest, back_up, read_manifest
@@ -122,6 +123,23 @@ def test_what_was_ready_at_the_backup_is_unsure_and_a_report_proves_one_person_e
     assert shop.sends("email.one") == {"p0001": "unsure", "p0002": "accepted", "p0003": "unsure"}
 
 
+def test_nothing_goes_out_days_later_either_until_a_person_has_looked(shop: Shop, tmp_path: Path):
+    """What falls due after the restore waits for `resume --after-restore`, and goes out then."""
+    shop.people(2)
+    shop.campaign("series", SERIES)
+    shop.apply()
+    shop.run("series", "2026-11-03 09:00")
+    backup(shop, tmp_path / "b.zip")
+    restore(shop, tmp_path / "b.zip")
+    gone = letters(shop)
+
+    shop.run("series", "2026-11-05 09:01")
+    assert letters(shop) == gone
+    resume(shop)
+    shop.run("series", "2026-11-05 09:02")
+    assert Counter(text for _, text in letters(shop)) == {"one": 2, "two": 2}
+
+
 def test_no_policy_sends_again_what_a_restore_made_unsure(shop: Shop, tmp_path: Path):
     """`if_unsure: resend` was said for one lost answer, not for days that nobody remembers."""
     shop.people(2)
@@ -136,6 +154,27 @@ def test_no_policy_sends_again_what_a_restore_made_unsure(shop: Shop, tmp_path: 
 
     assert settle_by_policy(shop.store, rules, now=shop.clock.now(), machine_now=0) == 0
     assert may_have_left(shop.store) == {("series", "email.one"): 2}
+
+
+def test_what_was_unsure_at_the_backup_may_have_been_settled_since_and_is_no_policys_any_more(
+    shop: Shop, tmp_path: Path
+):
+    """The lost run may have sent it again, in other parts: no policy does, and a report proves one person."""
+    shop.people(2)
+    shop.campaign("series", SERIES)
+    shop.apply()
+    shop.mail.answer = lambda _: Unsure("no answer came")
+    shop.run("series", "2026-11-03 09:00")
+    assert set(shop.sends("email.one").values()) == {"unsure"}
+    backup(shop, tmp_path / "b.zip")
+    restore(shop, tmp_path / "b.zip")
+    with shop.store.read() as connection:
+        rules = replace(load_rules(connection), if_unsure_marketing=UnsurePolicy("resend"))
+
+    assert settle_by_policy(shop.store, rules, now=shop.clock.now(), machine_now=0) == 0
+    shop.click("p0002", "email.one")
+    assert settle_by_evidence(shop.store, now=shop.clock.now(), machine_now=shop.clock.now()) == 1
+    assert shop.sends("email.one") == {"p0001": "unsure", "p0002": "accepted"}
 
 
 def test_a_person_may_say_that_nothing_left(shop: Shop, tmp_path: Path):
