@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -59,6 +60,8 @@ class Bodies:
         self._clock = clock
         self._contents: dict[int, Content | str] = {}
         self._topics: dict[int, str] = {}
+        self._rendering = Lock()
+        """Cells remember texts: one thread renders while another fetches."""
         self._several: set[int] = set()
         """Nodes with contents on several channels: `first_reachable`."""
 
@@ -68,7 +71,8 @@ class Bodies:
             contents = self._newest_contents(connection, batches)
             places = self._places(connection, {b.node_id for b in batches})
             columns = self._columns(connection, batches, contents)
-        return [self._safely(b, contents.get(_key(b)), places.get(b.node_id), columns.get(b.id)) for b in batches]
+        with self._rendering:
+            return [self._safely(b, contents.get(_key(b)), places.get(b.node_id), columns.get(b.id)) for b in batches]
 
     def _safely(
         self, batch: ReadyBatch, found: Content | str | None, place: Place | None, columns: Columns | None

@@ -34,8 +34,12 @@ from carillon.plan.rules import Rules
 from carillon.store.engine import Store
 from carillon.store.tables import batch
 
-PEOPLE_AT_ONCE = 8_000
-"""People whose columns are in memory together while their bodies are built."""
+PEOPLE_AT_ONCE = 4_000
+"""People whose columns are fetched together."""
+BUILDERS = 2
+"""While one renders, the other waits for its columns: rendering needs the interpreter, the store does not."""
+PEOPLE_IN_HAND = 32_000
+"""As many are taken at a time, at most."""
 IN_HAND_S = 2
 """A worker takes no more into hand than it hands over in so many seconds: the rest is for others, too."""
 MOST_BATCHES = 256
@@ -133,7 +137,7 @@ class _Work:
         self._connectors, self._campaign_id = connectors, campaign_id
         self._refresh, self._progress = refresh, progress
         self._queues: dict[str, asyncio.Queue[Built | None]] = {
-            name: asyncio.Queue(maxsize=2 * lanes_of(c)) for name, c in connectors.items()
+            name: asyncio.Queue(maxsize=lanes_of(c)) for name, c in connectors.items()
         }
         self._in_hand: set[int] = set()
         self._settled = asyncio.Event()
@@ -155,8 +159,15 @@ class _Work:
 
     async def _feed(self) -> None:
         while batches := await self._next():
-            for chunk in _chunks(batches, PEOPLE_AT_ONCE):
-                await self._build(chunk)
+            chunks = iter(_chunks(batches, PEOPLE_AT_ONCE))
+            builders = [self._build_all(chunks) for _ in range(BUILDERS)]
+            for ended in await asyncio.gather(*builders, return_exceptions=True):
+                if ended is not None:  # raised once both have let go of the lanes' queues
+                    raise ended
+
+    async def _build_all(self, chunks: Iterator[Sequence[ReadyBatch]]) -> None:
+        for chunk in chunks:
+            await self._build(chunk)
 
     @asynccontextmanager
     async def _lanes(self) -> AsyncIterator[None]:
@@ -232,7 +243,7 @@ class _Work:
         elapsed = max(machine_now - self._began, 1)
         soon = self._batches * IN_HAND_S * SECOND // elapsed
         mean = sum(self._people.values()) / self._batches if self._batches else PEOPLE_AT_ONCE
-        return int(min(MOST_BATCHES, max(lanes, min(soon, 2 * PEOPLE_AT_ONCE / max(mean, 1)))))
+        return int(min(MOST_BATCHES, max(lanes, min(soon, PEOPLE_IN_HAND / max(mean, 1)))))
 
     async def _build(self, chunk: Sequence[ReadyBatch]) -> None:
         for result in await asyncio.to_thread(self._bodies.build, chunk):

@@ -62,9 +62,10 @@ def take_in(
         )
     ).inserted_primary_key[0]  # type: ignore[index]
     p = people.subquery("candidate")
-    reason = not_entered(ground, wave.entry.again, p)
-    # Where nobody ever entered nobody can be kept out: spare the second look at the audience.
-    left_out = _left_out(connection, p, reason) if KEPT_OUT in p.c or _has_history(connection, ground) else {}
+    # Where nobody ever entered nobody is under way: spare the question a person, and the second look at the audience.
+    has_history = _has_history(connection, ground)
+    reason = not_entered(ground, wave.entry.again, p) if has_history else _kept_out(p)
+    left_out = _left_out(connection, p, reason) if KEPT_OUT in p.c or has_history else {}
     role = role_of(applied.seed, plan, ground.rules.holdout, p.c.h31)
     stand = stand_at(
         ground,
@@ -121,4 +122,8 @@ def not_entered(ground: Ground, again: Again, people: sa.Subquery) -> sa.ColumnE
             since = add_span(ground.rules.timezone, ground.now, seconds=-again.seconds, months=-again.months)
             rules.append((sa.exists(mine.where(e.entered_at > since)), AGAIN))
             rules.append((sa.and_(people.c.thing != "", sa.exists(same_thing)), AGAIN))
-    return sa.func.coalesce(people.c[KEPT_OUT], sa.case(*rules)) if KEPT_OUT in people.c else sa.case(*rules)
+    return sa.func.coalesce(_kept_out(people), sa.case(*rules))
+
+
+def _kept_out(people: sa.Subquery) -> sa.ColumnElement[Any]:
+    return people.c[KEPT_OUT] if KEPT_OUT in people.c else sa.cast(sa.null(), sa.String())
