@@ -15,6 +15,7 @@ from carillon.definition.conditions import ContactIs, FieldTest
 from carillon.definition.entries import Broadcast, PlanEntry, Scheduled, entry_key
 from carillon.experiment.holdout import role_of
 from carillon.foresight.hypothetical import under_way
+from carillon.foresight.worked import WorkedWait, worked_waits
 from carillon.journey.awaited import awaited
 from carillon.journey.forecast import would_enter
 from carillon.journey.ground import Ground
@@ -84,6 +85,8 @@ class Outlook:
     """Whether an entry of this campaign still takes in a wave, which `expect` is about."""
     awaits: tuple[str, ...] = ()
     """What a person must say yes to before anything leaves."""
+    waits: tuple[WorkedWait, ...] = ()
+    """One worked example for each wait."""
 
     @property
     def enters(self) -> int:
@@ -118,6 +121,7 @@ def outlook(connection: Connection, ground: Ground, contents: CampaignContents) 
         gets_nothing=gets_nothing,
         is_wave_ahead=any(_is_ahead(connection, ground, e) for e in plan.entries if isinstance(e, Broadcast)),
         awaits=tuple(one.sentence for one in awaited(connection, ground)),
+        waits=worked_waits(connection, ground, plan, first_due or ground.now),
     )
 
 

@@ -15,6 +15,7 @@ from carillon.definition.entries import At, ByApi, Cron, Every, OnDate, OnEvent,
 from carillon.evaluation.sizes import detectable_text
 from carillon.foresight.draft import Draft
 from carillon.foresight.outlook import FirstMessage, Outlook
+from carillon.foresight.worked import WorkedWait
 from carillon.kernel.clock import Micros, from_micros
 from carillon.plan.model import Plan, PlanEntry, arms_of
 
@@ -137,7 +138,14 @@ def _when(draft: Draft, outlook: Outlook) -> list[Text | Table]:
                     f"{node.id}: {share} first; after {leader.after} the leader by {leader.by} goes to the rest {rest}"
                 )
             )
+    lines += [Text(f"for example {_worked(wait)}", style="dim") for wait in outlook.waits]
     return lines
+
+
+def _worked(wait: WorkedWait) -> str:
+    zone = ZoneInfo(wait.timezone)
+    who = f"{wait.contact} comes" if wait.contact else "who comes"
+    return f"{wait.step_id}: {who} on {_clock(wait.arrives, zone)} goes on {_clock(wait.goes_on, zone)}"
 
 
 def entry_sentence(entry: PlanEntry) -> str:
@@ -267,6 +275,10 @@ def as_json(draft: Draft, outlook: Outlook) -> dict[str, object]:
         "first_due": _iso(outlook.first_due),
         "last_due": _iso(outlook.last_due),
         "messages": [_message_json(f) for f in outlook.first_messages],
+        "waits": [
+            {"step": w.step_id, "arrives": _iso(w.arrives), "goes_on": _iso(w.goes_on), "timezone": w.timezone}
+            for w in outlook.waits
+        ],
         "under_way": dict(outlook.under_way),
         "blocking": list(blocking(draft, outlook)),
         "warnings": list(_warnings(draft, outlook)),

@@ -81,7 +81,7 @@ def _due(ground: Ground, plan: Plan, step_id: str, arriving: Arriving) -> Column
         case MessageNode() | WaitForNode() | ChooseNode() | SplitNode() | ActNode() | ExitNode():
             return arriving.at
         case WaitNode(rule=rule):
-            return _end_of_wait(rule, arriving)
+            return end_of_wait(rule, arriving)
         case _:
             assert_never(node)
 
@@ -105,7 +105,8 @@ def date_of(rule: WaitUntilDate, arriving: Arriving) -> Column:
     return moved if rule.at is None else localtime.days_at(zone, moved, 0, rule.at)
 
 
-def _end_of_wait(rule: Wait | WaitDays | WaitUntilDay | WaitUntil | WaitUntilDate, arriving: Arriving) -> Column:
+def end_of_wait(rule: Wait | WaitDays | WaitUntilDay | WaitUntil | WaitUntilDate, arriving: Arriving) -> Column:
+    """When each who arrives goes on; where that lies before their arrival they are past it."""
     match rule:
         case Wait(span=span):
             if span.months:
