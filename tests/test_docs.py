@@ -149,17 +149,17 @@ def _write_messages(campaign: Path, text: str) -> None:
                 (folder / f"{name}.yaml").write_text("subject: Hello\n")
 
 
-WAITS = re.findall(r"^\| (\w+/\w+) \| (\S+ \S+) \| `(.+?)` \| (\S+ \S+) \|", LANGUAGE, flags=re.M)
+WAITS = re.findall(r"^\| `(.+?)` \| (\w+/\w+) \| (\S+ \S+) \| (\S+ \S+) \|", LANGUAGE, flags=re.M)
 
 
 def test_the_table_of_waits_is_there():
     """An empty table would prove nothing."""
-    assert len(WAITS) == 9
+    assert len(WAITS) == 23
 
 
-@pytest.mark.parametrize(("zone", "begins", "written", "ends"), WAITS)
-def test_a_wait_of_the_language_page_ends_when_it_says(zone, begins, written, ends):
-    """The instants of the table are those of `kernel/time`."""
+@pytest.mark.parametrize(("written", "zone", "begins", "ends"), WAITS)
+def test_a_wait_of_the_language_page_ends_when_it_says(written, zone, begins, ends):
+    """The instants of the table are those of `kernel/time`; tests/journey asks the SQL of a run for them."""
     start = local_to_utc(zone, datetime.fromisoformat(begins))
     match yaml.load(written, Loader=yaml.BaseLoader):
         case {"days": days, "at": at}:
@@ -171,7 +171,7 @@ def test_a_wait_of_the_language_page_ends_when_it_says(zone, begins, written, en
         case duration:
             span = parse_span(duration)
             end = add_span(zone, start, seconds=span.seconds, months=span.months)
-    assert f"{from_micros(end).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}" == ends
+    assert f"{from_micros(end).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}".startswith(ends.partition("+")[0])
 
 
 def test_the_reasons_for_getting_nothing_stand_in_their_order():
