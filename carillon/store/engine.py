@@ -110,8 +110,9 @@ class Store:
             connection.execute("PRAGMA temp_store=MEMORY")
             connection.execute("PRAGMA main.cache_size=-8000")
             for part in files:
-                connection.execute(f"PRAGMA {part}.cache_size=-65536")
-                connection.execute(f"PRAGMA {part}.mmap_size=268435456")
+                # What is only read lies in the machine's cache, mapped: copies of it in each connection would add up.
+                connection.execute(f"PRAGMA {part}.cache_size={-65536 if part == role else -8192}")
+                connection.execute(f"PRAGMA {part}.mmap_size=1073741824")
             return connection
 
         engine = sa.create_engine(
