@@ -225,8 +225,8 @@ class _Run:
     def _refresh(self, ground: Ground) -> None:
         """Just before a claim: what has come in since is folded, and who exits by it is not written to."""
         self._held.renew()
-        if _feedback(ground).did_something:
-            exits(ground)
+        _feedback(ground)
+        exits(ground)
 
 
 def _moves(ground: Ground) -> Iterator[tuple[str, Callable[[], Stage]]]:

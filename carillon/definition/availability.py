@@ -27,7 +27,6 @@ NOT_YET = frozenset(
         "step.send_time",
         "goal.from",
         "condition.sql",
-        "exit_on.attribute",  # anything but the goal and events
         "audience.top",
         "event.contact.created",
         "event.contact.subscribed",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from carillon.definition.availability import is_available
 from carillon.definition.build_conditions import Names, condition_of, event_fields, same_of, where_of
 from carillon.definition.build_dates import yearly_dates
 from carillon.definition.build_entries import build_entry, trigger_fields
@@ -24,12 +23,11 @@ from carillon.definition.campaign_words import (
     StepBase,
     VerdictWords,
 )
-from carillon.definition.condition_words import AllWords, AudienceWords, ConditionBase, EventWords
+from carillon.definition.condition_words import AudienceWords
 from carillon.definition.conditions import EVERYONE, All, Condition
 from carillon.definition.model import Audience, Campaign, Goal, MessageSource, Verdict, Workspace
 from carillon.definition.nodes import Text
 from carillon.definition.step_ids import StepIds, branches_in, name_steps, sent_by
-from carillon.definition.words import note_later
 from carillon.kernel.channels import Channel
 from carillon.kernel.durations import Span
 from carillon.kernel.problems import Position, did_you_mean
@@ -131,15 +129,8 @@ def _exits(words: CampaignWords, names: Names) -> Iterator[Condition]:
         if exit_.goal is not None and words.lacks("goal"):
             names.typing.reading.missing(exit_.place, 'there is no goal: "goal" must be written', "goal: {event: …}")
         if exit_.condition is not None:
-            if not _is_event(exit_.condition) and not is_available("exit_on.attribute"):
-                word = next((key for key in type(exit_.condition).heads if exit_.condition.has(key)), "this")
-                note_later(names.typing.reading, exit_.condition.key_at(word), f"exit_on: {word}")
             condition = condition_of(exit_.condition, names)
-            yield from condition.parts if isinstance(condition, All) else (condition,)
-
-
-def _is_event(words: ConditionBase) -> bool:
-    return isinstance(words, EventWords) or (isinstance(words, AllWords) and all(map(_is_event, words.all)))
+            yield condition.parts[0] if isinstance(condition, All) and len(condition.parts) == 1 else condition
 
 
 def _verdict(words: VerdictWords) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -12,9 +12,10 @@ from sqlalchemy.engine import Connection
 from carillon.audience.evaluate import where
 from carillon.audience.moment import of_enrolment
 from carillon.audience.select import depends_on
-from carillon.definition.conditions import Condition, HasEvent
+from carillon.definition.conditions import All, AnyOf, Condition, ContactIs, HasEvent, Not, Responded
 from carillon.journey import cursor
 from carillon.journey.ground import Ground
+from carillon.journey.wake import changed, heard_of
 from carillon.kernel.clock import Micros
 from carillon.plan.model import Plan
 from carillon.store import tables as t
@@ -24,24 +25,48 @@ GOAL, STOPPED = "goal", "stopped"
 
 
 def exits(ground: Ground) -> Counter[str]:
-    """End the enrolments of all who were signalled and now fulfil an exit condition; returns exit code → people.
+    """End the enrolments of all who were heard of and now fulfil an exit condition; returns exit code → people.
 
-    Only contacts named by signals since the last look are asked. What a changed field or time alone makes true is asked
-    by `exits_of_due`, when a message falls due.
+    Only contacts named by signals, or told anew, since the last look are asked. What time alone makes true is asked by
+    `exits_of_due`, when a message falls due.
     """
     gone: Counter[str] = Counter()
-    with ground.store.write("ledger") as connection:
-        consumer = f"exit:{ground.applied.id}"
-        low, high = cursor.span(connection, consumer)
-        if low == high:
+    with ground.store.read() as connection:
+        if _news(connection, ground).is_none:
             return gone
+    with ground.store.write("ledger") as connection:
+        news = _news(connection, ground)
         for version_id, plan in ground.applied.versions.items():
             for code, condition in exit_conditions(plan):
-                gone[code] += _end(connection, ground, version_id, code, condition, _signalled(condition, low, high))
+                gone[code] += _end(connection, ground, version_id, code, condition, _concerned(condition, news))
         if gone.total():
             _drop_ready_sends(connection, ground)
-        cursor.advance(connection, consumer, high)
+        for consumer, (low, high) in news.spans:
+            if high > low:
+                cursor.advance(connection, consumer, high)
     return +gone
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """The signals and the changes of contacts that this campaign's exits have not looked at."""
+
+    campaign_id: int
+    signals: tuple[int, int]
+    changes: tuple[int, int]
+
+    @property
+    def spans(self) -> tuple[tuple[str, tuple[int, int]], ...]:
+        return (f"exit:{self.campaign_id}", self.signals), (f"exit-changed:{self.campaign_id}", self.changes)
+
+    @property
+    def is_none(self) -> bool:
+        return all(low == high for _, (low, high) in self.spans)
+
+
+def _news(connection: Connection, ground: Ground) -> _News:
+    (heard, _), (changed, _) = _News(ground.applied.id, (0, 0), (0, 0)).spans
+    return _News(ground.applied.id, cursor.span(connection, heard), cursor.changes(connection, changed))
 
 
 def exits_of_due(ground: Ground) -> Counter[str]:
@@ -84,13 +109,29 @@ def goal_condition(plan: Plan) -> Condition:
 
 def exit_code(condition: Condition) -> str:
     """The word under which such exits are counted."""
-    return condition.event if isinstance(condition, HasEvent) else condition.kind
+    match condition:
+        case HasEvent(event=event):
+            return event
+        case ContactIs(tests) if tests:
+            return tests[0].field
+        case Responded(what=what):
+            return what
+        case _:
+            return condition.kind
 
 
 def _since_entry(condition: Condition) -> Condition:
-    if isinstance(condition, HasEvent) and condition.since is None:
-        return replace(condition, since="entry")
-    return condition
+    match condition:
+        case HasEvent(since=None, within=None):
+            return replace(condition, since="entry")
+        case All(parts):
+            return All(tuple(map(_since_entry, parts)))
+        case AnyOf(parts):
+            return AnyOf(tuple(map(_since_entry, parts)))
+        case Not(part):
+            return Not(_since_entry(part))
+        case _:
+            return condition
 
 
 def _end(
@@ -119,14 +160,10 @@ def _end(
     )
 
 
-def _signalled(condition: Condition, low: int, high: int) -> sa.ColumnElement[bool]:
-    """The enrolments of contacts that a signal in (low, high] names, of those signals that the condition hears."""
-    signal = t.signal.c
-    named = sa.select(signal.contact_id).where(signal.id > low, signal.id <= high, signal.contact_id.is_not(None))
-    events = depends_on(condition).events
-    if events:
-        named = named.where(sa.or_(signal.kind != "event", signal.subject.in_(sorted(events))))
-    return t.enrolment.c.contact_id.in_(named)
+def _concerned(condition: Condition, news: _News) -> sa.ColumnElement[bool]:
+    """The enrolments of contacts of whom something was heard that can make the condition true."""
+    needs, contact = depends_on(condition), t.enrolment.c.contact_id
+    return sa.or_(contact.in_(heard_of(needs, *news.signals)), contact.in_(changed(needs, *news.changes)))
 
 
 def _drop_ready_sends(connection: Connection, ground: Ground) -> None:

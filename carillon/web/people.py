@@ -7,11 +7,11 @@ from typing import Any
 
 from carillon.definition.model import Data
 from carillon.feedback.adopt import adopt_orphans
-from carillon.plan.permissions import standing_rules
 from carillon.kernel.clock import Micros
 from carillon.people.addresses import phone_key
 from carillon.people.contacts import ContactRow, upsert_contacts
 from carillon.people.fields import Reading, is_blank, reader_of, word
+from carillon.plan.permissions import standing_rules
 from carillon.plan.rules import Rules
 from carillon.store.engine import Store
 from carillon.web.messages import Identify

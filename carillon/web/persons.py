@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from carillon.consent.record import Said, State, newest, record_consents
-from carillon.plan.permissions import standing_rules
 from carillon.kernel.clock import Micros
 from carillon.kernel.tokens import Token
+from carillon.plan.permissions import standing_rules
 from carillon.plan.rules import Rules
 from carillon.store import tables as t
 from carillon.store.engine import Store

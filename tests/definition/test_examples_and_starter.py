@@ -49,7 +49,7 @@ def test_the_words_without_an_engine_are_those_of_later_issues(examples: Loaded)
     words = {p.message.split('"')[1] for p in examples.problems if p.code == "LATER"}
     assert words == {
         "also_measure", "approval", "churn_risk", "collect", "confirm", "coupon", "coupons",
-        "exit_on: clicked", "expect", "lifecycle", "loyalty", "notify",
+        "expect", "lifecycle", "loyalty", "notify",
         "points", "points.redeemed", "predicted_value", "product", "push", "referral.completed",
         "rfm", "score", "scores", "subscribes", "survey.answered", "surveys", "top",
         "webhook",
