@@ -25,7 +25,9 @@ def happened(condition: HasEvent, subject: Subject, at: Moment) -> Predicate:
     if not condition.sum and bounds.is_none(condition.count):
         return sa.not_(among(_once(condition, subject, at), subject, at))
     rows = rows_of(condition, subject, at)
-    group = _group(condition, rows.inner[0].c.props)
+    event = rows.inner[0]
+    amount = event.c.value_cents if _is_money(condition, at) else _amount(condition, event.c.props)
+    group = _group(condition, amount)
     if _holds_for_nothing(condition):
         return sa.not_(among(rows.having(sa.not_(group)), subject, at))
     return among(rows.having(group), subject, at)
@@ -120,14 +122,22 @@ def _same_value(ours: Document, here: str, its: Document, there: str) -> Predica
     )
 
 
-def _group(condition: HasEvent, props: Document) -> Predicate:
+def _is_money(condition: HasEvent, at: Moment) -> bool:
+    """Is what is added up the event's own money, which stands in an index beside the contact?"""
+    return condition.sum_of is not None and at.money.get(condition.event) == condition.sum_of
+
+
+def _amount(condition: HasEvent, props: Document) -> Expression:
+    # Doubles add whole cents exactly up to 2^53, and a plain number as Python does.
+    return number_at(props, tuple((condition.sum_of or "").split(".")))
+
+
+def _group(condition: HasEvent, amount: Expression) -> Predicate:
     """The demand on a contact's events together."""
     count = bounds.within(condition.count, sa.func.count())
-    if condition.sum is None or condition.sum_of is None:
+    if condition.sum is None:
         return count
-    # Doubles add whole cents exactly up to 2^53, and a plain number as Python does.
-    total = sa.func.coalesce(sa.func.sum(number_at(props, tuple(condition.sum_of.split(".")))), 0)
-    return sa.and_(count, bounds.within(condition.sum, total))
+    return sa.and_(count, bounds.within(condition.sum, sa.func.coalesce(sa.func.sum(amount), 0)))
 
 
 def _holds_for_nothing(condition: HasEvent) -> bool:

@@ -56,6 +56,8 @@ class Moment:
     """Topic → the campaigns under it."""
     permissions: Permissions | None = None
     folded: bool = False
+    money: Mapping[str, str] = field(default_factory=dict)
+    """Kind of event → the property of which `value_cents` is the money, as `people.ingest.money_fields` knows it."""
 
     def ago(self, span: Span) -> Micros:
         """The instant that lies `span` before now."""

@@ -43,6 +43,8 @@ class _Messages:
     counts: Predicate
     hidden: Predicate | None
     where: tuple[Predicate, ...]
+    ways: tuple[Predicate, ...] = ()
+    """The ways in which one counts: together they say the same as `counts`."""
 
 
 def _asked(condition: Responded, subject: Subject, at: Moment, *, yes: bool) -> Predicate:
@@ -60,12 +62,22 @@ def _asked(condition: Responded, subject: Subject, at: Moment, *, yes: bool) -> 
     )
     if bounds.is_any(condition.count) or bounds.is_none(condition.count):
         if bounds.is_any(condition.count) is yes:  # at least one that surely counts
-            return among(rows.only(*where, surely), subject, at)
+            return among(_one_that_counts(found, rows, where, subject), subject, at)
         return sa.not_(among(rows, subject, at))  # none that even possibly counts
     group = _group(condition, found, yes=yes)
     if bounds.holds(condition.count, 0) is yes:  # who has no such message at all is in the wanted set, too
         return sa.not_(among(rows.having(sa.not_(group)), subject, at))
     return among(rows.having(group), subject, at)
+
+
+def _one_that_counts(found: _Messages, rows: Rows, where: tuple[Predicate, ...], subject: Subject) -> Rows:
+    """Those with a message that counts: of a whole audience way by way, since each way has an index in order of time."""
+    if subject.few or rows.correlated or len(found.ways) < 2:
+        return rows.only(*where, found.counts)
+    contact_id = found.keys.c.contact_id.label("member")
+    ways = sa.union_all(*(sa.select(contact_id).select_from(found.source).where(*where, way) for way in found.ways))
+    members = ways.subquery()
+    return Rows(members, members.c.member, (), inner=(members,))
 
 
 def _group(condition: Responded, found: _Messages, *, yes: bool) -> Predicate:
@@ -121,7 +133,8 @@ def _answered(condition: Responded, at: Moment) -> _Messages:
     opened = sa.or_(_in_time(response.c.first_open, condition, at), clicked)
     by_nobody = sa.not_(sa.or_(_until_now(response.c.first_open, at), _until_now(response.c.first_click, at)))
     hidden = sa.and_(by_nobody, _in_time(response.c.machine_open, condition, at))
-    return _Messages(source, inner, response, opened, hidden, where)
+    ways = (_in_time(response.c.first_open, condition, at), clicked)
+    return _Messages(source, inner, response, opened, hidden, where, ways)
 
 
 def first_response(condition: Responded, subject: Subject, at: Moment, after: Expression) -> Expression:

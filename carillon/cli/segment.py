@@ -89,6 +89,7 @@ class _Question:
         from carillon.audience.moment import Moment
         from carillon.audience.select import is_folded
         from carillon.kernel.clock import SystemClock
+        from carillon.people.ingest import money_fields
         from carillon.plan.compile import compile_rules
         from carillon.plan.permissions import HousePermissions
 
@@ -104,6 +105,7 @@ class _Question:
             topics={topic: tuple(names) for topic, names in topics.items()},
             permissions=HousePermissions(compile_rules(self.loaded.workspace, self.loaded.segments)),
             folded=is_folded(connection),
+            money=money_fields(connection),
         )
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 from carillon.journey.approval import gates
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import Micros
+from carillon.people.ingest import money_fields
 from carillon.plan.applied import Applied, campaigns_by_topic, load_campaign
 from carillon.plan.compile import meaning
 from carillon.plan.model import Plan
@@ -48,7 +49,9 @@ def hypothetical(store: Store, connection: Connection, plan: Plan, rules: Rules,
         seed=known.seed if known else plan.campaign,
         experiments=known.experiments if known else {},
     )
-    return Ground(store, applied, rules, now, campaigns_by_topic(connection), gates(connection, applied))
+    return Ground(
+        store, applied, rules, now, campaigns_by_topic(connection), gates(connection, applied), money_fields(connection)
+    )
 
 
 def _known(connection: Connection, plan: Plan) -> Applied | None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from carillon.audience.moment import Moment
 from carillon.journey.approval import gates
 from carillon.kernel.clock import Micros
+from carillon.people.ingest import money_fields
 from carillon.plan.applied import Applied, campaigns_by_topic, load_campaign, load_rules
 from carillon.plan.permissions import HousePermissions
 from carillon.plan.rules import Rules
@@ -28,6 +29,8 @@ class Ground:
     """Topic → the campaigns under it."""
     gates: Mapping[int, sa.ColumnElement[bool]] = field(default_factory=dict)
     """Version that wants a person's yes → which of its enrolments have it."""
+    money: Mapping[str, str] = field(default_factory=dict)
+    """As `Moment.money`."""
 
     def gate(self, version_id: int) -> sa.ColumnElement[bool]:
         """Which enrolments of a version may go on: all, where nobody's yes is wanted."""
@@ -48,6 +51,7 @@ class Ground:
             messages={message: tuple(dict.fromkeys(ids)) for message, ids in steps.items()},
             topics=self.topics,
             permissions=HousePermissions(self.rules),
+            money=self.money,
         )
 
 
@@ -56,4 +60,4 @@ def load_ground(store: Store, campaign: str, now: Micros) -> Ground:
     with store.read() as connection:
         applied = load_campaign(connection, campaign)
         topics, open_to = campaigns_by_topic(connection), gates(connection, applied)
-        return Ground(store, applied, load_rules(connection), now, topics, open_to)
+        return Ground(store, applied, load_rules(connection), now, topics, open_to, money_fields(connection))

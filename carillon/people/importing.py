@@ -23,6 +23,7 @@ from carillon.consent.suppression import suppress
 from carillon.definition.model import Data
 from carillon.kernel.clock import Micros
 from carillon.people.contacts import upsert_contacts
+from carillon.people.events import value_field
 from carillon.people.files import CHUNK, RowFile, open_rows
 from carillon.people.ingest import contact_ids, ingest_events
 from carillon.people.mapping import Source
@@ -173,7 +174,8 @@ def _write(store: Store, plan: ImportPlan, read: Read[Any], result: ImportResult
     source = f"import {plan.file.path.name}"
     match plan.kind:
         case "events":
-            events = ingest_events(store, read.rows, source=source, history=True, received_at=plan.at)
+            money = {kind: value_field(fields) for kind, fields in plan.shape.fields.items()}
+            events = ingest_events(store, read.rows, source=source, history=True, received_at=plan.at, money=money)
             result.add({"new": events.inserted, "known": events.duplicates, "of unknown contacts": events.orphans})
         case "contacts":
             with store.write("core") as connection:

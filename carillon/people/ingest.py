@@ -6,7 +6,7 @@ is not known yet leaves an orphan's key; when a contact of that id comes, `feedb
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
@@ -26,6 +26,7 @@ ADOPTION = 0x6361_616F
 adoption that did not see an uncommitted orphan would never look for it again."""
 
 _AT = itemgetter(0)
+_UNTOLD: Mapping[str, str | None] = {}
 
 
 class ArrivedEvent(NamedTuple):
@@ -55,18 +56,23 @@ class IngestResult:
 
 
 def ingest_events(
-    store: Store, events: Sequence[ArrivedEvent], *, source: str, history: bool, received_at: Micros
-) -> IngestResult:
-    """Write the events durably, in one commit. `history`: an import of the past, which never enrols."""
+    store: Store, events: Sequence[ArrivedEvent], *, source: str, history: bool, received_at: Micros,
+    money: Mapping[str, str | None] = _UNTOLD,
+) -> IngestResult:  # fmt: skip
+    """Write the events durably, in one commit. `history`: an import of the past, which never enrols.
+
+    `money` names, kind by kind, the property whose money is the event's value (`people.events.value_field`).
+    """
     if not events:
         return IngestResult(None, 0, 0, 0)
     with store.write("events") as connection:
-        return write_events(connection, events, source=source, history=history, received_at=received_at)
+        return write_events(connection, events, source=source, history=history, received_at=received_at, money=money)
 
 
 def write_events(
-    connection: Connection, events: Sequence[ArrivedEvent], *, source: str, history: bool, received_at: Micros
-) -> IngestResult:
+    connection: Connection, events: Sequence[ArrivedEvent], *, source: str, history: bool, received_at: Micros,
+    money: Mapping[str, str | None] = _UNTOLD,
+) -> IngestResult:  # fmt: skip
     """The same in the caller's transaction on the events part."""
     join_turns(connection, ADOPTION)
     intake = _begin_intake(connection, source, history, received_at)
@@ -77,8 +83,25 @@ def write_events(
     inserted = connection.execute(_INSERT_EVENTS, {"intake": intake}).rowcount
     connection.execute(_ALL_ARRIVE if inserted == len(events) else _NEW_ARRIVE, {"intake": intake})
     connection.execute(_FORGET)
+    _tell_money(connection, {event[2]: money.get(event[2]) or "" for event in events if event[4] is not None})
     _end_intake(connection, intake, inserted)
     return IngestResult(intake if inserted else None, inserted, len(events) - inserted, orphans)
+
+
+def money_fields(connection: Connection) -> dict[str, str]:
+    """Kind → the property of which `value_cents` is the money, where that is true of all its events."""
+    m = t.money_field.c
+    return {kind: field for kind, field in connection.execute(sa.select(m.kind, m.field).where(m.field != ""))}
+
+
+def _tell_money(connection: Connection, told: Mapping[str, str]) -> None:
+    m = t.money_field.c
+    known = {
+        kind: field for kind, field in connection.execute(sa.select(m.kind, m.field).where(m.kind.in_(list(told))))
+    }
+    for kind, field in told.items():
+        if known.get(kind) not in (field, ""):
+            connection.execute(_SAY_MONEY, {"kind": kind, "field": field})
 
 
 def contact_ids(connection: Connection, shop_ids: Iterable[str]) -> dict[str, int]:
@@ -132,3 +155,7 @@ _NEW_ARRIVE = sa.text(
        WHERE e.intake_id = :intake"""
 )
 _FORGET = sa.text("DELETE FROM arriving")
+_SAY_MONEY = sa.text(
+    """INSERT INTO events.money_field AS m (kind, field) VALUES (:kind, :field)
+       ON CONFLICT (kind) DO UPDATE SET field = '' WHERE m.field <> excluded.field"""
+)

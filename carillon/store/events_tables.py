@@ -32,7 +32,7 @@ class Event(SQLModel, table=True):
     __tablename__ = "event"
     __table_args__ = part(
         "events",
-        Index("ix_event_contact", "contact_id", "kind", "occurred_at"),
+        Index("ix_event_contact", "contact_id", "kind", "occurred_at", "value_cents"),
         Index(
             "ix_event_orphan", "orphan_key",
             sqlite_where=text("orphan_key IS NOT NULL"), postgresql_where=text("orphan_key IS NOT NULL"),
@@ -107,11 +107,31 @@ class Purchase(SQLModel, table=True):
     value_cents: int = number()
 
 
+class MoneyField(SQLModel, table=True):
+    """The property that the money of all events of a kind was taken from; '' where that cannot be told of all."""
+
+    __tablename__ = "money_field"
+    __table_args__ = part("events", rowid=False)
+    kind: str = key(String)
+    field: str = words()
+
+
+def _answered_at(column: str) -> Index:
+    is_there = text(f"{column} IS NOT NULL")
+    return Index(f"ix_response_{column}", column, "contact_id", sqlite_where=is_there, postgresql_where=is_there)
+
+
 class Response(SQLModel, table=True):
     """What became of one send, folded; people and machines apart."""
 
     __tablename__ = "response"
-    __table_args__ = part("events", Index("ix_response_contact", "contact_id", "first_click"), rowid=False)
+    __table_args__ = part(
+        "events",
+        Index("ix_response_contact", "contact_id", "first_click"),
+        _answered_at("first_open"),
+        _answered_at("first_click"),
+        rowid=False,
+    )
     node_id: int = key()
     enrolment_id: int = key()
     contact_id: int | None = maybe_number()

@@ -37,6 +37,7 @@ from carillon.store.events_tables import (
     ContactStat,
     Event,
     Intake,
+    MoneyField,
     Purchase,
     Response,
     Signal,
@@ -92,6 +93,7 @@ arrival = _table(Arrival)
 signal = _table(Signal)
 contact_stat = _table(ContactStat)
 purchase = _table(Purchase)
+money_field = _table(MoneyField)
 response = _table(Response)
 wave = _table(Wave)
 ripening = _table(Ripening)

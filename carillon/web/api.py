@@ -110,7 +110,8 @@ class Api:
         return self._reader[2]
 
     def _keep(self, events: Sequence[ArrivedEvent]) -> None:
-        ingest_events(self.store, events, source="track", history=False, received_at=self.clock.now())
+        money, now = self._event_reader().money, self.clock.now()
+        ingest_events(self.store, events, source="track", history=False, received_at=now, money=money)
 
 
 def _message(item: Any, assumed: str | None) -> Track | Identify:

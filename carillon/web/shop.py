@@ -36,6 +36,8 @@ class EventReader:
     def __init__(self, data: Data, rules: Rules) -> None:
         self._shapes = {kind: EventShape(kind, fields, Reading(rules.timezone)) for kind, fields in data.events.items()}
         self._currency = rules.currency
+        self.money = {kind: shape.value_field for kind, shape in self._shapes.items()}
+        """Kind → the property whose money is the event's value."""
 
     def read(self, message: Track, received_at: Micros) -> ArrivedEvent:
         """The event to store; raises ValueError for one that is undeclared, unreadable or lies ahead."""
