@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from carillon.kernel.clock import to_micros
 from carillon.people.files import CHUNK
 from carillon.people.importing import SMALL
-from carillon.people.ingest import ArrivedEvent, ingest_events
+from carillon.people.ingest import ArrivedEvent, ingest_events, money_fields
 from carillon.store import tables as t
 
 E = t.event.c
@@ -121,3 +121,17 @@ def test_events_of_now_may_enrol(shop: Any) -> None:
         shop.store, [ArrivedEvent(1, 2, "cart_emptied", "a", None, "{}")], source="track", history=False, received_at=9
     )
     assert (result.inserted, result.orphans, shop.rows(t.intake.c.history, t.intake.c.received_at)) == (1, 1, [(0, 9)])
+
+
+def test_the_store_knows_of_which_property_an_events_money_is(shop: Any) -> None:
+    """Told by the import; who does not tell it, or tells another, makes it unknown for good: sums then read the events."""
+    with shop.store.read() as connection:
+        assert money_fields(connection) == {}
+    shop.imports("events", FILE, event="order_completed")
+    with shop.store.read() as connection:
+        assert money_fields(connection) == {"order_completed": "total"}
+    strange = ArrivedEvent(1, 1, "order_completed", "ada", 500, "{}")
+    for money in ({"order_completed": "shipping"}, {"order_completed": "total"}):
+        ingest_events(shop.store, [strange], source="test", history=True, received_at=1, money=money)
+        with shop.store.read() as connection:
+            assert money_fields(connection) == {}
