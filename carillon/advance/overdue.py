@@ -33,6 +33,9 @@ def _is_overdue(ground: Ground) -> bool:
     mine = sa.and_(e.campaign_id == ground.applied.id, e.state == "live", e.due_at <= ground.now)
     for version_id, gate in ground.gates.items():  # who waits for a person's yes is not late
         mine = sa.and_(mine, sa.or_(e.version_id != version_id, gate))
+    # Who waited for a yes is late from the yes on: the run that it asked for comes first.
+    said_since = sa.exists().where(t.approval.c.campaign_id == e.campaign_id, t.approval.c.at > ground.now)
+    mine = sa.and_(mine, sa.not_(said_since))
     decided = sa.exists().where(s.node_id == e.node_id, s.enrolment_id == e.id)
     ready = sa.and_(b.campaign_id == ground.applied.id, b.state == "ready", b.due_at <= ground.now)
     with ground.store.read() as connection:
