@@ -11,7 +11,6 @@ NOT_YET = frozenset(
         "workspace.coupons",
         "campaign.spend",
         "campaign.target",
-        "campaign.approval",
         "step.coupon",
         "condition.coupon",
         # journeys
@@ -32,7 +31,6 @@ NOT_YET = frozenset(
         "event.contact.subscribed",
         "event.contact.unsubscribed",
         # foresight
-        "campaign.expect",
         # consent and law
         "workspace.allow_list",
         "topic.confirm",
