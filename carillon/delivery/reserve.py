@@ -7,9 +7,10 @@ no limit across campaigns can be passed by two campaigns at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,12 +23,13 @@ from carillon.journey.ground import Ground
 from carillon.journey.leave import GHOST
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import SECOND
+from carillon.kernel.tokens import MAX_ENROLMENT
 from carillon.messages.content import content_from_json
 from carillon.messages.planned_parts import planned_parts
 from carillon.plan.model import MessageNode, Plan, arms_of
 from carillon.plan.rules import SenderRule
 from carillon.policy.budgets import Purse, purse_of, spend
-from carillon.policy.decide import Question, decisions
+from carillon.policy.decide import KEEPS, Question, asks_conditions, decisions
 from carillon.policy.limits import limits_of
 from carillon.policy.words import WAITS, SkipReason
 from carillon.store import localtime
@@ -35,6 +37,7 @@ from carillon.store import tables as t
 from carillon.store.columns import Int64
 from carillon.store.writing import take_turn
 
+DENSE = 4
 SLICE = 100_000
 """Enrolments decided in one transaction: bounds the memory of a run and the time others wait for the ledger."""
 
@@ -124,34 +127,40 @@ def _reserve_node(
     progress: Callable[[int], None] | None,
 ) -> Reserved:
     result = Reserved(node.id)
-    after = -1
-    while True:
+    with ground.store.read() as connection:
+        ends = _slice_ends(connection, ground, version_id, node)
+    for span in pairwise([-1, *ends]):
+        before = result.decided
         with ground.store.write("ledger") as connection:
             take_turn(connection, PASS_LOCK)
-            last = _slice_end(connection, ground, version_id, node, after)
-            if last is None:
-                return result
-            before = result.decided
-            _decide_slice(connection, ground, version_id, plan, node, (after, last), max_people, result)
-        after = last
+            _decide_slice(connection, ground, version_id, plan, node, span, max_people, result)
         if progress is not None:
             progress(result.decided - before)
+    return result
 
 
-def _due(ground: Ground, version_id: int, node: MessageNode) -> sa.ColumnElement[bool]:
+def _due(
+    ground: Ground, version_id: int, node: MessageNode, span: tuple[int, int] | None = None
+) -> sa.ColumnElement[bool]:
+    """Who stands at the message and is due; of a slice, where a span is given."""
     e, node_id = t.enrolment.c, ground.applied.nodes[node.id]
     has_send = sa.exists().where(t.send.c.node_id == node_id, t.send.c.enrolment_id == e.id)
+    after, last = span or (-1, MAX_ENROLMENT)
+    # Where a slice lies close together its place finds it faster than what they have in common: `+ 0` hides that index.
+    stands_at = e.node_id + 0 if last - after <= DENSE * SLICE else e.node_id
     return sa.and_(
-        e.node_id == node_id, e.state == "live", e.due_at <= ground.now, e.campaign_id == ground.applied.id,
-        e.version_id == version_id, sa.not_(has_send), ground.gate(version_id),
+        stands_at == node_id, e.state == "live", e.due_at <= ground.now, e.campaign_id == ground.applied.id,
+        e.version_id == version_id, e.id > after, e.id <= last, sa.not_(has_send), ground.gate(version_id),
     )  # fmt: skip
 
 
-def _slice_end(connection: Connection, ground: Ground, version_id: int, node: MessageNode, after: int) -> int | None:
+def _slice_ends(connection: Connection, ground: Ground, version_id: int, node: MessageNode) -> Sequence[int]:
+    """The last enrolment of each slice."""
     e = t.enrolment.c
-    due = sa.select(e.id).where(_due(ground, version_id, node), e.id > after).order_by(e.id).limit(SLICE)
-    last: int | None = connection.scalar(sa.select(sa.func.max(due.subquery().c.id)))
-    return last
+    number = sa.func.row_number().over(order_by=e.id)
+    due = sa.select(e.id, number.label("number")).where(_due(ground, version_id, node)).subquery()
+    last = sa.func.max(due.c.id)
+    return connection.scalars(sa.select(last).group_by((due.c.number - 1) // SLICE).order_by(last)).all()
 
 
 def _decide_slice(
@@ -169,12 +178,13 @@ def _decide_slice(
     if sender is None:
         raise LookupError(f"{plan.campaign}: workspace.yaml has no sender for {node.channel}")
     size = batch_size(ground.rules, sender.channel, max_people.get(sender.connector, 1000))
-    due = sa.select(t.enrolment).where(_due(ground, version_id, node), e.id > span[0], e.id <= span[1]).subquery("due")
+    due = sa.select(t.enrolment).where(_due(ground, version_id, node, span)).subquery("due")
     question = question_of(connection, ground, plan, node)
     with _temporary(connection, _decision_table()) as decision, _temporary(connection, _fresh_table()) as fresh:
         _fill(connection, ground, node, decisions(question, due).subquery("decided"), decision)
-        _write_batches(connection, ground, plan, node, sender, size, decision, fresh)
-        _write_sends(connection, ground, node, size, decision, fresh)
+        ordinal = _ordinal(connection, decision, size)
+        _write_batches(connection, ground, plan, node, sender, ordinal, decision, fresh)
+        _write_sends(connection, ground, node, ordinal, decision, fresh)
         _postpone(connection, decision)
         _watch_ghosts(connection, ground, plan, decision)
         _tally(connection, decision, result)
@@ -259,27 +269,27 @@ def _write_batches(
     plan: Plan,
     node: MessageNode,
     sender: SenderRule,
-    size: int,
+    ordinal: sa.ColumnElement[int],
     decision: sa.Table,
     fresh: sa.Table,
 ) -> None:
-    """A ready batch for each arm, language and run of `size` people; `fresh` says which people are whose."""
+    """A ready batch for each arm, language and run of people; `fresh` says which people are whose."""
     d = decision.c
-    ordinal = _ordinal(connection, decision, size).label("ordinal")
     groups = connection.execute(
         sa.select(
-            d.arm, d.language, ordinal, sa.func.count().label("n"), sa.func.min(d.due_at).label("due_at"),
+            d.arm, d.language, ordinal.label("ordinal"), sa.func.count().label("n"), sa.func.min(d.due_at).label("due_at"),
             sa.func.min(d.not_after).label("not_after"), sa.func.sum(d.price).label("cost"),
         )
         .where(d.reason.is_(None))
-        .group_by(d.arm, d.language, ordinal)
-        .order_by(sa.func.min(d.due_at), d.arm, d.language, ordinal)
+        .group_by(d.arm, d.language, sa.literal_column("ordinal"))
+        .order_by(sa.func.min(d.due_at), d.arm, d.language, sa.literal_column("ordinal"))
     ).all()  # fmt: skip
     if not groups:
         return
     shared = {
         "campaign_id": ground.applied.id, "node_id": ground.applied.nodes[node.id], "channel": str(node.channel),
         "sender": sender.name, "connector": sender.connector, "priority": plan.priority, "decided_at": ground.now,
+        "ask_at": ground.now + KEEPS if asks_conditions(plan, node, ground.rules) else None,
     }  # fmt: skip
     ids = connection.scalars(
         t.batch.insert().returning(t.batch.c.id, sort_by_parameter_order=True),
@@ -313,11 +323,15 @@ def _ordinal(connection: Connection, decision: sa.Table, size: int) -> sa.Column
 
 
 def _write_sends(
-    connection: Connection, ground: Ground, node: MessageNode, size: int, decision: sa.Table, fresh: sa.Table
+    connection: Connection,
+    ground: Ground,
+    node: MessageNode,
+    ordinal: sa.ColumnElement[int],
+    decision: sa.Table,
+    fresh: sa.Table,
 ) -> None:
     """One row of record each: in its batch, a ghost, or skipped with its reason."""
     d, f = decision.c, fresh.c
-    ordinal = _ordinal(connection, decision, size)
     is_ghost = d.reason == SkipReason.HOLDOUT.value
     outcome = sa.case((is_ghost, GHOST), (d.reason.is_not(None), sa.literal("skipped:") + d.reason))
     mine = sa.and_(d.reason.is_(None), f.arm == d.arm, f.language == d.language, f.ordinal == ordinal)
@@ -336,7 +350,6 @@ def _write_sends(
         )
         .join_from(decision, fresh, mine, isouter=True)
         .where(d.wait_until.is_(None))
-        .order_by(d.enrolment_id)
     )
     connection.execute(t.send.insert().from_select([c.name for c in rows.selected_columns], rows))
 
