@@ -23,7 +23,6 @@ NOT_YET = frozenset(
         "step.notify",
         "reach.push",
         "reach.whatsapp",
-        "step.send_time",
         "goal.from",
         "condition.sql",
         "audience.top",

@@ -98,6 +98,10 @@ class Steps:
         self._check_validity(words)
         if words.subject is not None and channel is not Channel.EMAIL:
             self._note(words, "subject", "only an e-mail has a subject")
+        if words.send_time is not None and words.test is not None and words.test.send_leader is not None:
+            self._note(
+                words, "send_time", "the leader's sample leaves at once and the rest at one hour", "no send_time"
+            )
         if words.to is not None:
             self._note(words, "to", 'only "notify" writes to someone else')
         return Send(
@@ -106,6 +110,7 @@ class Steps:
             self._test(words.test) if words.test is not None else None,
             words.valid_for, words.valid_until, str(words.subject) if words.subject is not None else None,
             window_of(words.quiet_hours, self.names.typing.reading) if words.quiet_hours is not None else None,
+            at_best_time=words.send_time == "best",
         )  # fmt: skip
 
     def _first_reachable(self, words: FirstReachableWords, step_id: str, was: str | None) -> Send:

@@ -197,6 +197,8 @@ class Send:
     quiet_hours: Window | None = None
     """Beside the workspace's: both hold."""
     others: tuple[Way, ...] = ()
+    at_best_time: bool = False
+    """`send_time: best`: at the hour at which the contact answers."""
     kind: Literal["send"] = "send"
 
 

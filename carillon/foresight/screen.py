@@ -129,6 +129,9 @@ def _when(draft: Draft, outlook: Outlook) -> list[Text | Table]:
         span = f"first {_clock(outlook.first_due, zone)}, last {_clock(outlook.last_due, zone)}"
         lines.append(Text(f"{span}, {outlook.zones} time zone{'s' if outlook.zones != 1 else ''}"))
     for node in draft.plan.messages:
+        if node.at_best_time:
+            lines.append(Text(f"{node.id}: at the hour at which each contact answers, within a day of falling due"))
+    for node in draft.plan.messages:
         if node.test and node.test.send_leader:
             leader = node.test.send_leader
             rest = f"at {leader.rest:%H:%M} on each contact's clock" if leader.rest else "as soon as it is decided"

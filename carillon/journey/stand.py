@@ -15,6 +15,7 @@ from carillon.audience.fields import BUILT_IN
 from carillon.definition.entries import WEEKDAYS
 from carillon.definition.model import Wait, WaitDays, WaitUntil, WaitUntilDate, WaitUntilDay
 from carillon.experiment.split import is_in_sample
+from carillon.journey.best_time import best_hour_after
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import SECOND
 from carillon.plan.model import ActNode, ChooseNode, ExitNode, MessageNode, Plan, SplitNode, WaitForNode, WaitNode
@@ -78,6 +79,8 @@ def _due(ground: Ground, plan: Plan, step_id: str, arriving: Arriving) -> Column
                 ground.applied.experiment(step_id), arriving.wave_id, test.send_leader.sample, arriving.h31
             )
             return sa.case((sample, arriving.at))
+        case MessageNode(at_best_time=True):
+            return best_hour_after(ground, arriving.zone, arriving.at, arriving.contact_id)
         case MessageNode() | WaitForNode() | ChooseNode() | SplitNode() | ActNode() | ExitNode():
             return arriving.at
         case WaitNode(rule=rule):

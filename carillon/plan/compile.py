@@ -247,6 +247,7 @@ def _node(step: Step, following: str | None, segments: Mapping[str, Segment]) ->
                     step.valid_until,
                     step.quiet_hours,
                     step.others,
+                    step.at_best_time,
                 )
             ]
         case Wait() | WaitDays() | WaitUntilDay() | WaitUntil() | WaitUntilDate():

@@ -53,6 +53,8 @@ class MessageNode:
     """A limit: no part of the meaning."""
     others: tuple[Way, ...] = ()
     """`first_reachable`: what is sent where this channel does not reach the contact, the first that does."""
+    at_best_time: bool = False
+    """It falls due at the hour at which the contact answers."""
     behind: tuple[Channel, ...] = ()
     """Never stored: of a way of `first_reachable`, the channels that are asked before it."""
     kind: Literal["message"] = "message"

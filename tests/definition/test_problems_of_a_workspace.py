@@ -148,6 +148,10 @@ JOURNEYS = {
         "  - enter: sale\n  - email: hello\n",
         "5:12  CAR203  nobody enters the campaign that they are under way in",
     ),
+    "the best time of a leader": (
+        "  - email: hello\n    send_time: best\n    test: {variants: [a, b], send_leader: {by: clicks}}\n",
+        "6:5  CAR203  the leader's sample leaves at once and the rest at one hour",
+    ),
     "one way": (
         "  - first_reachable: [{email: hello}]\n",
         "5:5  CAR203  one way is no choice",
