@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
 import psutil
 import pytest
 
-from carillon.kernel.clock import VirtualClock, to_micros
 from carillon.sandbox.keys import keys_of
-from carillon.store.migrate import open_store
+from tests.cli.conftest import Start
+from tests.cli.machine import Up, soon, workspace
 from tests.shop import Shop
 
 pytestmark = pytest.mark.timeout(400)
@@ -31,118 +24,6 @@ title: Cart
 entry: {event: cart_updated, if_late: skip after 2h}
 journey: [{email: forgot}, {wait: 2d}, {email: last_call}]
 """
-FREE_PORTS = ("--prefect-port", "0", "--web-port", "0", "--sandbox-port", "0")
-
-
-@dataclass
-class Up:
-    """A running `carillon up` and what it says."""
-
-    process: subprocess.Popen[bytes]
-    folder: Path
-    log: Path
-
-    @property
-    def said(self) -> str:
-        return self.log.read_text()
-
-    def url(self, what: str) -> str:
-        """The address that it gave for `Prefect`, `Web` or `Inbox`."""
-        found = re.search(rf"^{what} +(http://127\.0\.0\.1:\d+)", self.said, re.M)
-        assert found, self.said
-        return found[1]
-
-    def runs(self, *states: str) -> list[dict[str, Any]]:
-        """All flow runs of campaigns in these states."""
-        wanted = {"state": {"type": {"any_": list(states)}}, "tags": {"all_": ["carillon", "campaign"]}}
-        answer = httpx.post(f"{self.url('Prefect')}/api/flow_runs/filter", json={"flow_runs": wanted}, trust_env=False)
-        found: list[dict[str, Any]] = answer.raise_for_status().json()
-        return found
-
-    def run_now(self, name: str) -> str:
-        """Ask for a run, as a person does in the UI; its id."""
-        api = f"{self.url('Prefect')}/api/deployments"
-        deployment = httpx.get(f"{api}/name/{name}/{name}", trust_env=False).raise_for_status().json()["id"]
-        asked = httpx.post(f"{api}/{deployment}/create_flow_run", json={}, trust_env=False)
-        return str(asked.raise_for_status().json()["id"])
-
-    def family(self) -> list[psutil.Process]:
-        """The process and everything below it."""
-        parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
-
-    def end(self, number: int) -> int:
-        """Send it a signal; its exit code, within 15 seconds, and nobody left behind."""
-        family = self.family()
-        assert len(family) >= 3
-        self.process.send_signal(number)
-        code = self.process.wait(15)
-        assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
-        return code
-
-    def kill_everything(self) -> None:
-        """What a power cut does."""
-        for process in self.family():
-            process.kill()
-        self.process.wait(15)
-
-
-def soon(ask: Callable[[], Any], within_s: float = 60) -> Any:
-    """The first answer that is not empty."""
-    end = time.monotonic() + within_s
-    while not (answer := ask()) and time.monotonic() < end:
-        time.sleep(0.2)
-    return answer
-
-
-Start = Callable[..., Up]
-
-
-@pytest.fixture
-def start(tmp_path: Path, prefect_home: Path) -> Iterator[Start]:
-    """Starts `carillon up` in a folder and waits until everything runs; kills what a failed test leaves."""
-    started: list[Up] = []
-
-    def launch(folder: Path, *options: str, wait: bool = True) -> Up:
-        log = tmp_path / f"up{len(started)}.log"
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("CARILLON_", "PREFECT_"))}
-        with log.open("wb") as sink:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "carillon.cli.main", "up", *(options or FREE_PORTS)],
-                cwd=folder, env=clean | {"PREFECT_HOME": str(prefect_home)}, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True,
-            )  # fmt: skip
-        up = Up(process, folder, log)
-        started.append(up)
-        if wait:
-            soon(lambda: "Everything runs" in up.said or process.poll() is not None, 180)
-            assert process.poll() is None, up.said
-        return up
-
-    yield launch
-    for up in started:
-        if up.process.poll() is None:
-            up.kill_everything()
-
-
-def workspace(folder: Path) -> Shop:
-    """A workspace as `carillon up` finds it: its files, and its store in `.carillon/`."""
-    (folder / ".carillon").mkdir(parents=True)
-    store = open_store(f"sqlite:///{folder / '.carillon' / 'carillon.db'}")
-    return Shop(store, folder, VirtualClock(to_micros(datetime.now(UTC))))
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    """The workspace of a test."""
-    shop = workspace(tmp_path / "shop")
-    yield shop
-    shop.store.close()
-
-
-@pytest.fixture(scope="module")
-def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prefect's home of these tests: a fresh one costs a quarter of a minute each time."""
-    return tmp_path_factory.mktemp("prefect")
 
 
 def track(up: Up, contact: str, number: int) -> None:
@@ -215,6 +96,7 @@ def test_what_was_missed_is_taken_up_at_once_also_after_a_power_cut(shop: Shop, 
     assert soon(lambda: inbox(again).count("@example.com") >= 6)
     assert soon(lambda: {run["name"].partition(" ")[0] for run in again.runs("COMPLETED")} == {"sale", "second"})
     assert [run["id"] for run in again.runs("CRASHED")] == [lost]
+    assert soon(lambda: again.slots_taken("sale") == again.slots_taken("second") == 0 and again.runs("RUNNING") == [])
     again.process.send_signal(signal.SIGINT)
     assert again.end(signal.SIGINT) == 0
     assert "Traceback" not in again.said
@@ -231,10 +113,11 @@ def test_children_of_a_killed_parent_are_ended_and_a_lost_child_is_started_again
     port = up.url("Prefect").rpartition(":")[2]
     again = start(shop.folder, "--prefect-port", port, "--web-port", "0", "--sandbox-port", "0")
     assert [o for o in orphans if o.is_running() and o.status() != psutil.STATUS_ZOMBIE] == []
-    worker = next(p for p in again.family() if "worker" in p.cmdline())
+    worker = again.child("worker")
+    assert worker is not None
     worker.kill()
     assert soon(lambda: "The Prefect worker has ended (-9): starting it again" in again.said)
-    assert soon(lambda: any("worker" in p.cmdline() for p in again.family() if p.pid != worker.pid))
+    assert soon(lambda: again.child("worker") not in (None, worker))
     assert again.end(signal.SIGINT) == 0
 
 
