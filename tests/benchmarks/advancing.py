@@ -6,17 +6,32 @@ that it grew by afterwards.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
+from carillon.advance.advance import advance
+from carillon.advance.engine import Engine
+from carillon.advance.stages import Stage
+from carillon.delivery.reserve import reserve
+from carillon.delivery.work import work
+from carillon.journey.enter import enter
+from carillon.journey.ground import load_ground
+from carillon.kernel.clock import SystemClock, VirtualClock
+from carillon.kernel.worker import worker_id
+from carillon.store.engine import Store
+from connectors.sendgrid import connector as sendgrid
+from tests.benchmarks.ground import watch
 from tests.benchmarks.sink import Sink
+from tests.shop import KEYS
 
 
 @dataclass(slots=True)
@@ -39,23 +54,44 @@ def advance_apart(url: str, sink: Sink, now: int) -> Run:
     return Run(**json.loads(answer.stdout))
 
 
-def main(url: str, sink_url: str, now: str) -> None:
-    from carillon.advance.advance import advance
-    from carillon.advance.engine import Engine
-    from carillon.advance.stages import Stage
-    from carillon.kernel.clock import SystemClock, VirtualClock
-    from carillon.store.engine import Store
-    from connectors.sendgrid import connector as sendgrid
-    from tests.shop import KEYS
-
-    settings = {"SENDGRID_API_KEY": "SG.x", "SENDGRID_BASE_URL": sink_url}
+def work_apart(url: str, sink: Sink, now: int, workers: int, postmaster: int | None) -> Run:
+    """Enter and reserve here, then hand over in so many processes at once: the wall of the hand-over, and all its CPU."""
     store = Store(url)
-    engine = Engine(
-        store, lambda: {"sendgrid": sendgrid.make(settings)}, {"sendgrid": 1000}, KEYS, VirtualClock(int(now)),
-        SystemClock(),
-    )  # fmt: skip
-    run = Run()
+    engine = _engine(store, sink.url, now)
+    ground = load_ground(store, "picks", now)
+    enter(ground)
+    reserve([ground], max_people=engine.max_people)
+    store.close()
+    command = [sys.executable, "-m", "tests.benchmarks.advancing", url, sink.url, str(now), "work"]
+    with watch(sink.pid, *(() if postmaster is None else (postmaster,))) as spent:
+        helpers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(workers)]
+        runs = [Run(**json.loads(helper.communicate()[0])) for helper in helpers]
+    return Run(
+        max(run.wall for run in runs), spent.cpu, people=dict(sum((Counter(run.people) for run in runs), Counter()))
+    )
 
+
+def _engine(store: Store, sink_url: str, now: int) -> Engine:
+    settings = {"SENDGRID_API_KEY": "SG.x", "SENDGRID_BASE_URL": sink_url}
+    return Engine(
+        store, lambda: {"sendgrid": sendgrid.make(settings)}, {"sendgrid": 1000}, KEYS, VirtualClock(now), SystemClock()
+    )
+
+
+def main(url: str, sink_url: str, now: str, what: str = "advance") -> None:
+    store, run = Store(url), Run()
+    engine = _engine(store, sink_url, int(now))
+    with store.read() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    with _growth(run):
+        wall, cpu = time.perf_counter(), _cpu()
+        run.people = dict(_advance(engine, run) if what == "advance" else asyncio.run(_work(engine)))
+        run.wall, run.cpu = time.perf_counter() - wall, _cpu() - cpu
+    store.close()
+    print(json.dumps(asdict(run)))
+
+
+def _advance(engine: Engine, run: Run) -> Mapping[str, int]:
     def perform(title: str, stage: Callable[[], Stage], *, is_long: bool = False) -> Stage:
         wall, cpu = time.perf_counter(), _cpu()
         done = stage()
@@ -64,15 +100,18 @@ def main(url: str, sink_url: str, now: str) -> None:
         run.stage_cpu[name] = run.stage_cpu.get(name, 0.0) + _cpu() - cpu
         return done
 
-    with store.read() as connection:
-        connection.exec_driver_sql("SELECT 1")
-    with _growth(run):
-        wall, cpu = time.perf_counter(), _cpu()
-        advanced = advance(engine, "picks", perform=perform)
-        run.wall, run.cpu = time.perf_counter() - wall, _cpu() - cpu
-    run.people = dict(advanced.work.people)
-    store.close()
-    print(json.dumps(asdict(run)))
+    return advance(engine, "picks", perform=perform).work.people
+
+
+async def _work(engine: Engine) -> Mapping[str, int]:
+    connectors = engine.make_connectors()
+    done = await work(
+        engine.store, connectors=connectors, rules=load_ground(engine.store, "picks", engine.campaign_clock.now()).rules,
+        keyring=engine.keyring, campaign_clock=engine.campaign_clock, machine_clock=engine.machine_clock,
+        worker=worker_id(),
+    )  # fmt: skip
+    await asyncio.gather(*(connector.close() for connector in connectors.values()))
+    return done.people
 
 
 def _cpu() -> float:
@@ -85,7 +124,7 @@ def _growth(run: Run) -> Iterator[None]:
     run.idle, over = _held(), threading.Event()
 
     def look() -> None:
-        while not over.wait(0.02):
+        while not over.wait(0.1):
             run.growth = max(run.growth, _held() - run.idle)
 
     watcher = threading.Thread(target=look, daemon=True)
