@@ -21,6 +21,7 @@ from carillon.advance.judge import judge
 from carillon.advance.lead import lead
 from carillon.advance.lease import Held, lease
 from carillon.advance.next_due import next_due
+from carillon.advance.notices import tell_notices
 from carillon.advance.stages import Perform, Stage, perform_plainly
 from carillon.delivery.effects import suppress_refused
 from carillon.delivery.model import WorkResult
@@ -236,6 +237,7 @@ def _moves(ground: Ground) -> Iterator[tuple[str, Callable[[], Stage]]]:
 
 
 def _feedback(ground: Ground) -> Stage:
+    tell_notices(ground.store, ground.now)
     folded = fold(ground.store, ground.now, heard=heard_kinds(ground.store))
     apply_effects(ground.store, ground.now, ground.rules)
     return Stage("read what came in", counts={"events": folded.arrivals})

@@ -15,6 +15,7 @@ from carillon.advance.advance import Advanced, advance
 from carillon.advance.engine import Engine
 from carillon.advance.heard import heard_kinds, listens_to, looks_at
 from carillon.advance.lease import AlreadyRunning
+from carillon.advance.notices import tell_notices
 from carillon.advance.overdue import PATIENCE, overdue
 from carillon.feedback.effects import apply_effects
 from carillon.feedback.fold import fold, has_new
@@ -65,8 +66,9 @@ def attend_once(
     engine: Engine, seen: Seen, *, told: Told = lambda advanced: None, stopping: Callable[[], bool] = lambda: False
 ) -> Seen:
     """Fold what is new and advance whom it concerns; returns what was looked at."""
+    now: Micros = engine.campaign_clock.now()
+    tell_notices(engine.store, now)
     if has_new(engine.store):
-        now: Micros = engine.campaign_clock.now()
         fold(engine.store, now, heard=heard_kinds(engine.store))
         with engine.store.read() as connection:
             rules = load_rules(connection)

@@ -47,7 +47,14 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _enrol(command: Callable[..., None]) -> Callable[..., None]:
+    """What imports understand by which somebody may enter a campaign."""
+    enrol = click.option("--enrol", is_flag=True, help="Not history: whom it concerns may enter campaigns.")
+    return enrol(click.option("--yes", "is_agreed", is_flag=True, help="With --enrol: do not ask.")(command))
+
+
 @import_group.command("contacts")
+@_enrol
 @_options
 def contacts(file: Path, **told: Any) -> None:
     """Make or change contacts, by the shop's own id."""
@@ -55,14 +62,16 @@ def contacts(file: Path, **told: Any) -> None:
 
 
 @import_group.command("events")
+@_enrol
 @click.option("--event", help="The kind of all events of the file, where it has no such column.")
 @_options
 def events(file: Path, event: str | None, **told: Any) -> None:
-    """What contacts did. Events of the past: nobody enters a campaign by them."""
+    """What contacts did. Events of the past: nobody enters a campaign by them, unless --enrol says so."""
     _import("events", file, event=event, **told)
 
 
 @import_group.command("consents")
+@_enrol
 @_options
 def consents(file: Path, **told: Any) -> None:
     """Who said yes or no to which topic on which channel, with evidence."""
@@ -76,7 +85,10 @@ def suppressions(file: Path, **told: Any) -> None:
     _import("suppressions", file, **told)
 
 
-def _import(kind: Any, file: Path, *, dry_run: bool, as_json: bool, save_mapping: Path | None, **told: Any) -> None:
+def _import(
+    kind: Any, file: Path, *, dry_run: bool, as_json: bool, save_mapping: Path | None, enrol: bool = False,
+    is_agreed: bool = False, **told: Any,
+) -> None:  # fmt: skip
     from carillon.consent.standing import ensure_folded, rules_of
     from carillon.kernel.clock import SystemClock
     from carillon.people.files import UnreadableFileError
@@ -92,13 +104,15 @@ def _import(kind: Any, file: Path, *, dry_run: bool, as_json: bool, save_mapping
         source = _source(**told)
         plan = plan_import(
             kind, file, source, data=declared, topics=tuple(workspace.topics), rules=rules,
-            workspace_zone=workspace.timezone, at=SystemClock().now(),
+            workspace_zone=workspace.timezone, at=SystemClock().now(), history=not enrol,
         )  # fmt: skip
         if save_mapping is not None:
             write_mapping(save_mapping, source)
         store = None if dry_run else open_store(settings.database_url)
         if store is not None:
             ensure_folded(store, rules)
+        if enrol:
+            _say_who_may_enter(open_store(settings.database_url), plan, is_agreed=is_agreed or dry_run)
         with _Progress(file.name, is_shown=not as_json and sys.stderr.isatty()) as progress:
             result = run_import(store, plan, progress=progress.show)
     except (MappingError, UnreadableFileError) as error:
@@ -109,6 +123,18 @@ def _import(kind: Any, file: Path, *, dry_run: bool, as_json: bool, save_mapping
         sys.exit(130)
     _print(result, kind, dry_run, as_json)
     if result.rows and result.refused == result.rows:
+        sys.exit(1)
+
+
+def _say_who_may_enter(store: Any, plan: Any, *, is_agreed: bool) -> None:
+    """How many of the file may enter which campaign; then a person agrees, or nothing is imported."""
+    from carillon.cli.listening import listening
+    from carillon.people.enrolling import may_enrol
+
+    for campaign, n in may_enrol(plan, listening(store, plan.at)).items():
+        click.echo(f"at most {n:,} people of this file may enter {campaign}", err=True)
+    if not is_agreed and not click.confirm("Import it?", err=True):
+        click.echo("Nothing was imported.", err=True)
         sys.exit(1)
 
 

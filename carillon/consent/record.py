@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.consent.notices import leave_notice
 from carillon.consent.permissions import assign_bits
 from carillon.consent.standing import StandingRules, refold
 from carillon.definition.model import Workspace
@@ -15,6 +16,7 @@ from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows, many, staged_rows
+from carillon.store.writing import take_turn
 
 State = Literal["yes", "confirmed", "no"]
 
@@ -33,8 +35,16 @@ class Said(NamedTuple):
     at: Micros
 
 
-def record_consents(connection: Connection, rules: StandingRules, said: Sequence[Said], *, fold: bool = True) -> int:
+_LOCK = 0x6361_7273
+"""PostgreSQL's advisory lock of those who add consents: the ids of one transaction lie together."""
+
+
+def record_consents(
+    connection: Connection, rules: StandingRules, said: Sequence[Said], *, fold: bool = True, history: bool = False
+) -> int:
     """Append what is not known yet and fold the contacts; returns how many rows were new.
+
+    They are told as events in time; `history` says that they are an import of the past, by which nobody enters.
 
     The same word at the same instant is the same row, so that a repeated import or webhook adds nothing. With `fold` off
     the caller folds these contacts itself, in this transaction.
@@ -47,7 +57,12 @@ def record_consents(connection: Connection, rules: StandingRules, said: Sequence
             *(t.consent.c[name] == staged.c[name] for name in ("contact_id", "topic", "channel", "state", "at"))
         )
         new = connection.execute(sa.select(staged).where(~known)).all()
-    insert_rows(connection, t.consent, Said._fields, [tuple(row) for row in new])
+    if new:
+        take_turn(connection, _LOCK)
+        newest_id = sa.select(sa.func.coalesce(sa.func.max(t.consent.c.id), 0))
+        before = connection.scalar(newest_id) or 0
+        insert_rows(connection, t.consent, Said._fields, [tuple(row) for row in new])
+        leave_notice(connection, "consents", before + 1, connection.scalar(newest_id) or 0, history=history)
     if fold:
         refold(connection, rules, {row.contact_id for row in new})
     return len(new)

@@ -18,7 +18,6 @@ NOT_YET = frozenset(
         "campaign.on_change",
         "campaign.messages",
         "entry.collect",
-        "entry.subscribes",
         "step.webhook",
         "step.notify",
         "reach.push",
@@ -26,10 +25,6 @@ NOT_YET = frozenset(
         "goal.from",
         "condition.sql",
         "audience.top",
-        "event.contact.created",
-        "event.contact.subscribed",
-        "event.contact.unsubscribed",
-        # foresight
         # consent and law
         "workspace.allow_list",
         "topic.confirm",

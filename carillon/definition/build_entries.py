@@ -19,6 +19,7 @@ from carillon.definition.campaign_words import (
     SegmentEntryWords,
     SubscribesWords,
 )
+from carillon.definition.conditions import FieldTest
 from carillon.definition.entries import (
     WEEKDAYS,
     Again,
@@ -74,6 +75,8 @@ def build_entry(words: EntryBase, names: Names) -> Entry:
             return recurring_of(words, _again(words, "always"), words.if_late or _TWO_HOURS, names)
         case DateWords():
             return date_of(words, _again(words, "always"), names)
+        case SubscribesWords():
+            return _on_subscribing(words, names)
         case SegmentEntryWords():
             return _on_segment(words, names)
         case ApiWords():
@@ -133,6 +136,15 @@ def _exact(words: Words, key: str, span: Span | None, names: Names) -> Span | No
     return span
 
 
+def _on_subscribing(words: SubscribesWords, names: Names) -> OnEvent:
+    if words.subscribes not in names.topics:
+        names.unknown(words.subscribes, "topic", names.topics)
+    topic = str(words.subscribes)
+    where = (FieldTest("topic", "word", "is", topic),)
+    if_late = words.if_late or _A_DAY
+    return OnEvent("contact.subscribed", where, None, if_late, _again(words, "never"), topic=topic)
+
+
 def _on_segment(words: SegmentEntryWords, names: Names) -> OnSegment:
     way: Literal["joins", "leaves"] = "joins" if words.joins is not None else "leaves"
     segment = words.joins if words.joins is not None else words.leaves
@@ -154,8 +166,6 @@ def _on_segment(words: SegmentEntryWords, names: Names) -> OnSegment:
 
 def _later(words: EntryBase, names: Names) -> LaterEntry:
     match words:
-        case SubscribesWords() if words.subscribes not in names.topics:
-            names.unknown(words.subscribes, "topic", names.topics)
         case ProductWords():
             where_of(words.where, names.events[f"product.{words.product}"], "the product", names)
             for condition in (words.to, words.unless):

@@ -93,6 +93,8 @@ class OnEvent:
     if_late: Span
     again: Again
     idle: Span | None = None
+    topic: str | None = None
+    """`subscribes`: the topic that `where` asks for."""
     kind: Literal["event"] = "event"
 
 
@@ -145,6 +147,8 @@ Entry = PlanEntry | LaterEntry
 def entry_key(entry: PlanEntry) -> str:
     """Kind and subject of an entry, never its place in the list: what a wave is known by."""
     match entry:
+        case OnEvent(topic=str(topic)):
+            return f"subscribes:{topic}"
         case OnEvent(event=event):
             return f"event:{event}"
         case OnSegment(way=way, segment=segment):

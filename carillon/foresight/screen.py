@@ -168,6 +168,8 @@ def entry_sentence(entry: PlanEntry) -> str:
         case OnDate():
             return _date_sentence(entry)
         case OnEvent(event=event, again=again, idle=idle):
+            if entry.topic is not None:
+                event = f"a subscription to {entry.topic}"
             quiet = "" if idle is None else f" and nothing more of it for {idle}"
             return f"when {event} happens{quiet}" + ("; each contact at most once, ever" if again == "never" else "")
         case ByApi():

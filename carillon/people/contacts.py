@@ -14,6 +14,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.consent.notices import leave_notice
 from carillon.consent.record import Said, State, newest, record_consents
 from carillon.consent.standing import StandingRules, refold
 from carillon.kernel.channels import CHANNEL_NUMBER, Channel
@@ -98,15 +99,21 @@ class _Known(NamedTuple):
 
 def upsert_contacts(
     connection: Connection, rules: StandingRules, rows: Sequence[ContactRow], *,
-    workspace_zone: str, source: str, at: Micros,
+    workspace_zone: str, source: str, at: Micros, history: bool = False,
 ) -> UpsertResult:  # fmt: skip
-    """Make or change the contacts in one transaction on core; a row that comes twice is told twice, the later one rules."""
+    """Make or change the contacts in one transaction on core; a row that comes twice is told twice, the later one rules.
+
+    `history`: an import, by which nobody enters a campaign.
+    """
     take_turn(connection, CONTACTS_TURN)  # two imports that meet a new id at once must not both make it
     told = _merge_repeated(rows)
     known = _known_contacts(connection, list(told))
     new = [row for shop_id, row in told.items() if shop_id not in known]
     ids = dict(zip((row.shop_id for row in new), reserve_ids(connection, t.contact, len(new)), strict=True))
     insert_rows(connection, t.contact, _NEW, (_new_row(ids[row.shop_id], row, workspace_zone, at) for row in new))
+
+    if ids:
+        leave_notice(connection, "contacts", min(ids.values()), max(ids.values()), history=history)
 
     updates: list[tuple[Any, ...]] = []
     changes: list[tuple[Any, ...]] = []
@@ -119,7 +126,7 @@ def upsert_contacts(
     insert_rows(connection, t.contact_change, _CHANGE, changes)
 
     ids |= {shop_id: before.id for shop_id, before in known.items()}
-    consents = _record_wishes(connection, rules, told, ids, source, at)
+    consents = _record_wishes(connection, rules, told, ids, source, at, history)
     touched = [ids[row.shop_id] for row in new] + [row[0] for row in updates]
     if consents:
         touched += [ids[shop_id] for shop_id, row in told.items() if row.consents]
@@ -228,7 +235,8 @@ def as_text(value: Any) -> str | None:
 
 
 def _record_wishes(
-    connection: Connection, rules: StandingRules, told: Mapping[str, ContactRow], ids: Mapping[str, int], source: str, at: Micros
+    connection: Connection, rules: StandingRules, told: Mapping[str, ContactRow], ids: Mapping[str, int], source: str, at: Micros,
+    history: bool,
 ) -> int:  # fmt: skip
     wishes = [(ids[shop_id], wish) for shop_id, row in told.items() for wish in row.consents]
     if not wishes:
@@ -239,4 +247,4 @@ def _record_wishes(
         for contact, wish in wishes
         if wish.at is not None or standing.get((contact, wish.topic, wish.channel)) != wish.state
     ]
-    return record_consents(connection, rules, said, fold=False)
+    return record_consents(connection, rules, said, fold=False, history=history)

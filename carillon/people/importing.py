@@ -50,6 +50,8 @@ class ImportPlan:
     workspace_zone: str
     at: Micros
     commit_rows: int = WRITTEN_TOGETHER
+    history: bool = True
+    """False (`--enrol`): what the file says happens now, and whoever it concerns may enter."""
 
 
 @dataclass(slots=True)
@@ -73,12 +75,12 @@ class ImportResult:
 
 def plan_import(
     kind: Kind, path: Path, source: Source, *, data: Data, topics: tuple[str, ...], rules: StandingRules,
-    workspace_zone: str, at: Micros,
+    workspace_zone: str, at: Micros, history: bool = True,
 ) -> ImportPlan:  # fmt: skip
     """Open the file and bind its columns; raises UnreadableFileError or MappingError before anything is written."""
     file = open_rows(path, source)
     shape = shape_of(kind, file.header, source, data, topics, workspace_zone, path.name, at)
-    return ImportPlan(kind, file, shape, rules, workspace_zone, at)
+    return ImportPlan(kind, file, shape, rules, workspace_zone, at, history=history)
 
 
 def run_import(
@@ -89,7 +91,7 @@ def run_import(
     result = ImportResult()
     beside = plan.file.path.with_name(plan.file.path.name + ".refused.csv")
     with _refused(beside, plan.file.header, result) as refuse, _no_collection():
-        for read in _gathered(_read_chunks(plan), plan.commit_rows if plan.kind == "events" else CHUNK):
+        for read in _gathered(read_chunks(plan), plan.commit_rows if plan.kind == "events" else CHUNK):
             late = _write(store, plan, read, result) if store is not None else []
             refuse(read, late)
             result.rows += read.n
@@ -110,7 +112,7 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read_chunks(plan: ImportPlan) -> Iterator[Read[Any]]:
+def read_chunks(plan: ImportPlan) -> Iterator[Read[Any]]:
     """Chunks as rows, in order; behind the first few a second process reads, while this one writes."""
     n = 0
     for chunk in plan.file.chunks():
@@ -175,13 +177,14 @@ def _write(store: Store, plan: ImportPlan, read: Read[Any], result: ImportResult
     match plan.kind:
         case "events":
             money = {kind: value_field(fields) for kind, fields in plan.shape.fields.items()}
-            events = ingest_events(store, read.rows, source=source, history=True, received_at=plan.at, money=money)
+            events = ingest_events(store, read.rows, source=source, history=plan.history, received_at=plan.at, money=money)
             result.add({"new": events.inserted, "known": events.duplicates, "of unknown contacts": events.orphans})
         case "contacts":
             with store.write("core") as connection:
                 done = upsert_contacts(
-                    connection, plan.rules, read.rows, workspace_zone=plan.workspace_zone, source=source, at=plan.at
-                )
+                    connection, plan.rules, read.rows, workspace_zone=plan.workspace_zone, source=source, at=plan.at,
+                    history=plan.history,
+                )  # fmt: skip
             counts = {"new": done.created, "changed": done.changed, "as they were": done.unchanged}
             result.add(counts | ({"consents": done.consents} if done.consents else {}))
         case "consents":
@@ -201,7 +204,7 @@ def _write_consents(store: Store, plan: ImportPlan, read: Read[Any], result: Imp
             for row in read.rows
             if row.shop_id in ids
         ]
-        n = record_consents(connection, plan.rules, said)
+        n = record_consents(connection, plan.rules, said, history=plan.history)
     result.add({"new": n, "known": len(said) - n})
     return [
         Refusal(row.row, f"contact: {row.shop_id!r} is not known, import contacts first")

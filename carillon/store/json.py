@@ -267,3 +267,25 @@ def _merged_on_sqlite(element: _Merged, compiler: Any, **kw: Any) -> str:
 def _merged_on_postgresql(element: _Merged, compiler: Any, **kw: Any) -> str:
     document, fields = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"({document} || CAST({fields} AS jsonb))"
+
+
+class _AsDocument(FunctionElement[Any]):
+    """Text that is JSON, as a column of documents takes it."""
+
+    inherit_cache = True
+    name = "as_document"
+
+
+def as_document(text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+    """JSON text made in SQL, to be inserted as a document."""
+    return _AsDocument(text)
+
+
+@compiles(_AsDocument, "sqlite")
+def _document_on_sqlite(element: _AsDocument, compiler: Any, **kw: Any) -> str:
+    return str(compiler.process(element.clauses, **kw))
+
+
+@compiles(_AsDocument, "postgresql")
+def _document_on_postgresql(element: _AsDocument, compiler: Any, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **kw)} AS jsonb)"
