@@ -6,6 +6,7 @@ import asyncio
 
 from prefect import flow, get_run_logger, task
 
+from carillon.advance.listen import listen
 from carillon.assembly import engine_of, open_house, sandbox_at_hand
 from carillon.delivery.model import WorkResult
 from carillon.delivery.stopping import stop_when
@@ -43,6 +44,7 @@ def hand_over_ready() -> WorkResult:
                             store, connectors=connectors, rules=rules, keyring=engine.keyring,
                             campaign_clock=engine.campaign_clock, machine_clock=engine.machine_clock,
                             worker=worker_id(), stop=stop,
+                            refresh=lambda: listen(store, engine.campaign_clock.now()),
                         )  # fmt: skip
                 finally:
                     await asyncio.gather(*(c.close() for c in connectors.values()))

@@ -148,10 +148,6 @@ JOURNEYS = {
         "  - enter: sale\n  - email: hello\n",
         "5:12  CAR203  nobody enters the campaign that they are under way in",
     ),
-    "the best time of a leader": (
-        "  - email: hello\n    send_time: best\n    test: {variants: [a, b], send_leader: {by: clicks}}\n",
-        "6:5  CAR203  the leader's sample leaves at once and the rest at one hour",
-    ),
     "one way": (
         "  - first_reachable: [{email: hello}]\n",
         "5:5  CAR203  one way is no choice",
@@ -173,6 +169,11 @@ def test_a_wrong_step_is_the_only_problem(shop: Shop, journey: str, answer: str)
 
 
 TOPS = {
+    "the best time of a leader": (
+        "topic: offers\naudience: everyone\nentry: {at: 2026-12-01 09:00}\njourney:\n"
+        "  - {email: hello, send_time: best, test: {variants: [a, b], send_leader: {by: clicks}}}\n",
+        "5:20  CAR203  the leader's sample leaves at once and the rest at one hour",
+    ),
     "unknown topic": ("topic: ofers\nentry: {api: true}\n", '1:8  CAR204  no topic "ofers"'),
     "unknown segment": (
         "topic: offers\nentry: {api: true}\naudience: {segment: buyer}\n",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from carillon.advance.listen import listen
+from carillon.delivery.reserve import reserve
+from carillon.journey.ground import load_ground
+from carillon.journey.move import move
 from tests.shop import Shop
 
 CAMPAIGN = "audience: everyone\nentry: {at: 2026-12-01 09:00}\n"
@@ -47,6 +51,21 @@ def test_a_field_that_changes_between_the_decision_and_the_claim_is_obeyed(any_s
     assert any_shop.inbox == ["bob"]
     assert any_shop.sends("email.sale") == {"ada": "exited", "bob": "accepted"}
     assert any_shop.enrolments == {"ada": "tier", "bob": "finished"}
+
+
+def test_a_worker_that_helps_obeys_what_came_in_before_its_claim(any_shop: Shop) -> None:
+    """It hands over a batch of a campaign that it does not run: who ordered or changed since it was decided is left out."""
+    any_shop.contact("eve")
+    start(any_shop, "[{event: order_completed}, {contact: {tier: gold}}]")
+    any_shop.at("2026-12-06 09:00")
+    ground = load_ground(any_shop.store, "sale", any_shop.clock.now())
+    move(ground)
+    reserve([ground], max_people={})
+    any_shop.order("ada")
+    any_shop.change("bob", tier="gold")
+    listen(any_shop.store, any_shop.clock.now())
+    assert any_shop.sends("email.sale") == {"ada": "exited", "bob": "exited", "eve": "ready"}
+    assert any_shop.violations() == []
 
 
 def test_one_of_a_list_suffices_and_all_in_one_means_all(any_shop: Shop) -> None:
