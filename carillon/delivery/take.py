@@ -156,7 +156,7 @@ def may_go(machine_now: Micros) -> sa.ColumnElement[bool]:
         campaign.c.operator_state != "running", campaign.c.hold_reason.is_not(None), campaign.c.wanted_state == "draft"
     )
     return sa.and_(
-        ~sa.exists().where(campaign.c.id == batch.c.campaign_id, stopped),
+        ~sa.exists().where(campaign.c.id == batch.c.campaign_id, stopped).correlate(batch),
         ~sa.exists().where(pace.c.connector == batch.c.connector, pace.c.held_reason.is_not(None)),
         ~rests(batch.c.connector, machine_now),
     )
