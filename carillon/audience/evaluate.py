@@ -73,7 +73,8 @@ def _joined(
 ) -> Predicate:
     if every:
         asked = _asked_of(parts, subject)
-        return sa.and_(sa.true(), *(_holds(part, asked(part), at, wanted, path) for part in parts))
+        in_turn = sorted(parts, key=_effort)  # SQLite asks what it must look up in the order in which it is written
+        return sa.and_(sa.true(), *(_holds(part, asked(part), at, wanted, path) for part in in_turn))
     return sa.or_(sa.false(), *(_holds(part, subject, at, wanted, path) for part in parts))
 
 
@@ -82,20 +83,21 @@ def _asked_of(parts: tuple[Condition, ...], subject: Subject) -> Callable[[Condi
 
     Among a million people an index look-up for each of the few is a tenth of reading all events of that kind.
     """
-    if subject.few or all(_reads_events(part) for part in parts):
+    if subject.few or all(_effort(part) for part in parts):
         return lambda part: subject
     rest = replace(subject, few=True)
-    return lambda part: rest if _reads_events(part) else subject
+    return lambda part: rest if _effort(part) else subject
 
 
-def _reads_events(part: Condition) -> bool:
+def _effort(part: Condition) -> int:
+    """What it takes to ask it of one contact: nothing to speak of, sums over an index, or whole events."""
     match part:
         case Not(inner):
-            return _reads_events(inner)
+            return _effort(inner)
         case HasEvent():
-            return bool(part.where or part.sum)
+            return 2 if part.where else int(part.sum is not None)
         case _:
-            return False
+            return 0
 
 
 def _leaf(

@@ -103,6 +103,7 @@ class _Writer:
             self.rows[t.event].append(
                 {
                     "occurred_at": event.at, "hash64": keys[-1][1], "kind": event.kind, "contact_id": contact_id, "intake_id": 1,
+                    "value_cents": event.props.get("total"),
                     "props": json.dumps(dict(event.props)),
                 }
             )  # fmt: skip

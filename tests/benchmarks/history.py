@@ -95,7 +95,7 @@ def live_through(store: Store, history: History) -> None:
     for first in range(0, history.events, _AT_ONCE):
         with store.write("events") as connection:
             _write_events(connection, store, history, first)
-    _without_index(store, "CREATE INDEX {} ON {} (contact_id, kind, occurred_at)")
+    _without_index(store, "CREATE INDEX {} ON {} (contact_id, kind, occurred_at, value_cents)")
     with store.write("events") as connection:
         _fold(connection, history)
     _settle_down(store)
@@ -118,6 +118,7 @@ def _fold(connection: Connection, history: History) -> None:
     connection.execute(fold._STATISTICS)
     connection.execute(fold._PURCHASES)
     connection.exec_driver_sql("DROP VIEW fresh")
+    connection.exec_driver_sql("INSERT INTO events.money_field (kind, field) VALUES ('order_completed', 'total')")
     said = {
         "began": history.began,
         "step": history.step,

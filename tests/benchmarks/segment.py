@@ -11,6 +11,7 @@ from carillon.audience.moment import Moment
 from carillon.audience.select import is_folded, matching
 from carillon.definition.conditions import Condition
 from carillon.kernel.clock import DAY
+from carillon.people.ingest import money_fields
 from carillon.plan.compile import compile_rules
 from carillon.plan.permissions import HousePermissions
 from carillon.store.engine import Store
@@ -91,8 +92,9 @@ def question(store: Store, ground: Ground) -> tuple[Condition, Moment]:
     shop.segment("q1", Q1)
     with store.read() as connection:
         assert is_folded(connection)
+        money = money_fields(connection)
     permissions = HousePermissions(compile_rules(shop.loaded.workspace, shop.loaded.segments))
-    at = Moment(NOW, store.dialect, "UTC", topic="offers", permissions=permissions, folded=True)
+    at = Moment(NOW, store.dialect, "UTC", topic="offers", permissions=permissions, folded=True, money=money)
     return shop.loaded.segments["q1"].who, at
 
 

@@ -324,12 +324,13 @@ def check(stores: list[Store], case: Case, folded: bool) -> None:
     known = {n: replace(facts, fields={**facts.fields, "id": f"p{n}"}) for n, facts in enumerate(found_people, 1)}
     for store in stores:
         write_facts(store, known)
+    money = dict.fromkeys(KINDS, "total") if folded else {}
     for number, (journey, condition) in enumerate(asked):
         few = number % 2 == 1
         for store in stores:
             at = Moment(
                 now, store.dialect, "Europe/Berlin", "mine", "offers", SEGMENTS, {"a": ("email.a", "email.b")},
-                {"offers": ("other",)}, Bits(), folded,
+                {"offers": ("other",)}, Bits(), folded, money,
             )  # fmt: skip
             wanted = {number for number, facts in known.items() if holds(condition, facts, at)}
             found = answers(store, condition, journey, few, at)
