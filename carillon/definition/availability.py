@@ -26,7 +26,6 @@ NOT_YET = frozenset(
         "condition.sql",
         "audience.top",
         # consent and law
-        "workspace.allow_list",
         "topic.confirm",
         # evaluation
         "campaign.also_measure",

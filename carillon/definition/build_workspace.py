@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -60,7 +60,8 @@ def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace
         attribution=_attribution(words),
         footer=_by_country(words.footer, reading),
         sms_footer=_by_country(words.sms_footer, reading),
-        proofs=_proofs(words, reading),
+        proofs=_addresses(words.proofs, reading),
+        allow_list={c: tuple(map(str.lower, some)) for c, some in _addresses(words.allow_list, reading).items()},
     )
 
 
@@ -191,8 +192,10 @@ def _cost(raw: Node, reading: Reading) -> Cost:
     return Cost(default or Decimal(0), by_country)
 
 
-def _proofs(words: WorkspaceWords, reading: Reading) -> dict[Channel, tuple[str, ...]]:
-    for address in (words.proofs or {}).get("email", ()):
+def _addresses(
+    raw: Mapping[Literal["email", "sms", "push", "whatsapp"], Sequence[Text]] | None, reading: Reading
+) -> dict[Channel, tuple[str, ...]]:
+    for address in (raw or {}).get("email", ()):
         if "@" not in address:
             reading.note(address.at, 3, f'"{address}" is no e-mail address', "crm@acme.example")
     return {Channel(channel): tuple(map(str, addresses)) for channel, addresses in (words.proofs or {}).items()}

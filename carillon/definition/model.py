@@ -110,6 +110,8 @@ class Workspace:
     sms_footer: Mapping[str, str] = field(default_factory=dict)
     proofs: Mapping[Channel, tuple[str, ...]] = field(default_factory=dict)
     """Our own addresses, where `carillon proof` sends."""
+    allow_list: Mapping[Channel, tuple[str, ...]] = field(default_factory=dict)
+    """The only addresses (or `@domains`) that are written to on a channel, in small letters; for staging."""
 
     @property
     def default_language(self) -> str:

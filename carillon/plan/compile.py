@@ -144,6 +144,7 @@ def compile_rules(workspace: Workspace, segments: Mapping[str, Segment]) -> Rule
         budget=workspace.budget,
         footer=workspace.footer,
         sms_footer=workspace.sms_footer,
+        allow_list={str(channel): addresses for channel, addresses in workspace.allow_list.items()},
     )
 
 

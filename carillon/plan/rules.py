@@ -80,6 +80,8 @@ class Rules:
     footer: Mapping[str, str] = field(default_factory=dict)
     """Country → what stands below every mail; '' is for all others."""
     sms_footer: Mapping[str, str] = field(default_factory=dict)
+    allow_list: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Channel → the only addresses (or `@domains`) that are written to on it, in small letters; for staging."""
 
     def sender(self, channel: str, *, topic: str, named: str | None = None) -> SenderRule | None:
         """Who writes: the campaign's `sender`, else the topic's, else the channel's first; None where there is none."""

@@ -214,12 +214,20 @@ def _reasons(
         (closed_by_sql(SUPPRESSED, channel), SkipReason.SUPPRESSED),
         (sa.not_(permitted), SkipReason.NO_CONSENT),
     ]
+    if str(channel) in rules.allow_list:
+        reasons.append((sa.not_(_is_allowed(address_of(channel), rules.allow_list[str(channel)])), SkipReason.EXCLUDED))
     if plan.marketing and rules.exclude is not None:
         reasons.append((holds(rules.exclude), SkipReason.EXCLUDED))
     if question.node.only_if is not None:
         reasons.append((sa.not_(holds(question.node.only_if)), SkipReason.ONLY_IF))
     reasons.append((t.standing.c.language.not_in(list(question.languages)), SkipReason.NO_TRANSLATION))
     return [(holds_, reason.value) for holds_, reason in reasons]
+
+
+def _is_allowed(address: Column, allowed: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Whether an address is one of these, or of a domain that is written `@acme.example`."""
+    domains = [sa.func.lower(address).endswith(entry, autoescape=True) for entry in allowed if entry.startswith("@")]
+    return sa.or_(sa.func.lower(address).in_([entry for entry in allowed if not entry.startswith("@")]), *domains)
 
 
 def _first_due(question: Question, candidates: sa.FromClause) -> Column:
