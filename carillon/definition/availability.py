@@ -24,7 +24,6 @@ NOT_YET = frozenset(
         "reach.whatsapp",
         "goal.from",
         "condition.sql",
-        "audience.top",
         # consent and law
         "topic.confirm",
         # evaluation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from carillon.definition.availability import is_available
 from carillon.definition.build_conditions import Names, condition_of, event_fields, same_of, where_of
 from carillon.definition.build_dates import yearly_dates
 from carillon.definition.build_entries import build_entry, trigger_fields
@@ -12,7 +13,6 @@ from carillon.definition.build_limits import build_budget, build_expected, windo
 from carillon.definition.build_steps import Steps
 from carillon.definition.build_wait_for import answer_fields
 from carillon.definition.campaign_words import (
-    ApiWords,
     AtWords,
     CampaignWords,
     CronWords,
@@ -25,9 +25,11 @@ from carillon.definition.campaign_words import (
 )
 from carillon.definition.condition_words import AudienceWords
 from carillon.definition.conditions import EVERYONE, All, Condition
-from carillon.definition.model import Audience, Campaign, Goal, MessageSource, Verdict, Workspace
+from carillon.definition.entries import Broadcast, Entry, LaterEntry, entry_key, is_same
+from carillon.definition.model import Audience, Campaign, Goal, MessageSource, Top, Verdict, Workspace
 from carillon.definition.nodes import Text
 from carillon.definition.step_ids import StepIds, branches_in, name_steps, sent_by
+from carillon.definition.words import note_later
 from carillon.kernel.channels import Channel
 from carillon.kernel.durations import Span
 from carillon.kernel.problems import Position, did_you_mean
@@ -89,6 +91,8 @@ def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) 
         verdict=_verdict(words.verdict) if words.verdict is not None else Verdict(),
     )
     _check(words, journey, ids, names, around)
+    _check_repeated(campaign.entries, entries, names)
+    _check_top(words, campaign, names)
     return campaign
 
 
@@ -103,7 +107,32 @@ def _audience(words: AudienceWords | None, names: Names) -> Audience:
     if words is None:
         return Audience()
     condition = condition_of(words.who, names) if words.who is not None else EVERYONE
-    return Audience(condition, tuple(condition_of(one, names) for one in words.exclude or ()))
+    exclude = tuple(condition_of(one, names) for one in words.exclude or ())
+    top = None
+    if words.top is not None:
+        field = names.contact.get(words.top.by)
+        if field is None and not is_available(f"condition.{words.top.by}"):
+            note_later(names.typing.reading, words.top.by.at, words.top.by)
+        elif field is None:
+            names.unknown(words.top.by, "field", [n for n, one in names.contact.items() if one.type in ORDERED])
+        elif field.type not in ORDERED:
+            names.wrong(words.top.by, f'"{words.top.by}" is a {field.type}: nobody is above another', "a number or day")
+        top = Top(words.top.count, str(words.top.by), field.type if field is not None else "number")
+    return Audience(condition, exclude, top)
+
+
+ORDERED = ("number", "money", "date", "instant")
+"""Types of fields by which people can be ranked."""
+
+
+def _check_top(words: CampaignWords, campaign: Campaign, names: Names) -> None:
+    if campaign.audience.top is None or words.audience is None:
+        return
+    if not all(isinstance(entry, Broadcast) for entry in campaign.entries):
+        names.typing.reading.note(
+            words.audience.key_at("top"), 7, "only a wave of the whole audience has a top: who enters here comes one by one",
+            "entry: {at: …} or {every: …}",
+        )  # fmt: skip
 
 
 def _goal(words: GoalWords, names: Names) -> Goal:
@@ -202,10 +231,19 @@ def _check_entries(words: CampaignWords, names: Names, around: CampaignContext) 
         reading.note(
             words.expect.place, 7, "only a wave can be counted, and who enters here comes one by one", "no expect"
         )
-    if len({type(entry) for entry in entries if isinstance(entry, ApiWords)}) < sum(
-        isinstance(e, ApiWords) for e in entries
-    ):
-        reading.note(words.key_at("entry"), 7, "api stands twice", "one of them")
+
+
+def _check_repeated(entries: tuple[Entry, ...], places: list[EntryBase], names: Names) -> None:
+    """Two entries that a wave cannot tell apart: of the second nobody would ever enter."""
+    for number, entry in enumerate(entries):
+        for earlier in entries[:number]:
+            if not isinstance(entry, LaterEntry) and not isinstance(earlier, LaterEntry) and is_same(entry, earlier):
+                key = entry_key(entry)
+                names.typing.reading.note(
+                    places[number].place, 7, f"{key} stands twice: an entry is told by its kind and what it is about",
+                    "one of them, or a campaign for each",
+                )  # fmt: skip
+                break
 
 
 def _check_sends(step: StepBase, words: CampaignWords, names: Names, around: CampaignContext) -> None:

@@ -163,6 +163,15 @@ def entry_key(entry: PlanEntry) -> str:
             assert_never(entry)
 
 
+def is_same(one: PlanEntry, other: PlanEntry) -> bool:
+    """Whether a wave could not tell which of the two it belongs to."""
+    if isinstance(one, At) and isinstance(other, At):
+        return one.at == other.at
+    if isinstance(one, Every) and isinstance(other, Every):
+        return "month" in (one.on, other.on) or bool(set(one.on) & set(other.on))
+    return entry_key(one) == entry_key(other)
+
+
 def _signed(offset: Span) -> str:
     if not (offset.seconds or offset.months):
         return ""

@@ -446,11 +446,21 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Top:
+    """Only so many of the audience: those whose field is highest; who lacks it is not among them."""
+
+    count: int
+    by: str
+    type: FieldType
+
+
+@dataclass(frozen=True, slots=True)
 class Audience:
     """Whom a run takes in: `condition` holds and none of `exclude` does."""
 
     condition: Condition = EVERYONE
     exclude: tuple[Condition, ...] = ()
+    top: Top | None = None
 
 
 @dataclass(frozen=True, slots=True)

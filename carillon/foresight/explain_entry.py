@@ -49,7 +49,7 @@ def explain_entry(connection: Connection, ground: Ground, entry: PlanEntry, cont
     reason = not_entered(ground, entry.again, people).label("reason")
     reasons = list(connection.scalars(sa.select(reason).where(people.c.contact_id == contact_id)))
     if not reasons:
-        return f"no: {_nobody(entry)}"
+        return f"no: {_nobody(ground, entry)}"
     if None in reasons:
         return f"yes{when}"
     return f"no: {WHY_NOT.get(reasons[0], f'{reasons[0]} came first')}"
@@ -79,7 +79,9 @@ def _when_scheduled(ground: Ground, entry: Scheduled) -> str | None:
     return ", its last occurrence is over" if next(iter(occasions(ground, entry)), None) else None
 
 
-def _nobody(entry: PlanEntry) -> str:
+def _nobody(ground: Ground, entry: PlanEntry) -> str:
+    if (top := ground.applied.plan.top) is not None:
+        return f"not in the audience, or not among the first {top.count:,} of it by {top.by}"
     if isinstance(entry, OnSegment):
         return f"not in {entry.segment}, or not in the audience" + (", yet" if entry.way == "joins" else "")
     if isinstance(entry, OnDate):

@@ -98,7 +98,8 @@ def _who(plan: Plan, outlook: Outlook) -> list[Text | Table]:
     when = " by their events of the last 30 days" if by_event else " on a day of the next 30" if by_date else ""
     table = _numbers()
     table.add_row(f"{outlook.contacts:,}", "contacts")
-    table.add_row(f"{outlook.matches:,}", f"match the audience{when}")
+    top = f", the first {plan.top.count:,} by {plan.top.by}" if plan.top is not None else ""
+    table.add_row(f"{outlook.matches:,}", f"match the audience{top}{when}")
     for reason, n in outlook.not_entered.items():
         table.add_row(f"− {n:,}", NOT_ENTERED.get(reason, f"{reason} came first"))
     expected = f" ({plan.expect} are expected)" if plan.expect is not None and outlook.is_wave_ahead else ""

@@ -7,9 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from carillon.audience.evaluate import where
+from carillon.audience.fields import BUILT_IN
 from carillon.audience.moment import of_contact
+from carillon.definition.model import Top
 from carillon.journey.ground import Ground
 from carillon.store import tables as t
+from carillon.store.json import integer_at, number_at, text_at
 
 
 def everybody(ground: Ground, arrived_at: sa.ColumnElement[Any]) -> sa.Select[Any]:
@@ -18,7 +21,7 @@ def everybody(ground: Ground, arrived_at: sa.ColumnElement[Any]) -> sa.Select[An
     Columns: contact_id, arrived_at, thing, trigger_at, trigger_hash, zone, h31.
     """
     nothing = sa.cast(sa.null(), sa.BigInteger())
-    return (
+    people = (
         sa.select(
             t.contact.c.id.label("contact_id"),
             arrived_at.label("arrived_at"),
@@ -32,3 +35,19 @@ def everybody(ground: Ground, arrived_at: sa.ColumnElement[Any]) -> sa.Select[An
         .where(t.contact.c.merged_into.is_(None), t.contact.c.erased_at.is_(None))
         .where(where(ground.applied.plan.audience, of_contact(), ground.moment))
     )
+    return people if ground.applied.plan.top is None else _highest(people, ground.applied.plan.top)
+
+
+def _highest(people: sa.Select[Any], top: Top) -> sa.Select[Any]:
+    """The first so many by the field; of equals those with the lower contact id."""
+    c = t.contact.c
+    value: sa.ColumnElement[Any]
+    if top.by in BUILT_IN:
+        value = c[BUILT_IN[top.by]]
+    elif top.type == "date":
+        value = text_at(c.attrs, (top.by,))
+    else:
+        value = number_at(c.attrs, (top.by,)) if top.type == "number" else integer_at(c.attrs, (top.by,))
+    place = sa.func.row_number().over(order_by=[value.desc(), c.id])
+    ranked = people.where(value.is_not(None)).add_columns(place.label("place")).subquery("ranked")
+    return sa.select(*(column for column in ranked.c if column.name != "place")).where(ranked.c.place <= top.count)

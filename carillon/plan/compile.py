@@ -74,6 +74,7 @@ def compile_plan(campaign: Campaign, segments: Mapping[str, Segment], workspace:
         state=campaign.state,
         entries=tuple(entries),
         audience=inline_segments(All(tuple(who)) if len(who) > 1 else who[0], segments),
+        top=audience.top,
         nodes=tuple(_flatten(campaign.journey, None, segments)),
         exit_on=tuple(inline_segments(c, segments) for c in campaign.exit_on),
         exits_on_goal=campaign.exits_on_goal,
@@ -186,6 +187,8 @@ def meaning(plan: Plan) -> str:
         "verdict": canonical(plan.verdict),
         "topic": plan.topic,
     }
+    if plan.top is not None:
+        what["top"] = canonical(plan.top)
     text = json.dumps(what, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16, person=b"carillon-mean-v1").hexdigest()
 

@@ -21,6 +21,7 @@ from carillon.definition.model import (
     SetFields,
     Share,
     Test,
+    Top,
     Unsubscribe,
     Verdict,
     Wait,
@@ -141,6 +142,7 @@ class Plan:
     audience: Condition
     """Who is taken in, the campaign's own exclusions already subtracted."""
     nodes: tuple[PlanNode, ...]
+    top: Top | None = None
     exit_on: tuple[Condition, ...] = ()
     exits_on_goal: bool = False
     goal: Goal | None = None

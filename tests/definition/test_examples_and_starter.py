@@ -51,7 +51,7 @@ def test_the_words_without_an_engine_are_those_of_later_issues(examples: Loaded)
         "also_measure", "approval", "churn_risk", "collect", "confirm", "coupon", "coupons",
         "expect", "lifecycle", "loyalty", "notify",
         "points", "points.redeemed", "predicted_value", "product", "push", "referral.completed",
-        "rfm", "score", "scores", "survey.answered", "surveys", "top",
+        "rfm", "score", "scores", "survey.answered", "surveys",
         "webhook",
     }  # fmt: skip
 
