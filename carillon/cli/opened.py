@@ -52,24 +52,37 @@ class Opened:
 
     def instant(self, text: str | None) -> Micros:
         """The instant that `--now` says, else the machine's."""
-        from carillon.kernel.clock import SystemClock, to_micros
+        return instant_of(text, self.loaded.workspace.timezone)
 
-        if text is None:
-            return SystemClock().now()
-        try:
-            at = datetime.fromisoformat(text)
-        except ValueError:
-            raise click.BadParameter(f"{text!r} is no instant: write 2026-12-01T09:00", param_hint="--now") from None
-        return to_micros(at if at.tzinfo else at.replace(tzinfo=ZoneInfo(self.loaded.workspace.timezone)))
+
+def instant_of(text: str | None, timezone: str) -> Micros:
+    """The instant that `--now` says, on the clock of this zone where it names none, else the machine's."""
+    from carillon.kernel.clock import SystemClock, to_micros
+
+    if text is None:
+        return SystemClock().now()
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no instant: write 2026-12-01T09:00", param_hint="--now") from None
+    return to_micros(at if at.tzinfo else at.replace(tzinfo=ZoneInfo(timezone)))
 
 
 @contextmanager
 def opened(folder: Path | None = None) -> Iterator[Opened]:
     """The workspace of the current folder with its store; a missing workspace ends the command with a sentence."""
+    with opened_store(folder) as (settings, store):
+        from carillon.definition.load import load_workspace
+
+        yield Opened(settings, store, load_workspace(settings.workspace, env=settings.env))
+
+
+@contextmanager
+def opened_store(folder: Path | None = None) -> Iterator[tuple[Settings, Store]]:
+    """The same without reading the YAML: for what runs as applied, whatever the files say meanwhile."""
     from dataclasses import replace
 
     from carillon.assembly import open_house
-    from carillon.definition.load import load_workspace
     from carillon.settings import read_settings
 
     settings = read_settings()
@@ -79,7 +92,7 @@ def opened(folder: Path | None = None) -> Iterator[Opened]:
         refuse(f"no workspace at {settings.workspace}", "`carillon init DIR` makes one")
     store = open_house(settings)
     try:
-        yield Opened(settings, store, load_workspace(settings.workspace, env=settings.env))
+        yield settings, store
     finally:
         store.close()
 

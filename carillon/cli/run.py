@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from carillon.cli.opened import json_option, now_option, opened, refuse, tell_json
+from carillon.cli.opened import instant_of, json_option, now_option, opened_store, refuse, tell_json
 
 if TYPE_CHECKING:
-
     from carillon.advance.advance import Advanced
 
 
@@ -34,17 +33,17 @@ def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
     from carillon.kernel.stopping import asked_to_stop
     from carillon.plan.applied import load_rules
 
-    with opened() as house:
-        clock = VirtualClock(house.instant(now)) if now else SystemClock()
+    with opened_store() as (settings, store):
         try:
-            with house.store.read() as connection:
+            with store.read() as connection:
                 rules = load_rules(connection)
         except LookupError as error:
             refuse(str(error.args[0]))
+        clock = VirtualClock(instant_of(now, rules.timezone)) if now else SystemClock()
         done = []
         bar = progress_bar(Console(stderr=True, highlight=False), is_silent=as_json)
-        with sandbox_at_hand(house.settings, rules) as sandbox, bar, asked_to_stop(_say_stopping) as stopping:
-            engine = engine_of(house.settings, house.store, campaign_clock=clock, sandbox=sandbox)
+        with sandbox_at_hand(settings, rules) as sandbox, bar, asked_to_stop(_say_stopping) as stopping:
+            engine = engine_of(settings, store, campaign_clock=clock, sandbox=sandbox)
             for name in campaigns:
                 if stopping():
                     break

@@ -6,13 +6,15 @@ the wave's number says, so that two waves are independent of one another and SQL
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 
 from carillon.kernel.ids import BUCKETS, P31, salt
+
+if TYPE_CHECKING:  # the arithmetic is Python's own: a run need not load numpy for a type
+    import numpy as np
+    import numpy.typing as npt
 
 Column = sa.ColumnElement[Any]
 
