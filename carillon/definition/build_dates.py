@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from carillon.definition.availability import is_available
 from carillon.definition.build_conditions import Names
 from carillon.definition.campaign_words import DateWords, EntryBase, WaitWords
 from carillon.definition.model import LaterStep, WaitUntilDate
@@ -15,8 +16,8 @@ from carillon.kernel.durations import Span
 def wait_until_date(words: WaitWords, step_id: str, was: str | None, names: Names) -> WaitUntilDate | LaterStep:
     """The step; a field that is none, or no date, is noted."""
     reading, field = names.typing.reading, words.date
-    if not isinstance(field, Text):
-        note_later(reading, words.key_at("date"), "date")
+    if not isinstance(field, Text) or (field.startswith("points.") and not is_available("data.loyalty")):
+        note_later(reading, words.key_at("date"), str(field) if isinstance(field, Text) else "date")
         return LaterStep(step_id, "wait", (), was)
     declared = names.contact.get(field)
     if declared is None:
