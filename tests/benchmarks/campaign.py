@@ -76,10 +76,10 @@ def _one(ground: Ground, sink_url: str, command: list[str], environ: Mapping[str
         "sendgrid",
     )
     shop.store.close()
+    env = {**environ, **_settings(shop, sink_url), "PYTHONPYCACHEPREFIX": str(ground.folder / "bytecode")}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed Carillon is compiled: the first of the runs does it here
     with watch() as spent:
-        subprocess.run(
-            command, env={**environ, **_settings(shop, sink_url)}, cwd=shop.folder, check=True, stdout=sys.stderr
-        )
+        subprocess.run(command, env=env, cwd=shop.folder, check=True, stdout=sys.stderr)
     _check(shop)
     return spent
 
