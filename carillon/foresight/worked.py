@@ -61,7 +61,7 @@ def _nexts(node: object) -> Iterator[str | None]:
 
 
 def _worked(connection: Connection, ground: Ground, node: WaitNode, at: Micros) -> WorkedWait | None:
-    """None where nobody has the date that is waited for."""
+    """None where nobody has the date that is waited for, or the store knows the clock of no zone yet."""
     zone, contact_id, who = ground.rules.timezone, 0, None
     if isinstance(node.rule, WaitUntilDate):
         someone = connection.execute(_someone(node.rule)).first()
@@ -75,7 +75,9 @@ def _worked(connection: Connection, ground: Ground, node: WaitNode, at: Micros) 
         wave_id=sa.literal(0, sa.BigInteger()),
         contact_id=sa.literal(contact_id, sa.BigInteger()),
     )
-    ends: Micros = connection.execute(sa.select(end_of_wait(node.rule, arriving))).scalar_one()
+    ends: Micros | None = connection.execute(sa.select(end_of_wait(node.rule, arriving))).scalar_one()
+    if ends is None:
+        return None
     return WorkedWait(node.id, at, max(at, ends), zone, who)
 
 

@@ -9,10 +9,10 @@ from carillon.store.engine import Store
 from carillon.store.localtime import ensure_zone_periods
 
 
-def ready_for_zones(store: Store) -> None:
-    """Fill `zone_period` for the zones of all contacts; writes nothing where they are there."""
+def ready_for_zones(store: Store, *others: str) -> None:
+    """Fill `zone_period` for the zones of all contacts, and for these; writes nothing where they are there."""
     with store.read() as connection:
-        zones = set(connection.scalars(sa.select(t.standing.c.zone).distinct()))
+        zones = {*others, *connection.scalars(sa.select(t.standing.c.zone).distinct())}
         known = set(connection.scalars(sa.select(t.zone_period.c.zone).distinct()))
     if zones - known:
         with store.write("core") as connection:
