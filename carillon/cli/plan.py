@@ -122,7 +122,7 @@ def foresee(house: Opened, name: str, now: str | None) -> tuple[Draft, Outlook]:
     from carillon.plan.applied import links_applied
     from carillon.store.zones import ready_for_zones
 
-    ready_for_zones(house.store)
+    ready_for_zones(house.store, house.loaded.workspace.timezone)
     with house.store.read() as connection:
         draft = draft_of(house.loaded, name, links_applied(connection, name))
     with house.store.read() as connection:
