@@ -40,7 +40,6 @@ WITHOUT_IMPORT = {
     "sendgrid": "its signature validator is the other side in tests; a user's own code may want it beside us",
     "psycopg": "SQLAlchemy loads it by the URL",
     "httptools": "uvicorn loads it by name",
-    "uvloop": "uvicorn loads it where it is there",
     "sniffio": "httpcore looks for it on every call",
     "tzdata": "its files are read, nothing in it is called",
 }
