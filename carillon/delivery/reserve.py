@@ -35,8 +35,11 @@ from carillon.policy.words import WAITS, SkipReason
 from carillon.store import localtime
 from carillon.store import tables as t
 from carillon.store.columns import Int64
+from carillon.store.staging import weigh
 from carillon.store.writing import take_turn
 
+MANY = 10_000
+"""So many new sends a planner should know of."""
 DENSE = 4
 SLICE = 100_000
 """Enrolments decided in one transaction: bounds the memory of a run and the time others wait for the ledger."""
@@ -134,6 +137,8 @@ def _reserve_node(
         with ground.store.write("ledger") as connection:
             take_turn(connection, PASS_LOCK)
             _decide_slice(connection, ground, version_id, plan, node, span, max_people, result)
+            if result.decided - before >= MANY:
+                weigh(connection, "ledger.send")
         if progress is not None:
             progress(result.decided - before)
     return result
@@ -144,13 +149,14 @@ def _due(
 ) -> sa.ColumnElement[bool]:
     """Who stands at the message and is due; of a slice, where a span is given."""
     e, node_id = t.enrolment.c, ground.applied.nodes[node.id]
-    has_send = sa.exists().where(t.send.c.node_id == node_id, t.send.c.enrolment_id == e.id)
+    # A look-up a person: as an anti-join PostgreSQL, before it knows of the sends, read all of the node for each.
+    sent = sa.select(sa.literal(1)).where(t.send.c.node_id == node_id, t.send.c.enrolment_id == e.id)
     after, last = span or (-1, MAX_ENROLMENT)
     # Where a slice lies close together its place finds it faster than what they have in common: `+ 0` hides that index.
     stands_at = e.node_id + 0 if last - after <= DENSE * SLICE else e.node_id
     return sa.and_(
         stands_at == node_id, e.state == "live", e.due_at <= ground.now, e.campaign_id == ground.applied.id,
-        e.version_id == version_id, e.id > after, e.id <= last, sa.not_(has_send), ground.gate(version_id),
+        e.version_id == version_id, e.id > after, e.id <= last, sent.correlate(t.enrolment).scalar_subquery().is_(None), ground.gate(version_id),
     )  # fmt: skip
 
 
@@ -173,7 +179,6 @@ def _decide_slice(
     max_people: Mapping[str, int],
     result: Reserved,
 ) -> None:
-    e = t.enrolment.c
     sender = ground.rules.sender(node.channel, topic=plan.topic, named=plan.sender)
     if sender is None:
         raise LookupError(f"{plan.campaign}: workspace.yaml has no sender for {node.channel}")

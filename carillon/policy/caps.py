@@ -108,27 +108,43 @@ def _count(candidate: sa.FromClause, begins: sa.FromClause | None, here: CapHere
     outside = [candidate] if begins is None else [candidate, begins]
     return (
         sa.select(sa.func.count())
-        .select_from(t.send.join(t.batch, t.batch.c.id == t.send.c.batch_id))
-        .where(_counts(candidate, _begins_at(candidate, begins, here.cap), here, limits))
+        .select_from(t.send)
+        .where(
+            _of_person(candidate, here, limits), _is_in_window(_begins_at(candidate, begins, here.cap), limits, outside)
+        )
         .correlate(*outside)
         .scalar_subquery()
     )
 
 
+def _is_in_window(begins_at: Column, limits: MessageLimits, outside: list[sa.FromClause]) -> sa.ColumnElement[bool]:
+    # A look-up a send: joined, PostgreSQL began with all batches of the store and tried each of them for each person.
+    its = sa.select(_stands_in(begins_at, limits)).where(t.batch.c.id == t.send.c.batch_id)
+    return sa.func.coalesce(its.correlate(t.send, *outside).scalar_subquery(), sa.false())
+
+
 def _counts(
     candidate: sa.FromClause, begins_at: Column, here: CapHere, limits: MessageLimits
 ) -> sa.ColumnElement[bool]:
-    """The sends of the candidate's person that count for a cap whose window begins there."""
-    s, b = t.send.c, t.batch.c
+    """The sends, with their batches, that count for a cap whose window begins there."""
+    return sa.and_(_of_person(candidate, here, limits), _stands_in(begins_at, limits))
+
+
+def _of_person(candidate: sa.FromClause, here: CapHere, limits: MessageLimits) -> sa.ColumnElement[bool]:
+    """The sends of the candidate's person that the cap is about."""
+    s = t.send.c
     of_scope = (
         [here.counted_nodes] if here.cap.channel is None else [s.channel == str(here.cap.channel), here.counted_nodes]
     )
-    later = sa.and_(b.state.in_(_SENT), _place() > begins_at)
     others = [] if limits.again is None else [s.batch_id != limits.again]
-    return sa.and_(
-        s.contact_id == candidate.c.contact_id, s.due_at >= limits.scan_from, s.outcome.is_(None),
-        sa.or_(is_pending(limits.resends, wanted=limits.again is None), later), *others, *of_scope,
-    )  # fmt: skip
+    mine = s.contact_id == candidate.c.contact_id
+    return sa.and_(mine, s.due_at >= limits.scan_from, s.outcome.is_(None), *others, *of_scope)
+
+
+def _stands_in(begins_at: Column, limits: MessageLimits) -> sa.ColumnElement[bool]:
+    """Whether a send still pends, or left within the window, by its batch."""
+    later = sa.and_(t.batch.c.state.in_(_SENT), _place() > begins_at)
+    return sa.or_(is_pending(limits.resends, wanted=limits.again is None), later)
 
 
 def _place() -> Column:

@@ -64,11 +64,14 @@ def work_apart(url: str, sink: Sink, now: int, workers: int, postmaster: int | N
     store.close()
     command = [sys.executable, "-m", "tests.benchmarks.advancing", url, sink.url, str(now), "work"]
     with watch(sink.pid, *(() if postmaster is None else (postmaster,))) as spent:
+        before = sum(os.times()[2:4])
         helpers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(workers)]
         runs = [Run(**json.loads(helper.communicate()[0])) for helper in helpers]
-    return Run(
-        max(run.wall for run in runs), spent.cpu, people=dict(sum((Counter(run.people) for run in runs), Counter()))
-    )
+        theirs = sum(os.times()[2:4]) - before
+    people = sum((Counter(run.people) for run in runs), Counter())
+    # What a worker takes to start is no recipient's.
+    cpu = spent.cpu - theirs + sum(run.cpu for run in runs)
+    return Run(max(run.wall for run in runs), cpu, people=dict(people))
 
 
 def _engine(store: Store, sink_url: str, now: int) -> Engine:
