@@ -146,7 +146,7 @@ journey:
     assert [letter.text for letter in any_shop.mail.letters] == ["Order o1 of 80.00"]
     any_shop.at("2026-12-02 10:00")
     any_shop.event("ada", "cart_emptied", cart_id="c1")
-    any_shop.run("sale", "2026-12-12 09:00")
+    any_shop.run("sale", "2026-12-11 12:00")
     assert any_shop.enrolments == {"ada": "emptied", "bob": "little", "eve": "second"}
     any_shop.run("sale", "2026-12-20 09:00")
     assert any_shop.enrolments["eve"] == "silent"
