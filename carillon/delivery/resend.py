@@ -25,7 +25,7 @@ from carillon.journey.ground import Ground
 from carillon.journey.stand import FINISHED
 from carillon.kernel.clock import Micros
 from carillon.plan.model import MessageNode, Plan
-from carillon.policy.decide import decisions
+from carillon.policy.decide import KEEPS, decisions
 from carillon.policy.words import SkipReason
 from carillon.store import tables as t
 from carillon.store.writing import take_turn
@@ -156,7 +156,8 @@ def _write_close(connection: Connection, batch_id: int, fate: _Fate, machine_now
 
 def _columns(fate: _Fate, now: Micros) -> dict[str, Any]:
     if fate.reason is None:
-        return unleased() | {"state": "ready", "not_after": fate.not_after, "retry_at": None, "settled_at": None}
+        ready = {"state": "ready", "not_after": fate.not_after, "ask_at": now + KEEPS}
+        return unleased() | ready | {"retry_at": None, "settled_at": None}
     if fate.until is not None:
         return {"state": "unsure", "resend_at": fate.until}
     return {"state": "closed", "note": not_sent_again(fate.reason), "settled_at": now, "lease_until": None}

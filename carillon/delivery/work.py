@@ -16,6 +16,7 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.delivery.ask_again import ask_again
 from carillon.delivery.bodies import Bodies
 from carillon.delivery.effects import suppress_refused
 from carillon.delivery.holds import held_connectors
@@ -194,15 +195,22 @@ class _Work:
         while not self._desk.is_closing:
             if self._refresh is not None:
                 await asyncio.to_thread(self._refresh)
+            self._people.update(await asyncio.to_thread(self._ask_again))
             self._settled.clear()
             taken = await self._take()
             if taken:
                 return taken
             if self._in_hand:
                 await self._settled.wait()
+            elif self._settled.is_set():
+                continue  # what was settled while we looked may have divided into batches that we did not see
             elif not await self._pause():
                 return []
         return []
+
+    def _ask_again(self) -> Counter[str]:
+        now, machine_now = self._desk.campaign_clock.now(), self._desk.machine_clock.now()
+        return ask_again(self._store, now=now, machine_now=machine_now, campaign_id=self._campaign_id)
 
     async def _pause(self) -> bool:
         """Wait for the pace where that is short; False where nothing waits for it, or for longer than a run should.

@@ -169,7 +169,7 @@ def _concerned(condition: Condition, news: _News) -> sa.ColumnElement[bool]:
 def _drop_ready_sends(connection: Connection, ground: Ground) -> None:
     """What is reserved and not yet claimed will not be handed over; the claim asks the same once more."""
     e, s, b = t.enrolment.c, t.send.c, t.batch.c
-    ready = sa.select(b.id).where(b.campaign_id == ground.applied.id, b.state == "ready")
+    ready = sa.select(b.id).where(b.campaign_id == ground.applied.id, b.state == "ready", b.resend_at.is_(None))
     gone = sa.select(e.id).where(e.campaign_id == ground.applied.id, e.state == "done", e.ended_at == ground.now)
     connection.execute(
         t.send.update()

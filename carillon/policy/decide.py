@@ -17,7 +17,7 @@ from carillon.audience.moment import Moment, of_enrolment
 from carillon.consent.expressions import closed_by_sql
 from carillon.definition.conditions import Condition
 from carillon.kernel.channels import INVALID_ADDRESS, NO_ADDRESS, SUPPRESSED, Channel
-from carillon.kernel.clock import SECOND
+from carillon.kernel.clock import MINUTE, SECOND, Micros
 from carillon.kernel.time.calendar import clock_micros, local_to_utc
 from carillon.plan.model import MessageNode, Plan
 from carillon.plan.permissions import HousePermissions
@@ -31,6 +31,10 @@ from carillon.store import localtime
 from carillon.store import tables as t
 
 Column = sa.ColumnElement[Any]
+
+
+KEEPS: Micros = 5 * MINUTE
+"""So long the answers to conditions hold: a batch that is older is asked again before it is handed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,20 @@ def decisions(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
         return _decided(question, timed, [], [timed.c.wait_until])
     rows, cases, frees_at = capped(timed, question.limits, question.moment.now)
     return _decided(question, rows, cases, [rows.c.wait_until, frees_at])
+
+
+def refusals(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
+    """Who may not have the message by what is known of them now (enrolment_id, reason); limits are not asked.
+
+    For people who are decided already: their place under the caps is theirs.
+    """
+    asked = _asked(question, candidates).cte("asked")
+    return sa.select(asked.c.enrolment_id, asked.c.stands.label("reason")).where(asked.c.stands.is_not(None))
+
+
+def asks_conditions(plan: Plan, node: MessageNode, rules: Rules) -> bool:
+    """Whether time or what people do can change the decision about a message, consent and limits aside."""
+    return node.only_if is not None or (plan.marketing and rules.exclude is not None)
 
 
 _RESULT = (
