@@ -91,7 +91,8 @@ def test_schemas_complete_this_workspaces_fields(shop: Shop) -> None:
     found = schemas(shop.load())["campaign.json"]["$defs"]
     assert "tier" in found["ContactWords"]["properties"]["contact"]["properties"]
     assert "cart_id" in found["EventWords"]["properties"]["where"]["properties"]
-    assert found["EventWords"]["properties"]["event"]["enum"] == ["cart_updated", "order_completed"]
+    events = ["cart_updated", "contact.created", "contact.subscribed", "contact.unsubscribed", "order_completed"]
+    assert sorted(found["EventWords"]["properties"]["event"]["enum"]) == events
     assert found["value"]["properties"]["value"] == {"enum": ["sale_ends"]}
 
 
