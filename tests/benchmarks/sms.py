@@ -34,9 +34,9 @@ def sms(ground: Ground) -> Iterable[Figure]:
         assert advanced.work.people == {"accepted": people}, advanced.work
         with shop.store.read() as connection:
             receipts, cost = connection.execute(
-                sa.select(sa.func.count(), sa.select(sa.func.sum(t.spent.c.amount_micro)).scalar_subquery()).select_from(
-                    t.receipt
-                )
+                sa.select(
+                    sa.func.count(), sa.select(sa.func.sum(t.spent.c.amount_micro)).scalar_subquery()
+                ).select_from(t.receipt)
             ).one()
         assert (receipts, cost) == (people, people * 40_000), (receipts, cost)
         naive = _naive(address, ground.size(2_000))
