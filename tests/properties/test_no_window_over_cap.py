@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -119,11 +122,23 @@ def prepared(store: Store) -> Store:
     return store
 
 
+@cache
+def _store(url: str) -> Store:
+    return Store(url)
+
+
+def reserve_elsewhere(url: str, campaign: str, now: Micros) -> int:
+    """Reserve in the process that this runs in; its id."""
+    reserve([load_ground(_store(url), campaign, now)], max_people={})
+    return os.getpid()
+
+
 class History:
     """One random history on a store that was prepared before; the ledger is emptied first."""
 
-    def __init__(self, store: Store, caps: Sequence[Cap]) -> None:
+    def __init__(self, store: Store, caps: Sequence[Cap], processes: ProcessPoolExecutor | None = None) -> None:
         self.store, self.caps, self.now, self.things = store, caps, START, 0
+        self.processes, self.pids = processes, set[int]()
         with store.write("ledger") as c:
             for table in (t.send, t.batch, t.enrolment):
                 c.execute(table.delete())
@@ -134,8 +149,12 @@ class History:
     def take(self, step: Step) -> None:
         self.now += step.after
         self._enrol(step)
-        grounds = [load_ground(self.store, CAMPAIGNS[i][0], self.now) for i in step.reserving]
-        self._at_once(grounds)
+        if self.processes is None:
+            self._at_once([load_ground(self.store, CAMPAIGNS[i][0], self.now) for i in step.reserving])
+        else:
+            names = [CAMPAIGNS[i][0] for i in step.reserving]
+            asked = [self.processes.submit(reserve_elsewhere, self.store.url, name, self.now) for name in names]
+            self.pids |= {one.result(60) for one in asked}
         self._hand_over(step.hand_over)
 
     def _enrol(self, step: Step) -> None:
@@ -249,19 +268,47 @@ def test_nor_in_very_many_histories(dialect: str, new_store: StoreMaker) -> None
     histories(prepared(new_store(dialect)), int(os.environ.get("CARILLON_SOAK_EXAMPLES", "3000")))
 
 
-def histories(store: Store, most: int) -> None:
-    """So many random histories; raises where one breaks a cap."""
+@pytest.mark.parametrize(
+    ("dialect", "most"), [("sqlite", 8), pytest.param("postgresql", 8, marks=pytest.mark.postgres)]
+)
+def test_nor_when_two_processes_reserve_at_once(dialect: str, most: int, new_store: StoreMaker) -> None:
+    """What holds two threads apart holds two processes apart: SQLite's lock on the file, PostgreSQL's advisory lock."""
+    in_two_processes(prepared(new_store(dialect)), most)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_nor_when_two_processes_reserve_very_often(dialect: str, new_store: StoreMaker) -> None:
+    in_two_processes(prepared(new_store(dialect)), 300)
+
+
+def in_two_processes(store: Store, most: int) -> None:
+    """So many random histories, each reserve in one of two processes."""
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as processes:
+        for _ in range(8):  # both find the same two people with one slot each
+            history = History(store, [Cap(max=1, per=Span(seconds=86_400))], processes)
+            history.take(Step(MINUTE, [(0, 1, 0), (3, 1, 0), (0, 2, 0), (3, 2, 0)], (0, 3), hand_over=0))
+            assert history.broken() == []
+            assert sum(map(len, history.sent().values())) == 2
+        assert len(histories(store, most, processes)) == 2
+
+
+def histories(store: Store, most: int, processes: ProcessPoolExecutor | None = None) -> set[int]:
+    """So many random histories; raises where one breaks a cap. The ids of other processes that reserved in them."""
     decided: Counter[str] = Counter()
+    pids: set[int] = set()
 
     @settings(max_examples=most, deadline=None, suppress_health_check=list(HealthCheck))
     @given(CAPS, STEPS)
     def holds(caps: list[Cap], steps: list[Step]) -> None:
-        history = History(store, caps)
+        history = History(store, caps, processes)
         for step in steps:
             history.take(step)
         assert history.broken() == []
+        pids.update(history.pids)
         with store.read() as connection:
             decided.update(str(one) for one in connection.execute(sa.select(t.send.c.outcome)).scalars())
 
     holds()
     assert min(decided["None"], decided["skipped:capped"]) > most / 4, "these histories never met a cap"
+    return pids
