@@ -170,8 +170,10 @@ def test_a_wrong_step_is_the_only_problem(shop: Shop, journey: str, answer: str)
 
 TOPS = {
     "the best time of a leader": (
-        "topic: offers\naudience: everyone\nentry: {at: 2026-12-01 09:00}\njourney:\n"
-        "  - {email: hello, send_time: best, test: {variants: [a, b], send_leader: {by: clicks}}}\n",
+        (
+            "topic: offers\naudience: everyone\nentry: {at: 2026-12-01 09:00}\njourney:\n"
+            "  - {email: hello, send_time: best, test: {variants: [a, b], send_leader: {by: clicks}}}\n"
+        ),
         "5:20  CAR203  the leader's sample leaves at once and the rest at one hour",
     ),
     "unknown topic": ("topic: ofers\nentry: {api: true}\n", '1:8  CAR204  no topic "ofers"'),
