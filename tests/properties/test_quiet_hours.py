@@ -102,7 +102,9 @@ class Town:
         node = replace(plan.messages[0], quiet_hours=windows[1] if len(windows) > 1 else None)
         applied = replace(ground.applied, versions={1: replace(plan, nodes=(node,))})
         rules = replace(ground.rules, limits=Limits(quiet_hours={Channel.EMAIL: windows[0]}))
-        reserve([replace(ground, applied=applied, rules=rules)], max_people={})
+        reserve(
+            [replace(ground, applied=applied, rules=rules)], max_people={"post": 1}
+        )  # a batch each: not_after is theirs
         return dict(self._answers())
 
     def _answers(self) -> Iterator[tuple[str, Answer]]:
