@@ -198,7 +198,7 @@ def _addresses(
     for address in (raw or {}).get("email", ()):
         if "@" not in address:
             reading.note(address.at, 3, f'"{address}" is no e-mail address', "crm@acme.example")
-    return {Channel(channel): tuple(map(str, addresses)) for channel, addresses in (words.proofs or {}).items()}
+    return {Channel(channel): tuple(map(str, addresses)) for channel, addresses in (raw or {}).items()}
 
 
 def _by_country(raw: Node | None, reading: Reading) -> dict[str, str]:
