@@ -168,7 +168,9 @@ def _forget_who_left(connection: Connection, ground: Ground, entry: OnSegment, a
 
 def _add_who_joined(connection: Connection, ground: Ground, entry: OnSegment, *, waiting: int) -> None:
     joined = _who_joined(ground, entry).subquery("joined")
-    columns = (sa.literal(ground.applied.id), sa.literal(entry_key(entry)), joined.c.contact_id, sa.literal(waiting))
+    columns: tuple[sa.ColumnElement[Any], ...] = (
+        sa.literal(ground.applied.id), sa.literal(entry_key(entry)), joined.c.contact_id, sa.literal(waiting),
+    )  # fmt: skip
     names = ("campaign_id", "entry", "contact_id", "waiting")
     insert_select(connection, t.member, names, sa.select(*(c.label(n) for c, n in zip(columns, names, strict=True))))
 
