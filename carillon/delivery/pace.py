@@ -52,10 +52,21 @@ class Bucket:
         self.tokens -= people * ONE
         return True
 
+    def fill(self, tokens: int, at: Micros, now: Micros) -> None:
+        """What it holds now, if it held so much then."""
+        self.tokens = min(self.size, tokens + max(0, now - at) * self.n // self.per_s)
+
     def wait(self, people: int) -> Micros:
         """How long until so many may go."""
         missing = min(people * ONE, self.size) - self.tokens
         return max(1, -(-missing * self.per_s // self.n))
+
+
+def grown(its: Pace, warm_since: Micros | None, now: Micros) -> int:
+    """How many a pace allows on this day of its warming up."""
+    if its.grow is None:
+        return its.n
+    return int(its.n * its.grow ** ((now - (now if warm_since is None else warm_since)) // DAY))
 
 
 def burst(n: int, per_s: int) -> int:
@@ -96,18 +107,15 @@ def open_bucket(connection: Connection, connector: str, its: Pace | None, now: M
     row = connection.execute(
         sa.select(pace.c.tokens, pace.c.at, pace.c.warm_since).where(pace.c.connector == connector).with_for_update()
     ).one()
-    n = its.n
+    n = grown(its, row.warm_since, now)
     if its.grow is not None:
-        since = now if row.warm_since is None else row.warm_since
-        n = int(n * its.grow ** ((now - since) // DAY))
         connection.execute(
             pace.update().where(pace.c.connector == connector, pace.c.warm_since.is_(None)).values(warm_since=now)
         )
     bucket = Bucket(connector, n, its.per_s, 0)
     if braked is not None and braked.n * its.per_s < n * braked.per_s:
         bucket = Bucket(connector, braked.n, braked.per_s, 0)
-    came = max(0, now - row.at) * bucket.n // bucket.per_s
-    bucket.tokens = min(bucket.size, row.tokens + came)
+    bucket.fill(row.tokens, row.at, now)
     return bucket
 
 

@@ -13,6 +13,7 @@ from carillon.audience.evaluate import where
 from carillon.audience.moment import of_contact
 from carillon.definition.conditions import ContactIs, FieldTest
 from carillon.definition.entries import Broadcast, PlanEntry, Scheduled, entry_key
+from carillon.delivery.pace_ahead import PaceAhead, pace_ahead
 from carillon.experiment.holdout import role_of
 from carillon.foresight.hypothetical import under_way
 from carillon.foresight.worked import WorkedWait, worked_waits
@@ -31,6 +32,9 @@ from carillon.policy.decide import Question, decisions
 from carillon.policy.limits import limits_of
 from carillon.policy.words import WAITS, SkipReason
 from carillon.store import tables as t
+
+MOST_AT_ONCE = 1000
+"""People of one request: no provider takes more, and a pace mostly allows fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class FirstMessage:
     """In the workspace's currency; None where workspace.yaml says no price."""
     lacking: Mapping[str, int]
     """A field that the message needs and does not default → people who lack it."""
+    pace: PaceAhead | None = None
+    """When the first and the last of them leave at the workspace's pace; None where there is none."""
 
     @property
     def label(self) -> str:
@@ -158,7 +164,9 @@ def first_messages(plan: Plan) -> Iterator[MessageNode]:
 
 def _people(connection: Connection, ground: Ground) -> tuple[sa.Subquery, int, dict[str, int]]:
     """Everybody who would enter (as a subquery), how many matched, and why the others would not enter."""
-    all_rows = sa.union_all(*(_asked(ground, number, entry) for number, entry in enumerate(ground.applied.plan.entries)))
+    all_rows = sa.union_all(
+        *(_asked(ground, number, entry) for number, entry in enumerate(ground.applied.plan.entries))
+    )
     rows = all_rows.subquery("asked")
     if len(ground.applied.plan.entries) > 1:
         # Whom two entries would take in enters by the first: nobody is under way twice for the same thing.
@@ -267,7 +275,25 @@ def _first_message(
         countries=dict(sorted(countries.items(), key=lambda item: -item[1])),
         cost=_cost(ground, node, [r for r in rows if r.reason is None or r.reason in WAITS], contents),
         lacking=_lacking(connection, ground, node, decided, contents),
+        pace=_pace(connection, ground, plan, node, decided),
     )
+
+
+def _pace(
+    connection: Connection, ground: Ground, plan: Plan, node: MessageNode, decided: sa.Subquery
+) -> PaceAhead | None:
+    """The hand-over of those who get it, at the pace of their channel; of scheduled entries only: events come one by one."""
+    its = ground.rules.limits.pace.get(node.channel)
+    sender = ground.rules.sender(node.channel, topic=plan.topic, named=plan.sender)
+    if its is None or sender is None or not any(isinstance(entry, Broadcast) for entry in plan.entries):
+        return None
+    d = decided.c
+    leaves_at = sa.func.coalesce(d.wait_until, d.due_at)
+    gets = sa.or_(d.reason.is_(None), d.reason.in_(sorted(WAITS)))
+    due = connection.execute(
+        sa.select(leaves_at, sa.func.count()).where(gets).group_by(leaves_at).order_by(leaves_at)
+    ).tuples()
+    return pace_ahead(connection, sender.connector, its, due.all(), MOST_AT_ONCE, ground.now)
 
 
 def _cost(ground: Ground, node: MessageNode, sent: Sequence[sa.Row[Any]], contents: CampaignContents) -> float | None:

@@ -16,8 +16,10 @@ from carillon.evaluation.sizes import detectable_text
 from carillon.foresight.draft import Draft
 from carillon.foresight.outlook import FirstMessage, Outlook
 from carillon.foresight.worked import WorkedWait
+from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros, from_micros
 from carillon.plan.model import Plan, PlanEntry, arms_of
+from carillon.plan.rules import Rules
 
 USUAL_CLICK_RATE = 0.025
 """What the test's power is reckoned with where the workspace has no history: said beside the number."""
@@ -129,6 +131,7 @@ def _when(draft: Draft, outlook: Outlook) -> list[Text | Table]:
     if outlook.first_due is not None and outlook.last_due is not None and not outlook.is_by_event:
         span = f"first {_clock(outlook.first_due, zone)}, last {_clock(outlook.last_due, zone)}"
         lines.append(Text(f"{span}, {outlook.zones} time zone{'s' if outlook.zones != 1 else ''}"))
+    lines += [Text(pace_sentence(first, draft.rules, zone)) for first in outlook.first_messages if first.pace]
     for node in draft.plan.messages:
         if node.at_best_time:
             lines.append(Text(f"{node.id}: at the hour at which each contact answers, within a day of falling due"))
@@ -150,6 +153,17 @@ def _worked(wait: WorkedWait) -> str:
     zone = ZoneInfo(wait.timezone)
     who = f"{wait.contact} comes" if wait.contact else "who comes"
     return f"{wait.step_id}: {who} on {_clock(wait.arrives, zone)} goes on {_clock(wait.goes_on, zone)}"
+
+
+def pace_sentence(first: FirstMessage, rules: Rules, zone: ZoneInfo) -> str:
+    """When the first and the last of a paced hand-over leave."""
+    its, ahead = rules.limits.pace[Channel(first.channel)], first.pace
+    assert ahead is not None
+    unit = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}[its.per_s]
+    grows = f", {its.grow:g} times more each day" if its.grow is not None else ""
+    told = f"{first.label} at {its.n:,} a {unit}{grows}: the first leaves {_clock(ahead.first, zone)}, "
+    told += "the last not within a year" if ahead.last is None else f"the last {_clock(ahead.last, zone)}"
+    return told + (f"; {ahead.ahead:,} who are ready already go first" if ahead.ahead else "")
 
 
 def entry_sentence(entry: PlanEntry) -> str:
@@ -304,6 +318,8 @@ def _message_json(first: FirstMessage) -> Mapping[str, object]:
         "countries": dict(first.countries),
         "cost": first.cost,
         "lacking": dict(first.lacking),
+        "first_leaves": _iso(first.pace.first) if first.pace else None,
+        "last_leaves": _iso(first.pace.last) if first.pace else None,
     }
 
 

@@ -132,6 +132,18 @@ def is_quiet(zone: ZoneInfo, at: Micros, windows: Sequence[Window]) -> bool:
     return False
 
 
+def first_allowed(zone: ZoneInfo, now: Micros, windows: Sequence[Window]) -> Micros:
+    """The first minute outside the windows; a window that has begun lasts to its end, though the clock be put back before it."""
+    before, is_put_back = datetime.fromtimestamp(0, zone).replace(tzinfo=None), False
+    for at in range(now // MINUTE * MINUTE, now + 3 * DAY, MINUTE):
+        clock = datetime.fromtimestamp(at // 1_000_000, zone).replace(tzinfo=None)
+        is_put_back = clock < before or (is_put_back and not is_quiet(zone, at, windows))
+        if not is_quiet(zone, at, windows) and not is_put_back:
+            return at
+        before = clock
+    raise AssertionError("these windows leave no minute free")
+
+
 def check(zone_name: str, now: Micros, windows: Sequence[Window], answer: Answer) -> str | None:
     """What is wrong with the answer, minute by minute; None if nothing is."""
     zone, minutes = pinned(zone_name), range(now // MINUTE * MINUTE + MINUTE, now + 3 * DAY, MINUTE)
@@ -143,7 +155,7 @@ def check(zone_name: str, now: Micros, windows: Sequence[Window], answer: Answer
         if answer.until <= now:
             return f"{where}: may leave, and never"
         return None if late is None else f"{where}: may still leave at {datetime.fromtimestamp(late / 1e6, UTC)}"
-    earliest = next(at for at in minutes if not is_quiet(zone, at, windows))
+    earliest = first_allowed(zone, now, windows)
     return None if earliest == answer.until else f"{where}: waits until {answer.until}, allowed from {earliest}"
 
 
