@@ -97,6 +97,8 @@ def _lines(campaign: CampaignStatus) -> list[str]:
         lines += [f"  {n:,} of them wait: {why}" for why, n in campaign.waiting_for.items()]
     if campaign.unsure:
         lines.append(f"{campaign.unsure:,} unsure (carillon unsure --campaign {campaign.name})")
+    if campaign.wanted_again:
+        lines.append(f"  {campaign.wanted_again:,} of them are wanted once more: each gets it as soon as they may have it")
     lines += campaign.awaits
     if campaign.state == "held" or campaign.awaits:
         lines.append(f"go on with: carillon approve {campaign.name}")
@@ -142,7 +144,7 @@ def _json(seen: Status) -> dict[str, object]:
         "campaigns": [
             {
                 "campaign": c.name, "state": c.state, "hold_reason": c.hold_reason, "under_way": dict(c.under_way),
-                "ready": c.ready, "people_a_minute": c.per_minute, "waiting_for": dict(c.waiting_for), "unsure": c.unsure, "next_due": _iso(c.next_due), "is_running_now": c.is_advanced_now,
+                "ready": c.ready, "people_a_minute": c.per_minute, "waiting_for": dict(c.waiting_for), "unsure": c.unsure, "wanted_again": c.wanted_again, "next_due": _iso(c.next_due), "is_running_now": c.is_advanced_now,
                 "drift": c.drift, "awaits": list(c.awaits),
             }
             for c in seen.campaigns

@@ -43,6 +43,8 @@ class CampaignStatus:
     per_minute: int
     """How many are handed over a minute, by the last one; 0: none is just now."""
     unsure: int
+    wanted_again: int
+    """Of the unsure: who is to be sent it once more, as soon as they may have it."""
     next_due: Micros | None
     is_advanced_now: bool
     drift: str | None
@@ -91,7 +93,7 @@ def _campaign(ground: Ground, loaded: Loaded, machine_clock: Clock) -> CampaignS
     applied = ground.applied
     with ground.store.read() as connection:
         standing = under_way(connection, applied.id)
-        ready, unsure = _in_batches(connection, applied.id)
+        ready, unsure, wanted = _in_batches(connection, applied.id)
         per_minute = _per_minute(connection, applied.id, machine_clock.now())
         why = waiting(connection, applied.id, ground.now).reasons
         awaits = tuple(one.sentence for one in awaited(connection, ground))
@@ -104,6 +106,7 @@ def _campaign(ground: Ground, loaded: Loaded, machine_clock: Clock) -> CampaignS
         waiting_for=why,
         per_minute=per_minute,
         unsure=unsure,
+        wanted_again=wanted,
         next_due=next_due(ground, machine_clock.now()) if applied.is_running else None,
         is_advanced_now=lease_holder(ground.store, f"advance:{applied.name}", machine_clock) is not None,
         drift=_drift(applied, loaded),
@@ -120,16 +123,19 @@ def state_of(applied: Applied) -> str:
     return "running" if applied.wanted_state == "live" else applied.wanted_state
 
 
-def _in_batches(connection: Connection, campaign_id: int) -> tuple[int, int]:
+def _in_batches(connection: Connection, campaign_id: int) -> tuple[int, int, int]:
+    """People who are ready, who are unsure, and of these who are wanted once more."""
     b, s = t.batch.c, t.send.c
+    is_wanted = sa.and_(b.state == "unsure", b.resend_at.is_not(None))
     rows = connection.execute(
-        sa.select(b.state, sa.func.count())
+        sa.select(b.state, sa.func.count(), sa.func.sum(sa.case((is_wanted, 1), else_=0)))
         .join_from(t.batch, t.send, s.batch_id == b.id)
         .where(b.campaign_id == campaign_id, b.state.in_(("ready", "claimed", "unsure")), s.outcome.is_(None))
         .group_by(b.state)
-    )
-    people = {state: n for state, n in rows}
-    return people.get("ready", 0) + people.get("claimed", 0), people.get("unsure", 0)
+    ).all()
+    people = {state: n for state, n, _ in rows}
+    wanted = sum(int(n) for _, _, n in rows)
+    return people.get("ready", 0) + people.get("claimed", 0), people.get("unsure", 0), wanted
 
 
 def _per_minute(connection: Connection, campaign_id: int, machine_now: Micros) -> int:

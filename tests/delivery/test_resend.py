@@ -15,6 +15,7 @@ from carillon.delivery.unsure import decide, unsure_batches
 from carillon.feedback.model import FeedbackKind
 from carillon.foresight.explain import explain
 from carillon.journey.ground import load_ground
+from carillon.reports.status import status
 from carillon.store import tables as t
 from tests.shop import Interrupted, Letter, Shop
 
@@ -162,6 +163,8 @@ def test_at_night_it_waits_for_the_morning_and_a_report_may_come_first(any_shop:
     assert run.next_due is not None
     assert shop.sends("email.hello") == {"ada": "unsure", "bob": "unsure"}
     assert [s.line for s in run.stages] == ["email.hello, once more: 2 later (quiet_hours)"]
+    (seen,) = status(shop.store, shop.loaded, shop.clock.now(), shop.clock).campaigns
+    assert (seen.unsure, seen.wanted_again, seen.next_due) == (2, 2, run.next_due)
     shop.report(FeedbackKind.DELIVERED, "ada", "email.hello")
     shop.run_to("cart", "2026-11-04 10:00")
     assert shop.sends("email.hello") == {"ada": "accepted", "bob": "accepted"}
