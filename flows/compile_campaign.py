@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -87,6 +88,7 @@ def run_of(name: str) -> Callable[[str | None], Any]:
                     return {"campaign": name, "already_running": True}
                 if stopping():
                     log.warning("Asked to stop: what is left goes out with the next run.")
+                    advanced = replace(advanced, next_due=advanced.at)
             _tell(log, advanced)
             if now is None:
                 # Where it cannot be planned `carillon up` and keep_time advance what is late, and plan again.

@@ -96,7 +96,7 @@ async def deploy_all(settings: Settings) -> dict[str, list[str]]:
         names = applied_names(connection)
     grounds = {name: load_ground(store, name, now) for name in names}
     wanted = {name: g for name, g in grounds.items() if is_wanted(g)}
-    late = overdue(store, now)
+    late = overdue(store, now, now)
     async with get_client() as client:
         for name, ground in wanted.items():
             deployment_id = await _deploy_campaign(client, settings, ground)

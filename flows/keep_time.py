@@ -83,7 +83,8 @@ def advance_overdue() -> int:
     settings = settings_of_run()
     store = open_house(settings)
     try:
-        names = overdue(store, SystemClock().now() - PATIENCE)
+        now = SystemClock().now()
+        names = overdue(store, now - PATIENCE, now)
         if not names:
             return 0
         with store.read() as connection:

@@ -46,7 +46,7 @@ def attend(
             seen = attend_once(engine, seen, told=told, stopping=stop.is_set)
             if time.monotonic() - looked_at >= OVERDUE_EVERY_S:
                 looked_at = time.monotonic()
-                late = overdue(engine.store, engine.campaign_clock.now() - PATIENCE)
+                late = overdue(engine.store, engine.campaign_clock.now() - PATIENCE, engine.machine_clock.now())
                 _advance_each(engine, late, told, stop.is_set)
             fault = ""
         except Exception as error:

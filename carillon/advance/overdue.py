@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from carillon.definition.entries import OnSegment, Scheduled, entry_key
+from carillon.delivery.reclaim import has_lapsed
 from carillon.delivery.unsure import has_due_resend, policy_of
 from carillon.journey.ground import Ground, load_ground
 from carillon.journey.members import next_look
@@ -20,15 +21,16 @@ PATIENCE: Micros = 90 * SECOND
 the time until somebody looks."""
 
 
-def overdue(store: Store, by: Micros) -> list[str]:
-    """Running campaigns with a person, a batch or an occasion that was due by then and is still open."""
+def overdue(store: Store, by: Micros, machine_now: Micros) -> list[str]:
+    """Running campaigns with a person, a batch or an occasion that was due by then and is still open, and those that a
+    killed process was handing over: what it had claimed is nobody's."""
     with store.read() as connection:
         names = applied_names(connection)
     grounds = (load_ground(store, name, by) for name in names)
-    return [g.applied.name for g in grounds if g.applied.is_running and _is_overdue(g)]
+    return [g.applied.name for g in grounds if g.applied.is_running and _is_overdue(g, machine_now)]
 
 
-def _is_overdue(ground: Ground) -> bool:
+def _is_overdue(ground: Ground, machine_now: Micros) -> bool:
     e, s, b, w = t.enrolment.c, t.send.c, t.batch.c, t.wave.c
     mine = sa.and_(e.campaign_id == ground.applied.id, e.state == "live", e.due_at <= ground.now)
     for version_id, gate in ground.gates.items():  # who waits for a person's yes is not late
@@ -42,6 +44,8 @@ def _is_overdue(ground: Ground) -> bool:
         if connection.scalar(sa.select(e.id).where(mine, sa.not_(decided)).limit(1)) is not None:
             return True
         if connection.scalar(sa.select(b.id).where(ready).limit(1)) is not None:
+            return True
+        if has_lapsed(connection, ground.applied.id, machine_now):
             return True
         if has_due_resend(connection, ground.applied.id, policy_of(ground.rules, ground.applied.plan), ground.now):
             return True

@@ -7,7 +7,7 @@ person by person only the open window is unsure: who has a receipt was accepted,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -26,9 +26,7 @@ def reclaim(store: Store, *, now: Micros, machine_now: Micros) -> Mapping[str, i
     with store.write("ledger") as connection:
         gone = _gone_workers(connection)
         _let_go(connection, gone)
-        lapsed = sa.and_(
-            batch.c.state == "claimed", sa.or_(batch.c.lease_until <= machine_now, batch.c.worker.in_(gone))
-        )
+        lapsed = _lapsed(gone, machine_now)
         found = connection.execute(
             sa.select(batch.c.id, batch.c.begun_at, batch.c.begun_through, batch.c.worker)
             .where(lapsed)
@@ -46,6 +44,18 @@ def reclaim(store: Store, *, now: Micros, machine_now: Micros) -> Mapping[str, i
                 became += _by_windows(connection, row.id, row.begun_through, now)
             _end_attempt(connection, row.id, machine_now)
         return +became
+
+
+def has_lapsed(connection: Connection, campaign_id: int, machine_now: Micros) -> bool:
+    """Whether a claim of this campaign waits to be reclaimed: behind it may stand people who never began."""
+    mine = _lapsed(_gone_workers(connection), machine_now)
+    found = sa.select(batch.c.id).where(batch.c.campaign_id == campaign_id, mine).limit(1)
+    return connection.scalar(found) is not None
+
+
+def _lapsed(gone: Sequence[str], machine_now: Micros) -> sa.ColumnElement[bool]:
+    is_over = sa.or_(batch.c.lease_until <= machine_now, batch.c.worker.in_(gone))
+    return sa.and_(batch.c.state == "claimed", is_over)
 
 
 def _gone_workers(connection: Connection) -> list[str]:

@@ -188,11 +188,11 @@ def test_a_campaign_that_waits_for_a_yes_is_not_overdue_and_is_after_it(any_shop
     any_shop.apply()
     any_shop.run("sale", "2026-12-01 09:00")
     any_shop.at("2026-12-01 10:00")
-    assert overdue(any_shop.store, any_shop.clock.now()) == []
+    assert overdue(any_shop.store, any_shop.clock.now(), any_shop.clock.now()) == []
     say_yes(any_shop)
-    assert overdue(any_shop.store, any_shop.clock.now() - PATIENCE) == []
+    assert overdue(any_shop.store, any_shop.clock.now() - PATIENCE, any_shop.clock.now()) == []
     any_shop.at("2026-12-01 10:02")
-    assert overdue(any_shop.store, any_shop.clock.now() - PATIENCE) == ["sale"]
+    assert overdue(any_shop.store, any_shop.clock.now() - PATIENCE, any_shop.clock.now()) == ["sale"]
 
 
 def test_the_leader_is_not_chosen_before_the_sample_has_left(any_shop: Shop) -> None:

@@ -41,7 +41,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     shop.store.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prefect's home of these tests: a fresh one costs a quarter of a minute each time."""
     return tmp_path_factory.mktemp("prefect")

@@ -9,11 +9,33 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from carillon.advance.overdue import overdue
+from carillon.kernel.clock import SystemClock
 from carillon.store import tables as t
 from carillon.store.engine import Store
 from tests.crash.house import DAILY, GERMAN, House, sink, wait_until
+from tests.shop import instant
 
 NOW = "2026-12-01T10:01"
+
+
+@pytest.mark.timeout(120)
+def test_who_was_claimed_by_a_killed_process_is_late(store: Store, tmp_path: Path) -> None:
+    """Every batch was claimed, none is ready: the campaign is overdue at once, or nobody would ever take it up."""
+    with sink(seed=15) as provider:
+        house = House(store, tmp_path / "shop", provider)
+        house.shop.write("data.yaml", "contact: {tier: {one_of: [gold, basic]}}\n")
+        house.shop.campaign("daily", DAILY, GERMAN)
+        house.people(20, gold=0.0)
+        house.shop.apply("daily")
+        child = house.start("run", "daily", "--now", NOW, crash_at="after_hand_over_before_settle")
+        child.join(60)
+        assert child.exitcode == -signal.SIGKILL
+        assert set(house.states()) == {"claimed"}
+        due = instant("2026-12-01 10:01")
+        assert overdue(store, due, SystemClock().now()) == ["daily"]
+        house.command("run", "daily", "--now", NOW)
+        assert overdue(store, due, SystemClock().now()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

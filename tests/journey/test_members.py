@@ -129,10 +129,10 @@ def test_a_campaign_that_never_looked_is_overdue(any_shop: Shop) -> None:
     any_shop.segment("them", GOLD)
     any_shop.campaign("club", JOINS % "")
     any_shop.apply()
-    assert overdue(any_shop.store, any_shop.clock.now()) == ["club"]
+    assert overdue(any_shop.store, any_shop.clock.now(), any_shop.clock.now()) == ["club"]
     any_shop.run("club")
-    assert overdue(any_shop.store, any_shop.clock.now()) == []
-    assert overdue(any_shop.store, any_shop.clock.now() + 16 * 60_000_000) == ["club"]
+    assert overdue(any_shop.store, any_shop.clock.now(), any_shop.clock.now()) == []
+    assert overdue(any_shop.store, any_shop.clock.now() + 16 * 60_000_000, any_shop.clock.now()) == ["club"]
 
 
 def test_an_interrupted_look_takes_everybody_in_once(any_shop: Shop) -> None:

@@ -115,11 +115,11 @@ def test_a_ripe_thing_nobody_looked_at_in_time_is_too_late_and_counted(any_shop:
     shop.run("cart")
     shop.at("2026-11-02 15:30")
     update(shop, "bob", "c2", "12:40")
-    assert overdue(shop.store, shop.clock.now()) == ["cart"]
+    assert overdue(shop.store, shop.clock.now(), shop.clock.now()) == ["cart"]
     shop.run("cart")
     assert shop.inbox == ["bob"]
     assert [(n, why) for _, _, n, why in shop.waves()] == [(1, {"late": 1})]
-    assert overdue(shop.store, shop.clock.now()) == []
+    assert overdue(shop.store, shop.clock.now(), shop.clock.now()) == []
 
 
 def test_what_happened_before_the_first_apply_or_came_as_history_ripens_for_nobody(any_shop: Shop) -> None:
