@@ -37,6 +37,7 @@ from carillon.journey.awaited import Awaited, awaited, count_from_yes
 from carillon.journey.enter import enter
 from carillon.journey.exits import exits, exits_of_due
 from carillon.journey.ground import Ground, load_ground
+from carillon.journey.latest import move_to_latest
 from carillon.journey.leave import leave
 from carillon.journey.move import move
 from carillon.kernel.clock import Micros
@@ -231,6 +232,7 @@ class _Run:
 
 
 def _moves(ground: Ground) -> Iterator[tuple[str, Callable[[], Stage]]]:
+    yield "go on in the newest version", lambda: _counted("go on in the newest version", move_to_latest(ground))
     yield "exit", lambda: _counted("exit", exits(ground))
     yield "go on", lambda: _gone_on(leave(ground))
     yield "choose the leader", lambda: _counted("choose the leader", lead(ground))

@@ -162,13 +162,13 @@ def _of_version(connection: Connection, applied: Applied, version_id: int, plan:
         "enrolment {id} stands at node {node_id}, due {due_at}, and nothing will come",
     )
     stands = [node for node in plan.nodes if node.id != plan.first]
-    ways = _ways(plan)
+    ways, whole = _ways(plan), sa.not_(_may_have_moved(applied, version_id))
     for node in stands:
         came = sa.or_(sa.false(), *(_passed(applied, plan, way, ways) for way in ways[node.id]))
         yield from _broken(
             connection,
             f"each step's people have arrived at it ({here}, {node.id})",
-            sa.select(e.id).where(live, e.node_id == applied.nodes[node.id], sa.not_(came)),
+            sa.select(e.id).where(live, e.node_id == applied.nodes[node.id], sa.not_(came), whole),
             "enrolment {id} stands there without having come",
         )
     came = sa.or_(sa.false(), *(_passed(applied, plan, way, ways) for way in ways[None]))
@@ -176,9 +176,17 @@ def _of_version(connection: Connection, applied: Applied, version_id: int, plan:
         yield from _broken(
             connection,
             f"who finished has gone the whole way ({here})",
-            sa.select(e.id).where(mine, e.state == "done", e.exit_code == FINISHED, sa.not_(came)),
+            sa.select(e.id).where(mine, e.state == "done", e.exit_code == FINISHED, sa.not_(came), whole),
             "enrolment {id} ended without having come to the end",
         )
+
+
+def _may_have_moved(applied: Applied, version_id: int) -> Condition:
+    """Who entered before this version was applied may have come into its middle by `on_change`, from an older one."""
+    mine, other = t.version.alias("mine"), t.version.alias("other")
+    applied_at = sa.select(mine.c.applied_at).where(mine.c.id == version_id).scalar_subquery()
+    has_others = sa.exists().where(other.c.campaign_id == applied.id, other.c.id != version_id)
+    return sa.and_(t.enrolment.c.entered_at <= applied_at, has_others)
 
 
 def _is_awaited(applied: Applied, plan: Plan) -> Condition:

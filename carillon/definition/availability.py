@@ -15,7 +15,6 @@ NOT_YET = frozenset(
         "condition.coupon",
         # journeys
         "campaign.series",
-        "campaign.on_change",
         "campaign.messages",
         "entry.collect",
         "step.webhook",

@@ -89,6 +89,7 @@ def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) 
         approval_by=tuple(map(str, words.approval.by)) if words.approval is not None else (),
         sender=str(words.sender) if words.sender is not None else None,
         verdict=_verdict(words.verdict) if words.verdict is not None else Verdict(),
+        moves_to_latest=words.on_change is not None and words.on_change.move == "latest",
     )
     _check(words, journey, ids, names, around)
     _check_repeated(campaign.entries, entries, names)

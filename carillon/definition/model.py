@@ -496,6 +496,8 @@ class Campaign:
     """The addresses of those one of whom must say yes before anything is handed over; empty = nobody is asked."""
     sender: str | None = None
     verdict: Verdict = Verdict()
+    moves_to_latest: bool = False
+    """`on_change: {move: latest}`: people under way go on in the newest version where it still has their step."""
 
 
 # ---------------------------------------------------------------- messages

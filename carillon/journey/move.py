@@ -28,6 +28,7 @@ from carillon.journey.stand import Arriving, stand_at, stand_by_branch
 from carillon.journey.wait_dates import end_date_waits
 from carillon.journey.wait_for import AFTER, judge_waits
 from carillon.journey.wake import wake
+from carillon.plan.ahead import following
 from carillon.plan.model import (
     ActNode,
     ChooseNode,
@@ -61,7 +62,7 @@ def move(ground: Ground) -> Counter[str]:
                 n = _move_node(connection, ground, version_id, plan, node)
             if n:
                 moved[node.id] += n
-                occupied |= {ground.applied.nodes[s] for s in _following(node) if s is not None}
+                occupied |= {ground.applied.nodes[s] for s in following(node) if s is not None}
     return moved
 
 
@@ -75,24 +76,6 @@ def _occupied(connection: Connection, ground: Ground, version_id: int) -> set[in
             .distinct()
         )
     )
-
-
-def _following(node: PlanNode) -> tuple[str | None, ...]:
-    match node:
-        case MessageNode() | WaitNode():
-            return (node.next,)
-        case ChooseNode():
-            return (*(b.next for b in node.branches), node.otherwise)
-        case WaitForNode():
-            return (*(o.next for o in node.outcomes), node.late)
-        case SplitNode():
-            return tuple(a.next for a in node.arms)
-        case ActNode():
-            return (node.next,)
-        case ExitNode():
-            return ()
-        case _:
-            assert_never(node)
 
 
 def _move_node(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: PlanNode) -> int:
@@ -209,12 +192,14 @@ def _take_branches(
 ) -> int:
     """Move everybody here along the branch that is written for them, as of its instant."""
     e, s, p = t.enrolment.c, t.standing.c, t.passage.c
-    stand = stand_by_branch(ground, plan, p.branch, targets, Arriving(p.at, s.zone, s.h31, e.wave_id, e.contact_id))
+    # Who passes once more, in a version with another order, keeps the branch but does not go back in time.
+    at = sa.case((p.at < e.arrived_at, e.arrived_at), else_=p.at)
+    stand = stand_by_branch(ground, plan, p.branch, targets, Arriving(at, s.zone, s.h31, e.wave_id, e.contact_id))
     moves = (
         sa.select(
             e.id.label("enrolment_id"),
             stand.node_id.label("node_id"),
-            p.at.label("arrived_at"),
+            at.label("arrived_at"),
             stand.due_at.label("due_at"),
             stand.exit_code.label("exit_code"),
         )

@@ -91,6 +91,7 @@ def compile_plan(campaign: Campaign, segments: Mapping[str, Segment], workspace:
         approval_by=campaign.approval_by,
         sender=campaign.sender,
         owner=campaign.owner,
+        moves_to_latest=campaign.moves_to_latest,
         was=campaign.was,
         step_was=tuple((s.id, s.was) for s in walk(campaign.journey) if s.was),
     )

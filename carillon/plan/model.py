@@ -162,6 +162,8 @@ class Plan:
     """Those one of whom must say yes to this meaning before anything is handed over."""
     sender: str | None = None
     owner: str | None = None
+    moves_to_latest: bool = False
+    """`on_change: {move: latest}`: people under way go on in this version where it still has their step."""
     was: str | None = None
     step_was: tuple[tuple[str, str], ...] = ()
     """(step id, the id it had before)."""
