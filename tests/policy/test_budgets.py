@@ -8,7 +8,8 @@ from carillon.delivery.release import release_campaign
 from carillon.foresight.hypothetical import hypothetical
 from carillon.foresight.outlook import outlook
 from carillon.store import tables as t
-from tests.shop import Interrupted, Shop
+from tests.policy.test_quiet_hours import reserved
+from tests.shop import Shop
 
 COSTS = "costs: {email: 0.01, sms: {default: 0.10, DE: 0.20}}\n"
 EVENT = "entry: {event: cart_updated, again: always}\njourney:\n  - email: hello\n"
@@ -68,12 +69,7 @@ def test_what_is_released_is_given_back(any_shop: Shop) -> None:
     """Reserved, then let go: the same money is there for the next decision."""
     shop = house(any_shop, "budget: {per: month, amount: 0.03}\n", sale=EVENT)
     carts(shop, "2026-11-03 10:00")
-    for stop in range(1, 20):
-        try:
-            shop.run("sale", stop_before=stop)
-        except Interrupted:
-            if shop.sends("email.hello"):
-                break
+    reserved(shop, "sale")
     assert spent(shop) == 0.03
     with shop.store.write("ledger") as connection:
         campaign_id = connection.scalar(sa.select(t.campaign.c.id))
