@@ -13,6 +13,7 @@ from carillon.cli.opened import Opened, json_option, me, now_option, opened, ref
 
 if TYPE_CHECKING:
     from carillon.foresight.draft import Draft
+    from carillon.foresight.edit import Edit
     from carillon.foresight.outlook import Outlook
 
 
@@ -28,6 +29,7 @@ def plan(campaigns: tuple[str, ...], folder: Path, now: str | None, as_json: boo
     """
     from rich.console import Console
 
+    from carillon.foresight.edit_words import edit_json, edit_sentences
     from carillon.foresight.screen import as_json as screen_json
     from carillon.foresight.screen import blocking, show
 
@@ -35,11 +37,16 @@ def plan(campaigns: tuple[str, ...], folder: Path, now: str | None, as_json: boo
     with opened(folder) as house:
         for name in house.campaigns(campaigns):
             draft, outlook = foresee(house, name, now)
+            edit = foresee_edit(house, draft, now)
             is_blocked = is_blocked or any(blocking(draft, outlook))
             if as_json:
-                answers.append(screen_json(draft, outlook))
+                answers.append(screen_json(draft, outlook) | {"edit": None if edit is None else edit_json(edit)})
             else:
                 show(console, draft, outlook)
+                if edit is not None:
+                    console.print("\nWhat the edit changes", style="bold cyan")
+                    for sentence in edit_sentences(edit, draft.rules.timezone):
+                        console.print(f"  {sentence}", markup=False)
                 console.print()
     if as_json:
         tell_json(answers)
@@ -52,15 +59,23 @@ def plan(campaigns: tuple[str, ...], folder: Path, now: str | None, as_json: boo
 @click.option(
     "--no-deploy", is_flag=True, help="Write the store only; the deployments follow at the next `carillon up`."
 )
+@click.option("--yes", is_flag=True, help="Do not ask where people are under way and the campaign's meaning changes.")
 @workspace_option
 @now_option
 @json_option
 def apply(
-    campaigns: tuple[str, ...], everything: bool, no_deploy: bool, folder: Path, now: str | None, as_json: bool
+    campaigns: tuple[str, ...],
+    everything: bool,
+    no_deploy: bool,
+    yes: bool,
+    folder: Path,
+    now: str | None,
+    as_json: bool,
 ) -> None:
     """Make the campaigns as written the live ones: version, texts, and a Prefect deployment each.
 
-    People under way finish on the version that they entered; the newest texts go to everybody.
+    People under way finish on the version that they entered, or go on in the new one where the campaign says so
+    (`on_change`); the newest texts go to everybody.
     """
     if not campaigns and not everything:
         raise click.UsageError("name a campaign, or say --all")
@@ -68,6 +83,8 @@ def apply(
         raise click.UsageError("either names or --all")
     with opened(folder) as house:
         names = [n for n in house.campaigns(campaigns) if house.loaded.campaigns[n].state != "draft" or campaigns]
+        if not yes:
+            _ask(house, names, now)
         done = apply_all(house, names, now)
         vanished = _vanished(house)
         if as_json:
@@ -128,6 +145,37 @@ def foresee(house: Opened, name: str, now: str | None) -> tuple[Draft, Outlook]:
     with house.store.read() as connection:
         ground = hypothetical(house.store, connection, draft.plan, draft.rules, house.instant(now))
         return draft, outlook(connection, ground, draft.contents)
+
+
+def foresee_edit(house: Opened, draft: Draft, now: str | None) -> Edit | None:
+    """What applying the draft would change for people under way; None where it changes nothing for them."""
+    from carillon.foresight.edit import edit_of
+    from carillon.foresight.hypothetical import hypothetical
+
+    with house.store.read() as connection:
+        return edit_of(connection, hypothetical(house.store, connection, draft.plan, draft.rules, house.instant(now)))
+
+
+def _ask(house: Opened, names: list[str], now: str | None) -> None:
+    """A person's word, where a campaign's meaning changes while people are under way in it; without a terminal a refusal."""
+    from carillon.foresight.draft import draft_of
+    from carillon.foresight.edit_words import edit_sentences
+    from carillon.plan.applied import links_applied
+
+    for name in names:
+        with house.store.read() as connection:
+            draft = draft_of(house.loaded, name, links_applied(connection, name))
+        edit = foresee_edit(house, draft, now)
+        if edit is None or not edit.people:
+            continue
+        for sentence in edit_sentences(edit, draft.rules.timezone):
+            click.echo(f"{name}: {sentence}", err=True)
+        if not sys.stdin.isatty():
+            refuse(
+                f"{name} changes while {edit.people:,} people are under way: say --yes to apply it. Nothing was applied."
+            )
+        if not click.confirm(f"Apply {name}, with {edit.people:,} people under way?", err=True):
+            refuse("Nothing was applied.")
 
 
 def _vanished(house: Opened) -> list[str]:

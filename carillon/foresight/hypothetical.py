@@ -25,7 +25,7 @@ def hypothetical(store: Store, connection: Connection, plan: Plan, rules: Rules,
 
     Steps that the store does not know get ids below zero, which no send can have.
     """
-    known = _known(connection, plan)
+    known = known_as(connection, plan)
     nodes = dict(known.nodes) if known else {}
     for step_id, was in plan.step_was:
         if was in nodes:
@@ -54,7 +54,7 @@ def hypothetical(store: Store, connection: Connection, plan: Plan, rules: Rules,
     )
 
 
-def _known(connection: Connection, plan: Plan) -> Applied | None:
+def known_as(connection: Connection, plan: Plan) -> Applied | None:
     """The campaign as it stands in the store, by its name or by the one that it had before."""
     for name in (plan.campaign, plan.was):
         try:
