@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -12,8 +13,18 @@ from carillon.foresight.edit import Edit, StepUnderWay, edit_of
 from carillon.foresight.edit_words import edit_sentences
 from carillon.foresight.hypothetical import hypothetical
 from carillon.store import tables as t
-from tests.plan.test_move_to_latest import ENTER, MOVING, into
 from tests.shop import Shop, instant
+
+ENTER = "audience: everyone\nentry: {event: cart_updated, again: always}\n"
+MOVING = ENTER + "on_change: {move: latest}\n"
+
+
+def into(shop: Shop, name: str, *people: str) -> None:
+    """A minute later these people put something into their carts, and the campaign runs."""
+    shop.at(shop.clock.now() + 60_000_000)
+    for person in people:
+        shop.event(person, "cart_updated", cart_id="c", total="1")
+    shop.run(name)
 
 
 def edit(shop: Shop) -> Edit | None:
@@ -72,3 +83,26 @@ def test_apply_asks_where_people_are_under_way_and_yes_answers(shop: Shop, monke
     sentence = "cart changes while 1 people are under way: say --yes to apply it. Nothing was applied."
     assert (refused.exit_code, sentence in refused.stderr, shop.count(t.version)) == (1, True, 1)
     assert CliRunner().invoke(main, [*command, "--yes"]).output == "cart: new version\n"
+
+
+def test_a_vanished_folder_changes_nothing_and_apply_exits_1_until_it_is_answered(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ada is under way and gets her mail; `was:` in another campaign is an answer."""
+    monkeypatch.chdir(shop.folder)
+    monkeypatch.setenv("CARILLON_DATABASE_URL", shop.store.url)
+    shop.contact("ada")
+    yaml = ENTER + "journey: [{wait: 1d, id: pause}, {email: hi}]\n"
+    shop.campaign("cart", yaml)
+    shop.campaign("other", yaml)
+    shop.apply()
+    into(shop, "cart", "ada")
+    shutil.rmtree(shop.campaigns / "cart")
+    command = ["apply", "other", "--no-deploy", "--now", "2026-11-02T13:00"]
+    told = CliRunner().invoke(main, command)
+    assert (told.exit_code, "cart has no folder any more and runs as applied" in told.stderr) == (1, True)
+    shop.run("cart", "2026-11-03 12:01")
+    assert shop.inbox == ["ada"]
+    shop.campaign("basket", "was: cart\n" + yaml)
+    told = CliRunner().invoke(main, ["apply", "basket", "--no-deploy", "--now", "2026-11-03T13:00"])
+    assert (told.exit_code, told.stderr) == (0, "")
