@@ -147,3 +147,12 @@ class Response(SQLModel, table=True):
     clicks: int = number(default=0)
     machine_open: int | None = maybe_number()
     machine_click: int | None = maybe_number()
+
+
+class Redemption(SQLModel, table=True):
+    """A code that stood in an order, in capitals, and when it first did."""
+
+    __tablename__ = "redemption"
+    __table_args__ = part("events", rowid=False)
+    code: str = key(String)
+    at: int = number()

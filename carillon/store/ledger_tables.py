@@ -172,13 +172,16 @@ class Batch(SQLModel, table=True):
     begun_at: int | None = maybe_number()  # machine time; null: no byte can have left
     begun_through: int | None = maybe_number()  # one by one: people up to this enrolment id may have left
     settled_at: int | None = maybe_number()  # campaign time
-    resend_at: int | None = maybe_number()  # campaign time; wanted to be sent again: decided from then on, ready if it may
+    resend_at: int | None = (
+        maybe_number()
+    )  # campaign time; wanted to be sent again: decided from then on, ready if it may
     ask_at: int | None = maybe_number()  # campaign time; from then on its conditions are asked again; null: it has none
     retry_at: int | None = maybe_number()  # machine time
     provider_ref: str | None = maybe_text()
     note: str | None = maybe_text()
     parent_id: int | None = maybe_number()
     deferrals: int = number(default=0)  # in a row; children go on counting
+    coupon: str | None = maybe_text()  # the pool of which each of its people holds a code
 
 
 class Attempt(SQLModel, table=True):
@@ -245,17 +248,21 @@ class Approval(SQLModel, table=True):
 
 
 class Coupon(SQLModel, table=True):
+    """A code, and whose it is: nobody's, or one enrolment's, from the decision on."""
+
     __tablename__ = "coupon"
     __table_args__ = part(
         "ledger",
         Index("uq_coupon_enrolment", "pool", "enrolment_id", unique=True),
+        Index("ix_coupon_state", "pool", "state", "code"),
         rowid=False,
     )
     pool: str = key(String)
     code: str = key(String)
     enrolment_id: int | None = maybe_number()
-    state: str = words("free")  # free | set_aside | used
-    at: int | None = maybe_number()
+    state: str = words("free")  # free | set_aside | unsure | used
+    at: int | None = maybe_number()  # campaign time at which it was set aside
+    valid_until: int | None = maybe_number()  # null: for ever
 
 
 class Spent(SQLModel, table=True):

@@ -39,6 +39,7 @@ from carillon.store.events_tables import (
     Intake,
     MoneyField,
     Purchase,
+    Redemption,
     Response,
     Signal,
 )
@@ -94,6 +95,7 @@ signal = _table(Signal)
 contact_stat = _table(ContactStat)
 purchase = _table(Purchase)
 money_field = _table(MoneyField)
+redemption = _table(Redemption)
 response = _table(Response)
 wave = _table(Wave)
 ripening = _table(Ripening)
