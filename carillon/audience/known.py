@@ -18,6 +18,7 @@ from carillon.audience.fields import BUILT_IN
 from carillon.audience.moment import Moment, Permissions, of_contact
 from carillon.audience.since import reached
 from carillon.definition.conditions import All, AnyOf, Condition, InSegment, Not, Sql
+from carillon.kernel.channels import OURS
 from carillon.store import tables as t
 from carillon.store.bulk import many
 
@@ -118,7 +119,7 @@ def _sends(ids: Sequence[int]) -> sa.Select[Any]:
             .join(t.node, t.node.c.id == s.c.node_id)
             .join(t.campaign, t.campaign.c.id == t.node.c.campaign_id)
         )
-        .where(s.c.contact_id.in_(many(ids)))
+        .where(s.c.contact_id.in_(many(ids)), s.c.channel.not_in(OURS))
     )  # fmt: skip
 
 

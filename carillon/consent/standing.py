@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.consent.permissions import Pair, known_bits
 from carillon.definition.model import Workspace
-from carillon.kernel.channels import INVALID_ADDRESS, NO_ADDRESS, SUPPRESSED, Channel, closed_bit
+from carillon.kernel.channels import INVALID_ADDRESS, NO_ADDRESS, SUPPRESSED, TO_PEOPLE, Channel, closed_bit
 from carillon.kernel.ids import hash64
 from carillon.store import tables as t
 from carillon.store.bulk import many, upsert_select
@@ -141,7 +141,7 @@ def effective_language(languages: Mapping[str, tuple[str, ...]]) -> sa.ColumnEle
 
 def _closed_bits() -> sa.ColumnElement[int]:
     total: sa.ColumnElement[int] = sa.literal(0)
-    for channel in Channel:
+    for channel in TO_PEOPLE:
         total = total + _closed_for(channel)
     return sa.cast(total, sa.BigInteger)
 

@@ -17,8 +17,6 @@ NOT_YET = frozenset(
         "campaign.series",
         "campaign.messages",
         "entry.collect",
-        "step.webhook",
-        "step.notify",
         "reach.push",
         "reach.whatsapp",
         "goal.from",

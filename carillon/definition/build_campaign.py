@@ -10,6 +10,7 @@ from carillon.definition.build_conditions import Names, condition_of, event_fiel
 from carillon.definition.build_dates import yearly_dates
 from carillon.definition.build_entries import build_entry, trigger_fields
 from carillon.definition.build_limits import build_budget, build_expected, window_of
+from carillon.definition.build_ours import check_ours
 from carillon.definition.build_steps import Steps
 from carillon.definition.build_wait_for import answer_fields
 from carillon.definition.campaign_words import (
@@ -30,7 +31,7 @@ from carillon.definition.model import Audience, Campaign, Goal, MessageSource, T
 from carillon.definition.nodes import Text
 from carillon.definition.step_ids import StepIds, branches_in, name_steps, sent_by
 from carillon.definition.words import note_later
-from carillon.kernel.channels import Channel
+from carillon.kernel.channels import OURS, Channel
 from carillon.kernel.durations import Span
 from carillon.kernel.problems import Position, did_you_mean
 from carillon.kernel.time.windows import union_is_whole_day
@@ -60,7 +61,7 @@ def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) 
     entries: list[EntryBase] = list(words.entry or [])
     journey: list[StepBase] = list(words.journey or [])
     ids = name_steps(journey, reading)
-    names.steps, names.messages = ids.lookup(), ids.shared_messages()
+    names.steps, names.messages, names.ours = ids.lookup(), ids.shared_messages(), frozenset(ids.ours)
     names.trigger = trigger_fields(entries, names)
     names.answer = answer_fields(journey, names)
     names.campaign, names.yearly = around.name, yearly_dates(entries)
@@ -249,6 +250,10 @@ def _check_repeated(entries: tuple[Entry, ...], places: list[EntryBase], names: 
 
 def _check_sends(step: StepBase, words: CampaignWords, names: Names, around: CampaignContext) -> None:
     for channel, message in sent_by(step):
+        if channel in OURS:
+            check_ours(channel, message, step, names, around.workspace.senders, around.messages)
+            if channel == "webhook":
+                continue
         around.sent.add(message)
         if channel in ("email", "sms"):
             _check_channel(Channel(channel), message, words, names, around)

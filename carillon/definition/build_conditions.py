@@ -74,6 +74,8 @@ class Names:
     steps: Mapping[str, str] | None = None
     """Step id or message → step id (a message of several steps: itself); None outside a journey."""
     messages: frozenset[str] = frozenset()
+    ours: frozenset[str] = frozenset()
+    """Steps that reach one of ours, not the contact."""
     trigger: Mapping[str, Field] | None = None
     """The trigger's fields; None where nothing triggers."""
     campaign: str = ""
@@ -311,6 +313,8 @@ def _in_journey(
         return Responded(what, "any", "", words.in_last, count)
     if name not in names.steps:
         names.unknown(name, "step or message", names.steps)
+    if name in names.ours:
+        names.wrong(name, f'"{name}" goes to one of ours: no contact has {what} it', "a message to the contact")
     step = names.steps.get(name, str(name))
     is_message = step in names.messages
     return Responded(what, "message" if is_message else "step", step, words.in_last, count)

@@ -9,6 +9,7 @@ from carillon.definition.build_acts import act_of
 from carillon.definition.build_conditions import Names, condition_of
 from carillon.definition.build_dates import wait_until_date
 from carillon.definition.build_limits import window_of
+from carillon.definition.build_ours import to_ours
 from carillon.definition.build_wait_for import wait_for_of
 from carillon.definition.campaign_words import (
     ArmWords,
@@ -75,6 +76,9 @@ class Steps:
         match words:
             case MessageStepWords() if words.email is not None or words.sms is not None:
                 return self._send(words, step_id, was)
+            case MessageStepWords() if words.notify is not None or words.webhook is not None:
+                self._check_validity(words)
+                return to_ours(words, step_id, was, self.names)
             case FirstReachableWords():
                 return self._first_reachable(words, step_id, was)
             case WaitStepWords():

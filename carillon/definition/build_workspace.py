@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from carillon.definition.build_conditions import Names, condition_of
 from carillon.definition.build_limits import build_budget, build_limits
+from carillon.definition.build_ours import webhook_of
 from carillon.definition.model import Attribution, Cost, Sender, Topic, Unsure, Workspace
 from carillon.definition.nodes import Map, Node, Seq, Text
 from carillon.definition.scalars import Reading
@@ -35,7 +36,7 @@ def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace
         if words.lacks(key):
             reading.missing(Position(file), f'the key "{key}" is missing', what)
     languages = _languages(words.languages, reading)
-    senders = {Channel(channel): _senders(channel, raw, reading) for channel, raw in (words.senders or {}).items()}
+    senders = {Channel(channel): _senders(channel, raw, names) for channel, raw in (words.senders or {}).items()}
     default = next(iter(languages), "en")
     topics = {str(name): _topic(name, topic, default, reading) for name, topic in (words.topics or {}).items()}
     _check_topics(words, senders, reading)
@@ -101,7 +102,8 @@ def _countries(raw: Node | None, reading: Reading) -> list[str]:
     return found
 
 
-def _senders(channel: str, raw: Node, reading: Reading) -> dict[str, Sender]:
+def _senders(channel: str, raw: Node, names: Names) -> dict[str, Sender]:
+    reading = names.typing.reading
     if not isinstance(raw, Map):
         reading.note(raw.at, 3, "this is not a sender", "{connector: sandbox, from: Acme <hello@acme.example>}")
         return {}
@@ -114,6 +116,8 @@ def _senders(channel: str, raw: Node, reading: Reading) -> dict[str, Sender]:
         words, _ = read(SenderWords, node, reading)
         if words is not None:
             found[name] = _sender(name, Channel(channel), words, reading)
+            if channel == "webhook":
+                found[name] = webhook_of(found[name], words, names)
     return found
 
 

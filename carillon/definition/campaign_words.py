@@ -57,6 +57,7 @@ DayWord = Annotated[
 ZoneWord = Annotated[Literal["contact", "workspace"], Choice()]
 SenderRef = Annotated[Text, Ref("sender", "the name of a sender")]
 MessageRef = Annotated[Text, Ref("message", "the name of a message")]
+WebhookRef = Annotated[Text, Ref("webhook", "the name of a webhook in workspace.yaml")]
 VariantName = NewName
 
 # ---------------------------------------------------------------- entries
@@ -225,7 +226,7 @@ class MessageStepWords(StepBase):
     sms: MessageRef | None = None
     push: MessageRef | None = None
     whatsapp: MessageRef | None = None
-    webhook: MessageRef | None = None
+    webhook: WebhookRef | None = None
     notify: MessageRef | None = None
     to: Line | None = None
     only_if: ConditionWords | None = None

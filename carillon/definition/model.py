@@ -39,6 +39,10 @@ class Sender:
     display_name: str = ""
     reply_to: str = ""
     messaging_service: str = ""
+    url: str = ""
+    """Where a webhook posts to."""
+    fields: tuple[str, ...] = ()
+    """The contact's fields that a webhook tells, beside its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +186,14 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom `notify` writes to: the mailbox that a field of the contact names, else `address`."""
+
+    address: str = ""
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """One message on one channel; with `others` (`first_reachable`) on the first that reaches the contact."""
 
@@ -201,6 +213,8 @@ class Send:
     others: tuple[Way, ...] = ()
     at_best_time: bool = False
     """`send_time: best`: at the hour at which the contact answers."""
+    to: Recipient | None = None
+    """Of `notify`."""
     kind: Literal["send"] = "send"
 
 

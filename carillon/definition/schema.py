@@ -12,6 +12,7 @@ from carillon.definition.meanings import MEANINGS
 from carillon.definition.model import walk
 from carillon.definition.words import Words
 from carillon.definition.workspace_words import DataWords, MessageWordsFile, SegmentFileWords, WorkspaceWords
+from carillon.kernel.channels import Channel
 
 Schema = dict[str, Any]
 
@@ -53,7 +54,8 @@ def _names(loaded: Loaded) -> dict[str, list[str]]:
         "campaign": sorted(loaded.messages),
         "topic": sorted(workspace.topics),
         "sender": sorted({name for senders in workspace.senders.values() for name in senders}),
-        "connector": ["sandbox", "sendgrid", "smtp", "twilio"],
+        "connector": ["sandbox", "sendgrid", "smtp", "twilio", "webhook"],
+        "webhook": sorted(workspace.senders.get(Channel.WEBHOOK, {})),
         "message": sorted(messages),
         "step": ["any", "entry", *sorted(steps | messages)],
     }

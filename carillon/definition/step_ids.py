@@ -29,6 +29,7 @@ from carillon.definition.condition_words import (
 )
 from carillon.definition.nodes import Text
 from carillon.definition.scalars import Reading
+from carillon.kernel.channels import OURS
 from carillon.kernel.problems import Position
 
 MESSAGE_WORDS = ("email", "sms", "push", "whatsapp", "webhook", "notify")
@@ -43,7 +44,9 @@ class StepIds:
     """id() of the step's words → step id."""
     places: dict[str, Position] = field(default_factory=dict)
     senders: dict[str, list[str]] = field(default_factory=dict)
-    """Message → ids of the steps that send it."""
+    """Message → ids of the steps that send it to the contact."""
+    ours: set[str] = field(default_factory=set)
+    """Ids of the steps that reach one of ours: nobody receives, opens or clicks what they send."""
 
     def of(self, words: StepBase) -> str:
         return self.by_words[id(words)]
@@ -79,7 +82,10 @@ def _name(steps: list[StepBase], branch: str, ids: StepIds, reading: Reading) ->
 
 def _remember(step: StepBase, step_id: str, ids: StepIds, reading: Reading) -> None:
     ids.by_words[id(step)] = step_id
-    for _, message in sent_by(step):
+    for channel, message in sent_by(step):
+        if channel in OURS:
+            ids.ours.add(step_id)
+            continue
         ids.senders.setdefault(str(message), []).append(step_id)
     first = ids.places.setdefault(step_id, step.place)
     if first is not step.place:

@@ -21,6 +21,7 @@ from carillon.definition.scalars import (
     Mailbox,
     NewName,
     Number,
+    Path,
     Rate,
     Ref,
     Share,
@@ -29,6 +30,8 @@ from carillon.definition.scalars import (
     whole,
 )
 from carillon.definition.words import OneOrMany, Words
+
+SendingWord = Annotated[Literal["email", "sms", "push", "whatsapp", "webhook"], Choice()]
 
 
 class SenderWords(Words):
@@ -39,6 +42,8 @@ class SenderWords(Words):
     from_: From | None = Field(None, alias="from")
     reply_to: Mailbox | None = None
     messaging_service: Line | None = None
+    url: Url | None = None
+    fields: Annotated[list[Path], OneOrMany()] | None = None
 
 
 Titles = Annotated[
@@ -147,7 +152,7 @@ class WorkspaceWords(Words):
         ),
     ] = None
     public_url: Url | None = None
-    senders: dict[ChannelWord, Loose] | None = None
+    senders: dict[SendingWord, Loose] | None = None
     topics: dict[NewName, TopicWords] | None = None
     exclude: Annotated[list[ConditionWords], OneOrMany()] | None = None
     limits: LimitsWords | None = None

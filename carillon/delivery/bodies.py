@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.delivery.columns import Columns, fetch_columns
 from carillon.delivery.model import Built, Needs, ReadyBatch
+from carillon.delivery.ours import calls, mailboxes, unread
 from carillon.delivery.parcels import (
     ERRORS_KEPT,
     RENDER_FAILED,
@@ -25,7 +26,7 @@ from carillon.delivery.parcels import (
     make_parcel,
     some_people,
 )
-from carillon.delivery.protocol import Connector, People, Sender, SharedEmail, SharedSms
+from carillon.delivery.protocol import Connector, People, Sender, Shared, SharedEmail, SharedSms
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import MINUTE, SECOND, Clock, Micros, from_micros
 from carillon.kernel.time.zones import zone
@@ -37,6 +38,7 @@ from carillon.messages.rendering import Occasion, Rendered, render
 from carillon.plan.compile import plan_from_json
 from carillon.plan.permissions import HousePermissions
 from carillon.plan.rules import Rules
+from carillon.plan.senders import sending_channel
 from carillon.store.engine import Store
 from carillon.store.tables import campaign, content, node, node_content, version
 
@@ -146,11 +148,14 @@ class Bodies:
         connector = self._connectors[batch.connector]
         if columns is None:
             return Built(batch, (), (), (), needs, connector.capabilities.whole)
+        if batch.channel is Channel.WEBHOOK:
+            letter = calls(place.campaign, place.step, sender, found, columns, self._keyring, batch.node_id)
+            return make_parcel(connector, batch, letter, needs)
         now = self._clock.now()
         people = PeopleColumns(len(columns.enrolments), with_amounts(columns.values, found.money_paths))
         occasion = Occasion(self._keyring, batch.node_id, columns.enrolments, self._local(now))
         rendered = render(found, people, occasion)
-        return make_parcel(connector, batch, self._letter(batch, place, sender, columns, rendered, now), needs)
+        return make_parcel(connector, batch, self._letter(batch, place, sender, found, columns, rendered, now), needs)
 
     def _local(self, now: Micros) -> datetime:
         # To the minute: what is rendered once for equal values may be kept as long as `now` is the same.
@@ -158,15 +163,16 @@ class Bodies:
 
     def _sender(self, batch: ReadyBatch) -> Sender | None:
         for s in self._rules.senders:
-            if s.channel == batch.channel.value and s.name == batch.sender:
-                return Sender(s.address, s.display_name, s.reply_to, s.messaging_service)
+            if s.channel == sending_channel(batch.channel) and s.name == batch.sender:
+                return Sender(s.address, s.display_name, s.reply_to, s.messaging_service, s.url)
         return None
 
     def _letter(
-        self, batch: ReadyBatch, place: Place, sender: Sender, columns: Columns, rendered: Rendered, now: Micros
-    ) -> Letter:
-        message: SharedEmail | SharedSms
-        if batch.channel is Channel.EMAIL:
+        self, batch: ReadyBatch, place: Place, sender: Sender, found: Content, columns: Columns, rendered: Rendered,
+        now: Micros,
+    ) -> Letter:  # fmt: skip
+        message: Shared
+        if batch.channel is not Channel.SMS:
             step = f"{place.campaign}/{place.step}"
             categories = (place.campaign, step, f"{step}/{batch.arm}") if batch.arm else (place.campaign, step)
             message = SharedEmail(
@@ -175,10 +181,11 @@ class Bodies:
         else:
             message = SharedSms(sender, rendered.text, f"{self._rules.public_url}/webhooks/{batch.connector}")
         words = dict.fromkeys(rendered.skipped, TEMPLATE_SKIP) | dict.fromkeys(rendered.failed, RENDER_FAILED)
-        kept = [row for row, address in enumerate(columns.addresses) if address is not None and row not in words]
-        people = People(
-            [address or "" for address in columns.addresses], rendered.cids, rendered.values, rendered.headers
-        )
+        addresses, cids = columns.addresses, rendered.cids
+        if batch.channel is Channel.NOTIFY:
+            addresses, cids = mailboxes(found, columns), unread(cids)
+        kept = [row for row, address in enumerate(addresses) if address is not None and row not in words]
+        people = People([address or "" for address in addresses], cids, rendered.values, rendered.headers)
         left_s = None if batch.not_after is None else max(1, (batch.not_after - now) // SECOND)
         skips = {columns.enrolments[row]: word for row, word in words.items()}
         return Letter(message, some_people(people, kept), [columns.enrolments[row] for row in kept], skips, left_s)

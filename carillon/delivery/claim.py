@@ -23,7 +23,7 @@ from carillon.delivery.pace import paces
 from carillon.delivery.parting import among, make_due_again, not_sent_again, open_people, part, unleased
 from carillon.delivery.slower import slowed
 from carillon.delivery.take import is_due, may_go
-from carillon.kernel.channels import INVALID_ADDRESS, SUPPRESSED, Channel
+from carillon.kernel.channels import INVALID_ADDRESS, OURS, SUPPRESSED, Channel
 from carillon.kernel.clock import Clock, Micros
 from carillon.kernel.crash import crash_point
 from carillon.policy.decide import address_of
@@ -155,6 +155,8 @@ def _of_people(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
 def why_not(channel: Channel, needs: Needs) -> sa.ColumnElement[str | None]:
     """The outcome of a person who may not be written to any more, else NULL; whoever has no standing has no consent."""
     left = sa.and_(enrolment.c.state == "done", enrolment.c.exit_code != "finished")
+    if channel in OURS:
+        return sa.case((left, EXITED), (contact.c.erased_at.is_not(None), skipped("no_address")))
 
     def closed(reason: str) -> str:
         return RELEASED if needs.is_one_of_several else skipped(reason)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from carillon.delivery.model import Built, Needs, ReadyBatch
-from carillon.delivery.protocol import Connector, Parcel, People, SharedEmail, SharedSms
+from carillon.delivery.protocol import Connector, Parcel, People, Shared
+from carillon.kernel.channels import OURS
 
 TEMPLATE_SKIP, RENDER_FAILED = "template_skip", "render_failed"
 ERRORS_KEPT = 200
@@ -17,7 +18,7 @@ ERRORS_KEPT = 200
 class Letter:
     """A rendered batch before it is a parcel: row i of `people` is `enrolments[i]`."""
 
-    message: SharedEmail | SharedSms
+    message: Shared
     people: People
     enrolments: Sequence[int]
     skips: Mapping[int, str]
@@ -54,7 +55,8 @@ def make_parcel(connector: Connector, batch: ReadyBatch, letter: Letter, needs: 
         return Built(batch, (), (), (), needs, whole, skips)
     parcel, rows = kept
     enrolments = [letter.enrolments[row] for row in rows]
-    addresses = [letter.people.addresses[row] for row in rows]
+    # Of those who go to one of ours the claim compares no address: it is none of the contact's.
+    addresses = ["" if batch.channel in OURS else letter.people.addresses[row] for row in rows]
     return Built(batch, parcel, enrolments, addresses, needs, whole, skips)
 
 

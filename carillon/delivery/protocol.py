@@ -43,6 +43,8 @@ class Sender:
     name: str = ""
     reply_to: str = ""
     messaging_service: str = ""
+    url: str = ""
+    """Where a webhook posts to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,17 @@ class SharedSms:
     text: str
     status_callback: str = ""
     """Where the provider reports; the person's cid is appended as `?cid=`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCall:
+    """A call to a system of ours: all of a person's body stands in `values`, under `BODY`."""
+
+    sender: Sender
+
+
+BODY = "body"
+Shared = SharedEmail | SharedSms | SharedCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +175,7 @@ class Connector(Protocol):
     name: str
     capabilities: Capabilities
 
-    def build(self, message: SharedEmail | SharedSms, people: People, valid_for_s: int | None = None) -> Parcel:
+    def build(self, message: Shared, people: People, valid_for_s: int | None = None) -> Parcel:
         """Everything that can be prepared before the claim. Pure; raises ValueError for what the provider never takes."""
         ...
 

@@ -28,6 +28,7 @@ from carillon.messages.content import content_from_json
 from carillon.messages.planned_parts import planned_parts
 from carillon.plan.model import MessageNode, Plan, arms_of
 from carillon.plan.rules import SenderRule
+from carillon.plan.senders import sender_of
 from carillon.policy.budgets import Purse, purse_of, spend
 from carillon.policy.decide import KEEPS, Question, asks_conditions, decisions
 from carillon.policy.limits import limits_of
@@ -99,7 +100,7 @@ def question_of(connection: Connection, ground: Ground, plan: Plan, node: Messag
 
 def _purse(connection: Connection, ground: Ground, node: MessageNode) -> Purse | None:
     live = ground.applied.plan
-    if not live.marketing or (ground.rules.budget is None and live.budget is None):
+    if not live.marketing or node.is_ours or (ground.rules.budget is None and live.budget is None):
         return None
     parts = _parts(connection, ground, node) if node.channel is Channel.SMS else {}
     return purse_of(connection, ground.rules, live.budget, ground.applied.id, str(node.channel), parts, ground.now)
@@ -179,7 +180,7 @@ def _decide_slice(
     max_people: Mapping[str, int],
     result: Reserved,
 ) -> None:
-    sender = ground.rules.sender(node.channel, topic=plan.topic, named=plan.sender)
+    sender = sender_of(ground.rules, plan, node)
     if sender is None:
         raise LookupError(f"{plan.campaign}: workspace.yaml has no sender for {node.channel}")
     size = batch_size(ground.rules, sender.channel, max_people.get(sender.connector, 1000))
@@ -191,8 +192,9 @@ def _decide_slice(
         _write_batches(connection, ground, plan, node, sender, ordinal, decision, fresh)
         _write_sends(connection, ground, node, ordinal, decision, fresh)
         _postpone(connection, decision)
-        _watch_ghosts(connection, ground, plan, decision)
-        _tally(connection, decision, result)
+        if not node.is_ours:
+            _watch_ghosts(connection, ground, plan, decision)
+        _tally(connection, decision, node, result)
 
 
 @contextmanager
@@ -337,7 +339,7 @@ def _write_sends(
 ) -> None:
     """One row of record each: in its batch, a ghost, or skipped with its reason."""
     d, f = decision.c, fresh.c
-    is_ghost = d.reason == SkipReason.HOLDOUT.value
+    is_ghost = sa.false() if node.is_ours else d.reason == SkipReason.HOLDOUT.value
     outcome = sa.case((is_ghost, GHOST), (d.reason.is_not(None), sa.literal("skipped:") + d.reason))
     mine = sa.and_(d.reason.is_(None), f.arm == d.arm, f.language == d.language, f.ordinal == ordinal)
     rows = (
@@ -385,14 +387,14 @@ def _watch_ghosts(connection: Connection, ground: Ground, plan: Plan, decision: 
     connection.execute(t.enrolment.update().where(e.id.in_(ghosts)).values(due_at=ends_at))
 
 
-def _tally(connection: Connection, decision: sa.Table, result: Reserved) -> None:
+def _tally(connection: Connection, decision: sa.Table, node: MessageNode, result: Reserved) -> None:
     d = decision.c
     for reason, n in connection.execute(sa.select(d.reason, sa.func.count()).group_by(d.reason)):
         if reason in WAITS:
             result.waiting[reason] += n
         elif reason is None:
             result.ready += n
-        elif reason == SkipReason.HOLDOUT:
+        elif reason == SkipReason.HOLDOUT and not node.is_ours:
             result.ghosts += n
         else:
             result.skipped[reason] += n

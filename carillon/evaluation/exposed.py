@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from carillon.experiment.split import is_in_sample
+from carillon.kernel.channels import OURS
 from carillon.store import tables as t
 
 SENT_STATES = ("accepted", "unsure", "closed")
@@ -18,7 +19,7 @@ SENT_STATES = ("accepted", "unsure", "closed")
 TREATED, HELD = "treated", "held"
 
 _s, _b, _e = t.send.c, t.batch.c, t.enrolment.c
-_is_sent = sa.and_(_s.ghost == 0, sa.func.coalesce(_s.outcome, _b.state).in_(SENT_STATES))
+_is_sent = sa.and_(_s.ghost == 0, _s.channel.not_in(OURS), sa.func.coalesce(_s.outcome, _b.state).in_(SENT_STATES))
 _left_at = sa.func.coalesce(_b.claimed_at, _s.decided_at)
 
 

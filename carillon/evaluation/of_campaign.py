@@ -54,9 +54,7 @@ def look_plans(connection: Connection, ground: Ground) -> Iterator[tuple[str, Lo
 def holdout_result(connection: Connection, ground: Ground) -> TestResult | None:
     """Treated against held people, by intention to treat; None where nobody is held."""
     plan = ground.applied.plan
-    exposed = of_holdout(
-        ground.applied.id, from_entry=not isinstance(plan.nodes[0], MessageNode) if plan.nodes else True
-    )
+    exposed = of_holdout(ground.applied.id, from_entry=not _begins_with_a_message(plan))
     node_ids = [ground.applied.nodes[n.id] for n in plan.messages]
     held, treated = collect(connection, exposed, (HELD, TREATED), node_ids, plan.goal, ground.moment)
     if held.exposed == 0 or treated.exposed == 0:
@@ -64,6 +62,11 @@ def holdout_result(connection: Connection, ground: Ground) -> TestResult | None:
     looks = LookPlan((ground.now,), ground.now - 1, "conversions")
     shares = _holdout_shares(ground, plan)
     return evaluate(f"{plan.campaign}/{HOLDOUT}", (held, treated), shares, looks, taken=0, now=ground.now - 1)
+
+
+def _begins_with_a_message(plan: Plan) -> bool:
+    first = plan.nodes[0] if plan.nodes else None
+    return isinstance(first, MessageNode) and not first.is_ours
 
 
 def _holdout_shares(ground: Ground, plan: Plan) -> tuple[float, float]:

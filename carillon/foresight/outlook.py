@@ -27,6 +27,7 @@ from carillon.kernel.clock import Micros
 from carillon.messages.for_campaign import CampaignContents
 from carillon.messages.planned_parts import planned_parts
 from carillon.plan.model import ActNode, MessageNode, Plan, SplitNode, WaitNode, ways_of
+from carillon.plan.senders import sender_of
 from carillon.policy.budgets import purse_of
 from carillon.policy.decide import Question, decisions
 from carillon.policy.limits import limits_of
@@ -221,7 +222,7 @@ def _question(
     zone = None if own_clock else ground.rules.timezone
     limits = limits_of(connection, ground.rules, plan, plan, node, ground.topics, ground.now)
     purse = None
-    if plan.marketing:
+    if plan.marketing and not node.is_ours:
         parts = _parts(ground, node, contents)
         purse = purse_of(connection, ground.rules, plan.budget, ground.applied.id, str(node.channel), parts, ground.now)
     return Question(
@@ -284,7 +285,7 @@ def _pace(
 ) -> PaceAhead | None:
     """The hand-over of those who get it, at the pace of their channel; of scheduled entries only: events come one by one."""
     its = ground.rules.limits.pace.get(node.channel)
-    sender = ground.rules.sender(node.channel, topic=plan.topic, named=plan.sender)
+    sender = sender_of(ground.rules, plan, node)
     if its is None or sender is None or not any(isinstance(entry, Broadcast) for entry in plan.entries):
         return None
     d = decided.c
@@ -298,7 +299,7 @@ def _pace(
 
 def _cost(ground: Ground, node: MessageNode, sent: Sequence[sa.Row[Any]], contents: CampaignContents) -> float | None:
     """What these counts by language and country cost, as reserve reckons it."""
-    prices = ground.rules.costs.get(str(node.channel))
+    prices = {"": 0.0} if node.is_ours else ground.rules.costs.get(str(node.channel))
     if prices is None:
         return None
     parts = _parts(ground, node, contents)
@@ -335,7 +336,7 @@ def _examples(
     connection: Connection, ground: Ground, plan: Plan, people: sa.Subquery, contents: CampaignContents
 ) -> tuple[str | None, tuple[str, str] | None]:
     """Two real contacts: one who gets the first message, one who does not, with the reason."""
-    ways = list(first_messages(plan))
+    ways = [node for node in first_messages(plan) if not node.is_ours]
     first = [node for node in ways if node.id == ways[0].id]
     gets = not_ = None
     for node in first:

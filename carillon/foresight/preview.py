@@ -25,6 +25,7 @@ from carillon.messages.links import resolve
 from carillon.messages.rendering import Message, Occasion, render_one
 from carillon.messages.sms import Segments, segments
 from carillon.plan.model import Plan
+from carillon.plan.senders import sending_channel
 from carillon.store import tables as t
 from carillon.store.json import text_at
 
@@ -79,9 +80,11 @@ def previews(connection: Connection, draft: Draft, now: Micros, contact: str | N
     by_language: dict[str, tuple[Reader, ...]] = {}
     topic, rules = draft.plan.topic, draft.rules
     for (step_id, arm, _, language), content in draft.contents.compiled.items():
+        if content.channel is Channel.WEBHOOK:  # a call to a system: nobody reads it
+            continue
         if language not in by_language:
             by_language[language] = tuple(_readers(connection, draft.plan, language, contact))
-        sender = rules.sender(str(content.channel), topic=topic, named=draft.plan.sender)
+        sender = rules.sender(sending_channel(content.channel), topic=topic, named=draft.plan.sender)
         shown = tuple(_shown(content, reader, now) for reader in by_language[language])
         name = "" if sender is None else sender.display_name or sender.address
         yield Preview(step_id, content.channel, arm, language, name, shown)

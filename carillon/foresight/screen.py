@@ -217,6 +217,8 @@ def _what(draft: Draft) -> list[Text | Table]:
             "✓" if all((node.id, arm, str(node.channel), language) in draft.contents.compiled for arm in arms) else "–"
             for language in draft.rules.languages
         ]
+        if node.is_ours:  # one of ours reads it: one language suffices
+            marks[1:] = [""] * (len(marks) - 1)
         name = f"{node.id} by {node.channel}" if node.others or node.behind else node.id
         table.add_row(name, ", ".join(a for a in arms if a) or "–", *marks)
     return [table]

@@ -1,4 +1,4 @@
-"""Channels: the words a step may start with, and the bits they take in folded rows."""
+"""Channels: the words a message step may start with, and the bits that those to people take in folded rows."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ from enum import StrEnum
 
 
 class Channel(StrEnum):
-    """A way to reach a contact. The value is the word in YAML and in the store."""
+    """A way on which a step sends. The value is the word in YAML and in the store."""
 
     EMAIL = "email"
     SMS = "sms"
     PUSH = "push"
     WHATSAPP = "whatsapp"
+    WEBHOOK = "webhook"
+    NOTIFY = "notify"
 
 
+TO_PEOPLE = (Channel.EMAIL, Channel.SMS, Channel.PUSH, Channel.WHATSAPP)
+"""These reach the contact: what the contact has an address, a consent and an answer on."""
+
+OURS = ("notify", "webhook")
+"""These reach one of ours, a person or a system: no consent, cap, quiet hour or answer of the contact is about them."""
 CHANNEL_NUMBER: dict[Channel, int] = {Channel.EMAIL: 0, Channel.SMS: 1, Channel.PUSH: 2, Channel.WHATSAPP: 3}
 """Stable for ever: `standing.closed_bits` is stored by it."""
 

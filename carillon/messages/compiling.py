@@ -39,6 +39,8 @@ class Setting:
     brand_name: str = ""
     brand_address: str = ""
     is_marketing: bool = True
+    is_tracked: bool = True
+    """Whether opens and clicks of it are the contact's: a mail to one of ours has no pixel, and its links lead directly."""
     utm: Mapping[str, str] = field(default_factory=dict)
     """Added to every link: utm_source, utm_medium, utm_campaign, utm_content."""
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -72,7 +74,7 @@ class Compilation:
 def compile_content(source: MessageSource, channel: Channel, language: str, arm: str, setting: Setting) -> Compilation:
     """One message in one channel, language and arm ('' where there is no test)."""
     work = _Work(source, channel, language, arm, setting)
-    content = work.email() if channel is Channel.EMAIL else work.sms()
+    content = work.sms() if channel is Channel.SMS else work.email()
     problems = tuple(in_order(work.problems))
     lame = content is None or any(problem.severity == "error" for problem in problems)
     return Compilation(None if lame else content, problems)
@@ -95,7 +97,7 @@ class _Work:
         self.salt = self._salt()
         self.tags = {letter: token_tag(self.salt, letter) for letter in TAGGED}
         before = {link: n for n, link in enumerate(setting.links_before)}
-        self.tracker = Tracker(setting.public_url, setting.utm, self.salt, self.problems, before)
+        self.tracker = Tracker(setting.public_url, setting.utm, self.salt, self.problems, before, setting.is_tracked)
 
     def _salt(self) -> str:
         seed = repr((self.source, self.language, self.arm, sorted(self.setting.shared.items())))
@@ -227,6 +229,8 @@ class _Work:
         return [Piece(f'<div style="{style}">', Origin(file)), *preheader.pieces, Piece("</div>", Origin(file))]
 
     def _pixel(self) -> str:
+        if not self.setting.is_tracked:
+            return ""
         address = escape(f"{self.setting.public_url}/o/{self.tags['o']}")
         return f'<img src="{address}" width="1" height="1" alt="" style="display:block;border:0">'
 

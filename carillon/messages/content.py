@@ -68,6 +68,10 @@ class Content:
     """Where the template keeps a state across its parts, so that it is rendered whole: "line 12: cycle"."""
     can_skip: bool = False
     """It holds `{% skip %}`: ghosts must be rendered too."""
+    to: str = ""
+    """Of `notify`: the mailbox, where `to_path` names none."""
+    to_path: str = ""
+    """Of `notify`: the field of the contact that names the mailbox, `contact.store_manager`."""
 
     @cached_property
     def hash(self) -> str:
@@ -87,7 +91,10 @@ class Content:
 
 
 def _plain(content: Content) -> dict[str, Any]:
-    return {name: getattr(content, name) for name in Content.__dataclass_fields__ if name != "links"} | {
+    told = {name: getattr(content, name) for name in Content.__dataclass_fields__ if name != "links"}
+    # Left out where they say nothing: the contents that were stored before keep their hash.
+    told = {name: value for name, value in told.items() if value or name not in ("to", "to_path")}
+    return told | {
         "channel": content.channel.value,
         "links": [asdict(link) for link in content.links],
     }

@@ -12,6 +12,7 @@ from carillon.kernel.channels import Channel
 from carillon.kernel.problems import Problem
 from carillon.messages.compiling import Setting, compile_content
 from carillon.messages.content import Content, links_from
+from carillon.messages.ours import addressed, call_content
 from carillon.plan.applied import ContentKey
 from carillon.plan.apply import ContentOf
 from carillon.plan.model import MessageNode, Plan, arms_of
@@ -54,9 +55,19 @@ def contents_of(
     rows, compiled, problems, missing = [], {}, dict[Problem, None](), []
     subjects = {step.id: step.subject or "" for step in walk(campaign.journey) if isinstance(step, Send)}
     for node in plan.ways:
+        if node.channel is Channel.WEBHOOK:
+            content = call_content(node, rules, (known or {}).get("trigger"), money_paths)
+            compiled[node.id, "", str(node.channel), content.language] = content
+            rows.append(_row(node, "", content.language, content))
+            continue
         source = sources[node.message]
         written = languages_of(source, node.channel, rules)
-        missing += [(node.message, node.channel, language) for language in rules.languages if language not in written]
+        written = rules.languages[:1] if node.is_ours else written
+        missing += (
+            []
+            if node.is_ours
+            else [(node.message, node.channel, language) for language in rules.languages if language not in written]
+        )
         for language in written:
             for arm in arms_of(node):
                 setting = _setting(plan, node, arm, rules, values, shared, known, subjects[node.id])
@@ -67,8 +78,9 @@ def contents_of(
                 result = compile_content(source, node.channel, language, arm, setting)
                 problems |= dict.fromkeys(result.problems)
                 if result.content is not None:
-                    compiled[node.id, arm, str(node.channel), language] = result.content
-                    rows.append(_row(node, arm, language, result.content))
+                    content = addressed(result.content, node.to)
+                    compiled[node.id, arm, str(node.channel), language] = content
+                    rows.append(_row(node, arm, language, content))
     return CampaignContents(tuple(rows), compiled, tuple(problems), tuple(dict.fromkeys(missing)))
 
 
@@ -97,13 +109,14 @@ def _setting(
         public_url=rules.public_url,
         brand_name=rules.name,
         brand_address=rules.address,
-        is_marketing=plan.marketing,
+        is_marketing=plan.marketing and not node.is_ours,
+        is_tracked=not node.is_ours,
         utm=utm,
         values=values,
         currency=rules.currency,
         shared=shared,
         subject=subject,
-        footer=rules.sms_footer if node.channel is Channel.SMS else rules.footer,
+        footer={} if node.is_ours else rules.sms_footer if node.channel is Channel.SMS else rules.footer,
     )
     return setting if known is None else replace(setting, known=known)
 

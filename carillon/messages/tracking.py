@@ -25,6 +25,8 @@ class Tracker:
     problems: list[Problem]
     links: dict[Link, int]
     """Link → slot, in order of the slots; starts with the links of mails that have left."""
+    is_on: bool = True
+    """False: every link stays as it is written."""
 
     def tag(self, letter: str) -> str:
         """The tag that stands for a person's token."""
@@ -51,7 +53,8 @@ class Tracker:
         target = target.strip()
         numbers = hidden.numbers(target)
         if (
-            not target
+            not self.is_on
+            or not target
             or target.lower().startswith(UNTRACKED)
             or any("links." in hidden.pieces[n].text for n in numbers)
         ):

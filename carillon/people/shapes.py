@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from carillon.consent.suppression import Suppressed
 from carillon.definition.model import Data, Field
-from carillon.kernel.channels import Channel
+from carillon.kernel.channels import TO_PEOPLE
 from carillon.kernel.clock import Micros
 from carillon.kernel.problems import did_you_mean
 from carillon.kernel.time.zones import is_zone
@@ -34,7 +34,7 @@ _ALIASES: Mapping[Kind, Mapping[str, str]] = {
     "consents": {"customer_id": "contact", "contact_id": "contact", "user_id": "contact", "id": "contact"},
     "suppressions": {"email": "address", "phone": "address"},
 }  # fmt: skip
-_CHANNELS = tuple(channel.value for channel in Channel)
+_CHANNELS = tuple(channel.value for channel in TO_PEOPLE)
 _STATES = {"confirmed": "confirmed", "double": "confirmed", "doi": "confirmed"}
 
 
@@ -66,7 +66,7 @@ def shape_of(
             declared: Mapping[str, Field] = {
                 name: field for name, field in data.contact.items() if name not in BUILT_IN
             }
-            consents = [f"consent_{channel}_{topic}" for topic in topics for channel in Channel]
+            consents = [f"consent_{channel}_{topic}" for topic in topics for channel in TO_PEOPLE]
             known = [*BUILT_IN, *declared, *consents, "consent_at"]
             fields: Mapping[str, Mapping[str, Field]] = {"": declared}
             needs = {"id": "the contact's own id at the shop"}
@@ -186,7 +186,7 @@ def _wishes(shape: ImportShape, columns: Columns) -> list[tuple[Wish, ...]]:
     named = [
         (topic, channel.value, f"consent_{channel}_{topic}")
         for topic in shape.topics
-        for channel in Channel
+        for channel in TO_PEOPLE
         if columns.has(f"consent_{channel}_{topic}")
     ]
     if not named:

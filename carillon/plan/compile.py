@@ -129,6 +129,8 @@ def compile_rules(workspace: Workspace, segments: Mapping[str, Segment]) -> Rule
                 s.display_name,
                 s.reply_to,
                 s.messaging_service,
+                s.url,
+                s.fields,
             )
             for named in workspace.senders.values()
             for s in named.values()
@@ -253,6 +255,7 @@ def _node(step: Step, following: str | None, segments: Mapping[str, Segment]) ->
                     step.quiet_hours,
                     step.others,
                     step.at_best_time,
+                    step.to,
                 )
             ]
         case Wait() | WaitDays() | WaitUntilDay() | WaitUntil() | WaitUntilDate():

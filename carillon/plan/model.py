@@ -18,6 +18,7 @@ from carillon.definition.limits import Budget, Expected
 from carillon.definition.model import (
     EnterCampaign,
     Goal,
+    Recipient,
     SetFields,
     Share,
     Test,
@@ -31,7 +32,7 @@ from carillon.definition.model import (
     WaitUntilDay,
     Way,
 )
-from carillon.kernel.channels import Channel
+from carillon.kernel.channels import OURS, Channel
 from carillon.kernel.durations import Span
 from carillon.kernel.time.windows import Window
 
@@ -56,9 +57,16 @@ class MessageNode:
     """`first_reachable`: what is sent where this channel does not reach the contact, the first that does."""
     at_best_time: bool = False
     """It falls due at the hour at which the contact answers."""
+    to: Recipient | None = None
+    """Of `notify`: whom it writes to."""
     behind: tuple[Channel, ...] = ()
     """Never stored: of a way of `first_reachable`, the channels that are asked before it."""
     kind: Literal["message"] = "message"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it goes to one of ours instead of the contact."""
+        return self.channel in OURS
 
 
 @dataclass(frozen=True, slots=True)

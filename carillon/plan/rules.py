@@ -40,6 +40,10 @@ class SenderRule:
     display_name: str = ""
     reply_to: str = ""
     messaging_service: str = ""
+    url: str = ""
+    """Where a webhook posts to."""
+    fields: tuple[str, ...] = ()
+    """The contact's fields that a webhook tells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from carillon.definition.limits import Cap
+from carillon.kernel.channels import OURS
 from carillon.kernel.clock import SECOND, Micros
 from carillon.kernel.durations import Span
 from carillon.kernel.time.calendar import Period
@@ -133,9 +134,8 @@ def _counts(
 def _of_person(candidate: sa.FromClause, here: CapHere, limits: MessageLimits) -> sa.ColumnElement[bool]:
     """The sends of the candidate's person that the cap is about."""
     s = t.send.c
-    of_scope = (
-        [here.counted_nodes] if here.cap.channel is None else [s.channel == str(here.cap.channel), here.counted_nodes]
-    )
+    channel = s.channel.not_in(OURS) if here.cap.channel is None else s.channel == str(here.cap.channel)
+    of_scope = [channel, here.counted_nodes]
     others = [] if limits.again is None else [s.batch_id != limits.again]
     mine = s.contact_id == candidate.c.contact_id
     return sa.and_(mine, s.due_at >= limits.scan_from, s.outcome.is_(None), *others, *of_scope)

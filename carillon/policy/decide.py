@@ -16,7 +16,7 @@ from carillon.audience.evaluate import where
 from carillon.audience.moment import Moment, of_enrolment
 from carillon.consent.expressions import closed_by_sql
 from carillon.definition.conditions import Condition
-from carillon.kernel.channels import INVALID_ADDRESS, NO_ADDRESS, SUPPRESSED, Channel
+from carillon.kernel.channels import INVALID_ADDRESS, NO_ADDRESS, OURS, SUPPRESSED, Channel
 from carillon.kernel.clock import MINUTE, SECOND, Micros
 from carillon.kernel.time.calendar import clock_micros, local_to_utc
 from carillon.plan.model import MessageNode, Plan
@@ -26,6 +26,7 @@ from carillon.policy.budgets import Purse, priced
 from carillon.policy.caps import capped
 from carillon.policy.clocks import clocks
 from carillon.policy.limits import FREE, MessageLimits
+from carillon.policy.ours import is_allowed, reasons_of_ours
 from carillon.policy.words import WAITS, SkipReason
 from carillon.store import localtime
 from carillon.store import tables as t
@@ -63,10 +64,13 @@ def decisions(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
     and the same is asked again at that instant.
     """
     asked = _asked(question, candidates).cte("asked")
-    if not question.plan.marketing:
+    if not question.plan.marketing or question.node.is_ours:
         never = sa.cast(sa.null(), sa.BigInteger()).label("wait_until")
         price = sa.literal(0, sa.BigInteger()).label("price")
-        return sa.select(*_kept(asked), asked.c.stands.label("reason"), never, price)
+        stands: Column = asked.c.stands
+        if question.node.is_ours:  # of the holdout nobody is told, and they go on
+            stands = sa.case((stands.is_not(None), stands), (asked.c.role != "treated", SkipReason.HOLDOUT.value))
+        return sa.select(*_kept(asked), stands.label("reason"), never, price)
     timed = _timed(question, candidates, _judged(question, asked))
     if not question.limits.caps:
         return _decided(question, timed, [], [timed.c.wait_until])
@@ -85,7 +89,7 @@ def refusals(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
 
 def asks_conditions(plan: Plan, node: MessageNode, rules: Rules) -> bool:
     """Whether time or what people do can change the decision about a message, consent and limits aside."""
-    return node.only_if is not None or (plan.marketing and rules.exclude is not None)
+    return node.only_if is not None or (plan.marketing and not node.is_ours and rules.exclude is not None)
 
 
 _RESULT = (
@@ -166,7 +170,9 @@ def _decided(
 
 def _asked(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
     c, s = candidates.c, t.standing.c
+    ours = question.node.is_ours
     address = address_of(question.node.channel)
+    language: Column = sa.literal(question.rules.languages[0]) if ours else s.language
     first_due = _first_due(question, candidates)
     not_after = _not_after(question, first_due)
     return (
@@ -178,13 +184,13 @@ def _asked(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
             c.due_at.label("due_at"),
             s.h31.label("h31"),
             s.zone.label("zone"),
-            s.language.label("language"),
+            language.label("language"),
             s.country.label("country"),
             address.label("address"),
             not_after.label("not_after"),
             first_due.label("first_due"),
             sa.case(*_reasons(question, candidates, not_after)).label("stands"),
-            _has_twin(address).label("has_twin"),
+            (sa.false() if ours else _has_twin(address)).label("has_twin"),
         )
         .join_from(candidates, t.standing, s.contact_id == c.contact_id)
         .join(t.contact, t.contact.c.id == c.contact_id)
@@ -211,7 +217,9 @@ def _takes_this_way(question: Question) -> list[sa.ColumnElement[bool]]:
 
 
 def address_of(channel: Channel) -> Column:
-    """The column that holds the address on a channel."""
+    """The column that holds the address on a channel; what reaches one of ours has none of the contact's."""
+    if channel in OURS:
+        return sa.literal("")
     return t.contact.c.phone_key if channel is Channel.SMS else t.contact.c.email_key
 
 
@@ -224,6 +232,11 @@ def _reasons(
     def holds(condition: Condition) -> sa.ColumnElement[bool]:
         return sa.func.coalesce(where(condition, subject, question.moment), sa.false())
 
+    if question.node.is_ours:
+        ours = [(not_after <= question.moment.now, SkipReason.EXPIRED), *reasons_of_ours(question.node, rules)]
+        if question.node.only_if is not None:
+            ours.append((sa.not_(holds(question.node.only_if)), SkipReason.ONLY_IF))
+        return [(holds_, reason.value) for holds_, reason in (*ours, (sa.false(), SkipReason.EXPIRED))]
     permitted = HousePermissions(rules).allowed(t.standing, plan.topic, channel)
     reasons = [
         (not_after <= question.moment.now, SkipReason.EXPIRED),
@@ -233,19 +246,13 @@ def _reasons(
         (sa.not_(permitted), SkipReason.NO_CONSENT),
     ]
     if str(channel) in rules.allow_list:
-        reasons.append((sa.not_(_is_allowed(address_of(channel), rules.allow_list[str(channel)])), SkipReason.EXCLUDED))
+        reasons.append((sa.not_(is_allowed(address_of(channel), rules.allow_list[str(channel)])), SkipReason.EXCLUDED))
     if plan.marketing and rules.exclude is not None:
         reasons.append((holds(rules.exclude), SkipReason.EXCLUDED))
     if question.node.only_if is not None:
         reasons.append((sa.not_(holds(question.node.only_if)), SkipReason.ONLY_IF))
     reasons.append((t.standing.c.language.not_in(list(question.languages)), SkipReason.NO_TRANSLATION))
     return [(holds_, reason.value) for holds_, reason in reasons]
-
-
-def _is_allowed(address: Column, allowed: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Whether an address is one of these, or of a domain that is written `@acme.example`."""
-    domains = [sa.func.lower(address).endswith(entry, autoescape=True) for entry in allowed if entry.startswith("@")]
-    return sa.or_(sa.func.lower(address).in_([entry for entry in allowed if not entry.startswith("@")]), *domains)
 
 
 def _first_due(question: Question, candidates: sa.FromClause) -> Column:

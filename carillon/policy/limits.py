@@ -84,7 +84,7 @@ def limits_of(
     now: Micros,
 ) -> MessageLimits:
     """The limits of a message of `plan`, of a campaign whose live one is `live`; `topics` names each topic's campaigns."""
-    if not live.marketing:
+    if not live.marketing or node.is_ours:
         return FREE
     step = next((n for n in live.messages if n.id == node.id), node)
     house = rules.limits.quiet_hours.get(node.channel)

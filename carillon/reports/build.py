@@ -15,6 +15,7 @@ from carillon.evaluation.model import ArmFigures, TestResult
 from carillon.evaluation.of_campaign import holdout_result, results
 from carillon.journey.ground import Ground
 from carillon.journey.leave import GHOST
+from carillon.kernel.channels import OURS
 from carillon.plan.model import MessageNode
 from carillon.reports.model import LeaderRow, Money, Question, Report, StepReport, Totals
 from carillon.store import tables as t
@@ -150,7 +151,7 @@ def _totals_of_campaign(connection: Connection, ground: Ground, steps: tuple[Ste
     exposed = of_campaign(ground.applied.id)
     (figures,) = collect(connection, exposed, (ALL,), node_ids, ground.applied.plan.goal, ground.moment)
     return Totals(
-        sent=sum(s.totals.sent for s in steps),
+        sent=sum(s.totals.sent for s in steps if s.channel not in OURS),
         delivered=sum(s.totals.delivered for s in steps),
         opened=figures.opens,
         hidden_opens=figures.hidden_opens,
@@ -206,6 +207,7 @@ def _cost(connection: Connection, ground: Ground) -> float | None:
         .join_from(t.send, t.batch, b.id == s.batch_id)
         .join(t.standing, standing.contact_id == s.contact_id)
         .where(b.campaign_id == ground.applied.id, sa.func.coalesce(s.outcome, b.state).in_(SENT_STATES))
+        .where(s.channel.not_in(OURS))
         .group_by(s.channel, standing.country)
     ).all()
     total = 0.0

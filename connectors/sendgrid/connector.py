@@ -14,7 +14,7 @@ from email.utils import parseaddr
 import httpx
 import orjson
 
-from carillon.delivery.protocol import Capabilities, Outcome, Parcel, People, SharedEmail, SharedSms
+from carillon.delivery.protocol import Capabilities, Outcome, Parcel, People, Shared, SharedEmail
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import SECOND, Clock, SystemClock
 from connectors import transport
@@ -65,7 +65,7 @@ class SendGrid:
     def __init__(self, http: httpx.AsyncClient, name: str, clock: Clock) -> None:
         self.name, self._http, self._clock = name, http, clock
 
-    def build(self, message: SharedEmail | SharedSms, people: People, valid_for_s: int | None = None) -> Envelope:
+    def build(self, message: Shared, people: People, valid_for_s: int | None = None) -> Envelope:
         """Fragments of the people and the shared rest; raises ValueError for what SendGrid never takes."""
         if not isinstance(message, SharedEmail):
             raise ValueError(f"{self.name} sends e-mail only")

@@ -21,8 +21,8 @@ from carillon.delivery.protocol import (
     Outcome,
     Parcel,
     People,
+    Shared,
     SharedEmail,
-    SharedSms,
 )
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Clock, SystemClock, from_micros
@@ -53,7 +53,7 @@ class Smtp:
         self._idle: list[Wire] = []
         self._gate = asyncio.Semaphore(CAPABILITIES.concurrency)
 
-    def build(self, message: SharedEmail | SharedSms, people: People, valid_for_s: int | None = None) -> Letters:
+    def build(self, message: Shared, people: People, valid_for_s: int | None = None) -> Letters:
         """Everything encoded but the seams; raises ValueError for what is no mail."""
         if not isinstance(message, SharedEmail):
             raise ValueError(f"{self.name} sends e-mail only")

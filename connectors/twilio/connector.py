@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus, urlencode, urlsplit, urlunsplit
 
 import orjson
 
-from carillon.delivery.protocol import Capabilities, Outcome, Parcel, People, Rejected, SharedEmail, SharedSms
+from carillon.delivery.protocol import Capabilities, Outcome, Parcel, People, Rejected, Shared, SharedSms
 from carillon.kernel.channels import Channel
 from connectors import transport
 from connectors.filling import cut
@@ -59,7 +59,7 @@ class Twilio:
     def __init__(self, messages: transport.Endpoint, name: str) -> None:
         self.name, self._messages = name, messages
 
-    def build(self, message: SharedEmail | SharedSms, people: People, valid_for_s: int | None = None) -> Texts:
+    def build(self, message: Shared, people: People, valid_for_s: int | None = None) -> Texts:
         """A form for each person; raises ValueError for what Twilio never takes."""
         if not isinstance(message, SharedSms):
             raise ValueError(f"{self.name} sends SMS only")

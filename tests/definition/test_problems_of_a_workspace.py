@@ -156,7 +156,7 @@ JOURNEYS = {
         "  - first_reachable: [{email: hello}, {email: hello}]\n",
         "5:40  CAR203  nobody gets this one: email stands before it already",
     ),
-    "not available yet": ("  - email: hello\n  - webhook: call\n", '6:5  LATER  "webhook" is not available yet'),
+    "not available yet": ("  - email: hello\n  - push: call\n", '6:5  LATER  "push" is not available yet'),
 }
 
 
