@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 import sqlalchemy as sa
@@ -58,6 +59,8 @@ class Moment:
     folded: bool = False
     money: Mapping[str, str] = field(default_factory=dict)
     """Kind of event → the property of which `value_cents` is the money, as `people.ingest.money_fields` knows it."""
+    rates: Mapping[str, Decimal] = field(default_factory=dict)
+    """Currency → what one unit of it is worth in the workspace's."""
 
     def ago(self, span: Span) -> Micros:
         """The instant that lies `span` before now."""

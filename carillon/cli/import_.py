@@ -105,6 +105,7 @@ def _import(
         plan = plan_import(
             kind, file, source, data=declared, topics=tuple(workspace.topics), rules=rules,
             workspace_zone=workspace.timezone, at=SystemClock().now(), history=not enrol,
+            currencies=workspace.currencies,
         )  # fmt: skip
         if save_mapping is not None:
             write_mapping(save_mapping, source)

@@ -9,8 +9,6 @@ NOT_YET = frozenset(
     {
         # hand-over: limits
         "workspace.coupons",
-        "campaign.spend",
-        "campaign.target",
         "step.coupon",
         "condition.coupon",
         # journeys
@@ -19,16 +17,10 @@ NOT_YET = frozenset(
         "entry.collect",
         "reach.push",
         "reach.whatsapp",
-        "goal.from",
         "condition.sql",
         # consent and law
         "topic.confirm",
         # evaluation
-        "campaign.also_measure",
-        "campaign.attribution",
-        "workspace.attribution",
-        "workspace.rates",
-        "verdict.correction",
         # people (⟨B⟩)
         "condition.list",  # nothing imports lists yet: nobody would be on one
         "data.surveys",

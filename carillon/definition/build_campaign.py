@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from carillon.definition.availability import is_available
-from carillon.definition.build_conditions import Names, condition_of, event_fields, same_of, where_of
+from carillon.definition.build_conditions import Names, condition_of, event_fields, same_of, since_of, where_of
 from carillon.definition.build_dates import yearly_dates
 from carillon.definition.build_entries import build_entry, trigger_fields
 from carillon.definition.build_limits import build_budget, build_expected, window_of
 from carillon.definition.build_ours import check_ours
 from carillon.definition.build_steps import Steps
 from carillon.definition.build_wait_for import answer_fields
+from carillon.definition.build_workspace import build_attribution
 from carillon.definition.campaign_words import (
     AtWords,
     CampaignWords,
@@ -27,8 +28,24 @@ from carillon.definition.campaign_words import (
 from carillon.definition.condition_words import AudienceWords
 from carillon.definition.conditions import EVERYONE, All, Condition
 from carillon.definition.entries import Broadcast, Entry, LaterEntry, entry_key, is_same
-from carillon.definition.model import Audience, Campaign, Goal, MessageSource, Top, Verdict, Workspace
+from carillon.definition.model import (
+    Audience,
+    Campaign,
+    Choose,
+    Goal,
+    LaterStep,
+    MessageSource,
+    Send,
+    Split,
+    Target,
+    Top,
+    Verdict,
+    WaitFor,
+    Workspace,
+    walk,
+)
 from carillon.definition.nodes import Text
+from carillon.definition.scalars import Reading
 from carillon.definition.step_ids import StepIds, branches_in, name_steps, sent_by
 from carillon.definition.words import note_later
 from carillon.kernel.channels import OURS, Channel
@@ -89,10 +106,15 @@ def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) 
         budget=build_budget(words.budget),
         approval_by=tuple(map(str, words.approval.by)) if words.approval is not None else (),
         sender=str(words.sender) if words.sender is not None else None,
+        attribution=build_attribution(words.attribution, around.workspace.attribution) if words.attribution else None,
+        also_measure=tuple(_goal(also, names) for also in words.also_measure or ()),
+        spend=words.spend,
+        target=_target(words, reading),
         verdict=_verdict(words.verdict) if words.verdict is not None else Verdict(),
         moves_to_latest=words.on_change is not None and words.on_change.move == "latest",
     )
     _check(words, journey, ids, names, around)
+    _check_from(words, campaign, names)
     _check_repeated(campaign.entries, entries, names)
     _check_top(words, campaign, names)
     return campaign
@@ -151,8 +173,27 @@ def _goal(words: GoalWords, names: Names) -> Goal:
         str(words.value) if words.value is not None else None,
         where_of(words.where, fields, str(words.event), names),
         same_of(words.same, fields, names),
-        str(words.from_) if words.from_ is not None else None,
+        None if words.from_ == "entry" else since_of(words.from_, names),
     )
+
+
+def _check_from(words: CampaignWords, campaign: Campaign, names: Names) -> None:
+    told = {step.id for step in walk(campaign.journey) if isinstance(step, Send | Choose | Split | WaitFor | LaterStep)}
+    known = set((names.steps or {}).values()) - told
+    written = [words.goal, *(words.also_measure or ())]
+    for goal, built in zip(written, [campaign.goal, *campaign.also_measure], strict=True):
+        if goal is not None and goal.from_ is not None and built is not None and built.from_step in known:
+            names.wrong(goal.from_, "it is kept of messages and forks only when people were there", "the message behind it")
+
+
+def _target(words: CampaignWords, reading: Reading) -> Target | None:
+    if words.target is None:
+        return None
+    if words.lacks("goal"):
+        reading.missing(words.key_at("target"), "there is no goal that it could be a target of", "goal: {event: …}")
+    elif words.target.revenue is not None and words.goal is not None and words.goal.lacks("value"):
+        reading.missing(words.target.key_at("revenue"), "the goal has no money", "goal: {event: …, value: total}")
+    return Target(words.target.conversions, words.target.revenue)
 
 
 def _exits(words: CampaignWords, names: Names) -> Iterator[Condition]:
@@ -175,8 +216,6 @@ def _verdict(words: VerdictWords) -> Verdict:
 def _check(words: CampaignWords, journey: list[StepBase], ids: StepIds, names: Names, around: CampaignContext) -> None:
     _check_names(words, names, around)
     _check_entries(words, names, around)
-    for also in words.also_measure or ():
-        _goal(also, names)
     for step in _all_steps(journey):
         _check_sends(step, words, names, around)
 

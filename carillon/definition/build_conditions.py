@@ -178,7 +178,7 @@ def _event(words: EventWords, names: Names) -> HasEvent:
     return HasEvent(
         event=str(words.event),
         within=words.in_last,
-        since=_since(words.since, names),
+        since=since_of(words.since, names),
         count=count_of(words.count, names),
         sum_of=str(of) if of is not None else None,
         sum=_sum(words, fields, names),
@@ -201,7 +201,8 @@ def _in_cents(compare: Compare) -> Compare:
     return Compare(compare.op, round(compare.value * 100))
 
 
-def _since(name: Text | None, names: Names) -> str | None:
+def since_of(name: Text | None, names: Names) -> str | None:
+    """`entry` or the id of a step; a problem where there is no such step."""
     if name is None or name == "entry":
         return str(name) if name is not None else None
     if names.steps is None:

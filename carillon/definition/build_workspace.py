@@ -10,6 +10,7 @@ from typing import Any, Literal
 from carillon.definition.build_conditions import Names, condition_of
 from carillon.definition.build_limits import build_budget, build_limits
 from carillon.definition.build_ours import webhook_of
+from carillon.definition.campaign_words import AttributionWords
 from carillon.definition.model import Attribution, Cost, Sender, Topic, Unsure, Workspace
 from carillon.definition.nodes import Map, Node, Seq, Text
 from carillon.definition.scalars import Reading
@@ -41,6 +42,7 @@ def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace
     topics = {str(name): _topic(name, topic, default, reading) for name, topic in (words.topics or {}).items()}
     _check_topics(words, senders, reading)
     _check_budget(words, reading)
+    _check_rates(words, reading)
     return Workspace(
         name=str(words.name or ""),
         timezone=str(words.timezone or "UTC"),
@@ -58,7 +60,7 @@ def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace
         costs={Channel(channel): _cost(raw, reading) for channel, raw in (words.costs or {}).items()},
         rates={str(currency): amount for currency, amount in (words.rates or {}).items()},
         if_unsure=_if_unsure(words.if_unsure or {}, reading),
-        attribution=_attribution(words),
+        attribution=build_attribution(words.attribution, Attribution()),
         footer=_by_country(words.footer, reading),
         sms_footer=_by_country(words.sms_footer, reading),
         proofs=_addresses(words.proofs, reading),
@@ -66,11 +68,20 @@ def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace
     )
 
 
-def _attribution(words: WorkspaceWords) -> Attribution:
-    written, default = words.attribution, Attribution()
-    if written is None:
+def _check_rates(words: WorkspaceWords, reading: Reading) -> None:
+    for currency, amount in (words.rates or {}).items():
+        if currency == words.currency:
+            reading.note(currency.at, 3, f"{currency} is our own currency: it is worth 1", "the others only")
+        elif amount <= 0:
+            worth = f"{currency}: 0.92, what one is worth in {words.currency or 'EUR'}"
+            reading.note(currency.at, 3, f"{currency} would be worth nothing", worth)
+
+
+def build_attribution(words: AttributionWords | None, default: Attribution) -> Attribution:
+    """Which send is credited; what is not written is as the workspace, or Carillon, says it."""
+    if words is None:
         return default
-    return Attribution(written.model, written.click or default.click, written.delivered or default.delivered)
+    return Attribution(words.model, words.click or default.click, words.delivered or default.delivered)
 
 
 _LANGUAGE, _COUNTRY = re.compile("[a-z]{2,3}(-[A-Z]{2})?"), re.compile("[A-Z]{2}")

@@ -46,7 +46,7 @@ from carillon.definition.scalars import (
     parse_share,
     whole,
 )
-from carillon.definition.shapes import AUDIENCE, EXISTING, EXIT_ON, HOLDOUT, WAIT
+from carillon.definition.shapes import AUDIENCE, EXISTING, EXIT_ON, HOLDOUT, TARGET, WAIT
 from carillon.definition.words import Headed, OneOrMany, Words
 from carillon.kernel.problems import did_you_mean
 
@@ -480,6 +480,14 @@ class AttributionWords(Words):
     delivered: Duration | None = None
 
 
+class TargetWords(Words):
+    """What the goal should reach: a number of people, or `{conversions: 500, revenue: 20000}`."""
+
+    part: ClassVar[str] = "target"
+    conversions: Annotated[int, whole(1, 1_000_000_000, "how many people")] | None = None
+    revenue: Amount | None = None
+
+
 class CampaignWords(Words):
     """campaign.yaml: audience, entry, goal, tests and the journey."""
 
@@ -503,8 +511,8 @@ class CampaignWords(Words):
     caps: Annotated[Literal["count_only"], Choice()] | None = None
     expect: ExpectWords | None = None
     budget: BudgetWords | None = None
-    spend: Loose = None
-    target: Loose = None
+    spend: Amount | None = None
+    target: Annotated[TargetWords, TARGET] | None = None
     approval: ApprovalWords | None = None
     sender: SenderRef | None = None
     verdict: VerdictWords | None = None

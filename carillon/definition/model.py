@@ -118,6 +118,11 @@ class Workspace:
     """The only addresses (or `@domains`) that are written to on a channel, in small letters; for staging."""
 
     @property
+    def currencies(self) -> tuple[str, ...]:
+        """Those that money may be in, our own first."""
+        return (self.currency, *self.rates)
+
+    @property
     def default_language(self) -> str:
         return next(iter(self.languages))
 
@@ -460,6 +465,15 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What the marketer aims at."""
+
+    conversions: int | None = None
+    """People with at least one."""
+    revenue: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Top:
     """Only so many of the audience: those whose field is highest; who lacks it is not among them."""
 
@@ -509,6 +523,12 @@ class Campaign:
     approval_by: tuple[str, ...] = ()
     """The addresses of those one of whom must say yes before anything is handed over; empty = nobody is asked."""
     sender: str | None = None
+    attribution: Attribution | None = None
+    """None: the workspace's."""
+    also_measure: tuple[Goal, ...] = ()
+    spend: Decimal | None = None
+    """What it cost outside of Carillon."""
+    target: Target | None = None
     verdict: Verdict = Verdict()
     moves_to_latest: bool = False
     """`on_change: {move: latest}`: people under way go on in the newest version where it still has their step."""

@@ -90,6 +90,19 @@ EXIT_ON = Shape(_exit, {"anyOf": [{"const": "goal"}, {"x-condition": True}]})
 HOLDOUT = Shape(
     _holdout, {"anyOf": [{"type": "string"}, {"type": "object", "properties": {"none": {"type": "string"}}}]}
 )
+TARGET = Shape(
+    lambda node: under("conversions", node) if isinstance(node, Text) else node,
+    {
+        "anyOf": [
+            {"type": ["integer", "string"]},
+            {
+                "type": "object",
+                "properties": {"conversions": {"type": "integer"}, "revenue": {"type": ["number", "string"]}},
+                "additionalProperties": False,
+            },
+        ]
+    },
+)
 WAIT = Shape(
     _wait,
     {

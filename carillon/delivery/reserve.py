@@ -378,10 +378,12 @@ def _watch_ghosts(connection: Connection, ground: Ground, plan: Plan, decision: 
     ends_at: sa.ColumnElement[Any] = sa.literal(ground.now, sa.BigInteger())
     if plan.goal is not None and not any(isinstance(entry, Recurring) for entry in plan.entries):
         within = plan.goal.within
-        ends_at = e.entered_at + within.seconds * SECOND
+        # A held person reaches no step behind this one: a window that opens there opens here for the ghost.
+        opens = sa.literal(ground.now, sa.BigInteger()) if plan.goal.from_step else e.entered_at
+        ends_at = opens + within.seconds * SECOND
         if within.months:
             s = t.standing.c
-            window = localtime.add_months(s.zone, e.entered_at, within.months)
+            window = localtime.add_months(s.zone, opens, within.months)
             ends_at = sa.select(window).where(s.contact_id == e.contact_id).scalar_subquery()
     ghosts = sa.select(d.enrolment_id).where(d.reason == SkipReason.HOLDOUT.value)
     connection.execute(t.enrolment.update().where(e.id.in_(ghosts)).values(due_at=ends_at))

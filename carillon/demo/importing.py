@@ -22,5 +22,6 @@ def bring_in(store: Store, loaded: Loaded, file: ImportFile, at: Micros, progres
     plan = plan_import(
         file.kind, file.path, Source(event=file.event), data=loaded.data, topics=tuple(loaded.workspace.topics),
         rules=rules, workspace_zone=loaded.workspace.timezone, at=at,
+        currencies=loaded.workspace.currencies,
     )  # fmt: skip
     return run_import(store, plan, progress=progress)

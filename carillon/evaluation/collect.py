@@ -11,16 +11,20 @@ from sqlalchemy.engine import Connection
 from carillon.audience.events import is_same, zone_of
 from carillon.audience.fields import asks_clock, props_hold
 from carillon.audience.moment import Moment
+from carillon.audience.since import reached
 from carillon.definition.model import Goal
 from carillon.evaluation.model import ArmFigures
 from carillon.evaluation.moments import Moments
 from carillon.kernel.clock import SECOND
+from carillon.kernel.durations import Span
 from carillon.store import localtime
 from carillon.store import tables as t
 from carillon.store.json import integer_at, text_at
 
 ORDER_ID = "order_id"
 """The property by which one order that is reported twice counts once."""
+
+_BILLION = 1_000_000_000
 
 Column = sa.ColumnElement[Any]
 
@@ -35,7 +39,8 @@ def collect(
 ) -> tuple[ArmFigures, ...]:
     """The figures of `arms`, in their order, for the people that `exposed` selects (see `exposed`).
 
-    Responses are those to the sends of `node_ids`; conversions the goal's events after the exposure and within its time.
+    Responses are those to the sends of `node_ids`; conversions the goal's events after the exposure (or
+    after its `from` step, of those who reached it) and within its time.
     """
     people = exposed.cte("exposed")
     seen = [_everybody(people), _answers(people, node_ids)]
@@ -121,29 +126,51 @@ def _counted(people: sa.CTE, goal: Goal, moment: Moment) -> sa.CTE:
     """The goal's events of each exposed enrolment, numbered within their order."""
     event = t.event.alias("goal_event")
     e, x = event.c, people.c
-    cents = sa.func.coalesce(integer_at(e.props, (goal.value,)) if goal.value else e.value_cents, 0)
+    cents = cents_of(e, goal, moment)
     order = sa.func.coalesce(text_at(e.props, (ORDER_ID,)), sa.cast(e.hash64, sa.String))
     place = sa.func.row_number().over(
         partition_by=(x.enrolment_id, order, sa.case((cents < 0, 1), else_=0)), order_by=(e.occurred_at, e.hash64)
     )
     zone = zone_of(x.contact_id) if asks_clock(goal.where) else None
     source: sa.FromClause = people.join(event, sa.and_(e.contact_id == x.contact_id, e.kind == goal.event))
-    wanted = [e.occurred_at > x.at, e.occurred_at <= _window_end(x, goal), e.occurred_at <= moment.now]
+    own = t.enrolment.alias("own")
+    opens = reached(goal.from_step, own, moment) if goal.from_step else x.at
+    wanted = [e.occurred_at > opens, e.occurred_at <= span_after(x.contact_id, opens, goal.within)]
+    wanted.append(e.occurred_at <= moment.now)
+    if goal.same or goal.from_step:
+        source = source.join(own, own.c.id == x.enrolment_id)
     if goal.where:
         wanted.append(props_hold(goal.where, e.props, zone, moment))
     if goal.same:
-        trigger, own = t.event.alias("trigger_event"), t.enrolment.alias("own")
-        source = source.join(own, own.c.id == x.enrolment_id).join(
-            trigger,
-            sa.and_(trigger.c.occurred_at == own.c.trigger_at, trigger.c.hash64 == own.c.trigger_hash),
+        trigger = t.event.alias("trigger_event")
+        source = source.join(
+            trigger, sa.and_(trigger.c.occurred_at == own.c.trigger_at, trigger.c.hash64 == own.c.trigger_hash)
         )
         wanted += [is_same(e.props, trigger.c.props, same) for same in goal.same]
     columns = (x.arm, x.enrolment_id, cents.label("cents"), place.label("place"))
     return sa.select(*columns).select_from(source).where(*wanted).cte("counted")
 
 
-def _window_end(people: Any, goal: Goal) -> Column:
-    if goal.within.months:
-        return localtime.add_months(zone_of(people.contact_id), people.at, goal.within.months)
-    end: Column = people.at + goal.within.seconds * SECOND
+def cents_of(e: Any, goal: Goal, moment: Moment) -> Column:
+    """What an event of the goal is worth in the workspace's cents, halves away from nought."""
+    told: Column = sa.func.coalesce(integer_at(e.props, (goal.value,)) if goal.value else e.value_cents, 0)
+    if not moment.rates:
+        return told
+    cases = {currency: _rounded(told, int(rate * _BILLION)) for currency, rate in moment.rates.items()}
+    return sa.case((e.currency.is_(None), told), else_=sa.case(cases, value=e.currency, else_=told))
+
+
+def _rounded(cents: Column, billionths: int) -> Column:
+    # Whole numbers, because the stores round the halves of fractions differently.
+    half = sa.case((cents < 0, -_BILLION // 2), else_=_BILLION // 2)
+    big = sa.BigInteger()
+    scaled: Column = sa.cast(cents, big) * sa.literal(billionths, big) + sa.cast(half, big)
+    return scaled // sa.literal(_BILLION, big)
+
+
+def span_after(contact_id: Column, at: Column, span: Span) -> Column:
+    """The instant a span behind another; months on the contact's clock."""
+    if span.months:
+        return localtime.add_months(zone_of(contact_id), at, span.months)
+    end: Column = at + span.seconds * SECOND
     return end

@@ -63,6 +63,13 @@ def bounds(information: tuple[float, ...], alpha: float = 0.05, comparisons: int
     return tuple(found)
 
 
+def even_bounds(looks: int, alpha: float, comparisons: int) -> tuple[float, ...]:
+    """|z| of Bonferroni's: every look and every variant may err in the same share of alpha, whenever responses come."""
+    from scipy.special import ndtri
+
+    return (float(-ndtri(alpha / (2 * looks * comparisons))),) * looks
+
+
 def _bound(density: Density | None, before: float, at: float, due: float) -> float:
     """The bound beyond which exactly `due` of the paths still under way end at this look."""
     if _crossing(density, before, at, _FARTHEST) >= due:

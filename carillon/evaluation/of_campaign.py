@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.definition.entries import Broadcast
+from carillon.definition.model import Goal
 from carillon.evaluation.collect import collect
 from carillon.evaluation.evaluate import evaluate
 from carillon.evaluation.exposed import HELD, TREATED, of_holdout, of_split, of_test
@@ -19,7 +20,7 @@ from carillon.experiment.split import even_arms
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import Micros
 from carillon.kernel.time.calendar import add_span
-from carillon.plan.model import MessageNode, Plan, SplitNode
+from carillon.plan.model import MessageNode, Plan, SplitNode, following
 from carillon.store import tables as t
 
 HOLDOUT = "holdout"
@@ -56,7 +57,8 @@ def holdout_result(connection: Connection, ground: Ground) -> TestResult | None:
     plan = ground.applied.plan
     exposed = of_holdout(ground.applied.id, from_entry=not _begins_with_a_message(plan))
     node_ids = [ground.applied.nodes[n.id] for n in plan.messages]
-    held, treated = collect(connection, exposed, (HELD, TREATED), node_ids, plan.goal, ground.moment)
+    goal = comparable(plan, plan.goal) if plan.goal else None
+    held, treated = collect(connection, exposed, (HELD, TREATED), node_ids, goal, ground.moment)
     if held.exposed == 0 or treated.exposed == 0:
         return None
     looks = LookPlan((ground.now,), ground.now - 1, "conversions")
@@ -67,6 +69,29 @@ def holdout_result(connection: Connection, ground: Ground) -> TestResult | None:
 def _begins_with_a_message(plan: Plan) -> bool:
     first = plan.nodes[0] if plan.nodes else None
     return isinstance(first, MessageNode) and not first.is_ours
+
+
+def comparable(plan: Plan, goal: Goal) -> Goal:
+    """The goal as held and treated people can be compared by it: from a step that both reach, else from the exposure.
+
+    Held people stay at the first message. Behind it they would never be seen to buy, and every mail would seem to sell.
+    """
+    is_shared = goal.from_step is None or goal.from_step in _before_the_second_message(plan)
+    return goal if is_shared else replace(goal, from_step=None)
+
+
+def _before_the_second_message(plan: Plan) -> set[str]:
+    seen: set[str] = set()
+    ahead = [plan.first]
+    while ahead:
+        step_id = ahead.pop()
+        if step_id is None or step_id in seen:
+            continue
+        seen.add(step_id)
+        node = plan.node(step_id)
+        if not isinstance(node, MessageNode):
+            ahead += following(node)
+    return seen
 
 
 def _holdout_shares(ground: Ground, plan: Plan) -> tuple[float, float]:
@@ -155,7 +180,9 @@ def look_plan(ground: Ground, began_at: Micros) -> LookPlan:
     if by in ("conversions", "revenue") and plan.goal is None:
         by = "clicks"
     is_broadcast = any(isinstance(e, Broadcast) for e in plan.entries)
-    return LookPlan(looks, began_at, by, plan.verdict.alpha / 10_000, is_broadcast)
+    return LookPlan(
+        looks, began_at, by, plan.verdict.alpha / 10_000, is_broadcast, correction=plan.verdict.correction
+    )  # fmt: skip
 
 
 def _looks_taken(connection: Connection, name: str) -> tuple[int, Verdict | None]:

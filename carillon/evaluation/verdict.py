@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isinf
+from typing import Literal
 
 from carillon.evaluation.compare import compare
-from carillon.evaluation.looks import bounds, planned_information
+from carillon.evaluation.looks import bounds, even_bounds, planned_information
 from carillon.evaluation.model import ArmFigures, Comparison, Interval, Metric, Mismatch, Verdict
 from carillon.kernel.clock import HOUR, Micros
 
@@ -28,9 +29,13 @@ class LookPlan:
     alpha: float = 0.05
     is_broadcast: bool = True
     min_events: int = MIN_EVENTS
+    correction: Literal["group_sequential", "bonferroni"] = "group_sequential"
+    """How the looks share what may be erred: little early and nearly all at the last, or all alike."""
 
     def bounds(self, comparisons: int) -> tuple[float, ...]:
         """|z| to cross at each look, for so many variants against the control."""
+        if self.correction == "bonferroni":
+            return even_bounds(len(self.looks_at), self.alpha, max(comparisons, 1))
         hours = [(at - self.began_at) / HOUR for at in self.looks_at]
         return bounds(planned_information(hours, is_broadcast=self.is_broadcast), self.alpha, max(comparisons, 1))
 

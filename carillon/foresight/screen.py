@@ -244,6 +244,8 @@ def _cost(draft: Draft, outlook: Outlook) -> list[Text | Table]:
     for first in outlook.first_messages:
         cost = "no price in workspace.yaml" if first.cost is None else f"{first.cost:,.2f} {draft.rules.currency}"
         lines.append(Text(f"{first.label}: {cost}"))
+    if draft.plan.spend:
+        lines.append(Text(f"spent outside of Carillon: {draft.plan.spend:,.2f} {draft.rules.currency}"))
     if len(draft.plan.ways) > len(outlook.first_messages):
         lines.append(Text("later messages depend on what people do", style="dim"))
     return lines

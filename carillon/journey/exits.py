@@ -102,9 +102,9 @@ def exit_conditions(plan: Plan) -> Iterator[tuple[str, Condition]]:
 
 
 def goal_condition(plan: Plan) -> Condition:
-    """The goal as a condition: its event has happened since entry."""
+    """The goal as a condition: its event has happened since entry, or since its `from` step."""
     assert plan.goal is not None
-    return HasEvent(plan.goal.event, since="entry", where=plan.goal.where, same=plan.goal.same)
+    return HasEvent(plan.goal.event, since=plan.goal.from_step or "entry", where=plan.goal.where, same=plan.goal.same)
 
 
 def exit_code(condition: Condition) -> str:

@@ -52,6 +52,7 @@ class Ground:
             topics=self.topics,
             permissions=HousePermissions(self.rules),
             money=self.money,
+            rates=self.rules.rates,
         )
 
 

@@ -69,6 +69,18 @@ def reader_of(field: Field, how: Reading) -> Reader:
             assert_never(field.type)
 
 
+def currency_of(currencies: Sequence[str]) -> Reader:
+    """Which of these the money is in, None for the first, the workspace's own."""
+
+    def read(value: Any) -> str | None:
+        code = word(value).upper()
+        if code not in currencies:
+            raise ValueError(f"no rate for {_shown(code)}; give it one in workspace.yaml: rates: {{{code}: …}}")
+        return None if code == currencies[0] else code
+
+    return read
+
+
 def is_blank(value: Any) -> bool:
     """Nothing was told: an empty cell, null, or Parquet's NaN."""
     return value is None or value == "" or value != value

@@ -75,11 +75,11 @@ class ImportResult:
 
 def plan_import(
     kind: Kind, path: Path, source: Source, *, data: Data, topics: tuple[str, ...], rules: StandingRules,
-    workspace_zone: str, at: Micros, history: bool = True,
+    workspace_zone: str, at: Micros, history: bool = True, currencies: tuple[str, ...] = (),
 ) -> ImportPlan:  # fmt: skip
     """Open the file and bind its columns; raises UnreadableFileError or MappingError before anything is written."""
     file = open_rows(path, source)
-    shape = shape_of(kind, file.header, source, data, topics, workspace_zone, path.name, at)
+    shape = shape_of(kind, file.header, source, data, topics, workspace_zone, path.name, at, currencies)
     return ImportPlan(kind, file, shape, rules, workspace_zone, at, history=history)
 
 

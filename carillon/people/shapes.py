@@ -15,7 +15,7 @@ from carillon.kernel.time.zones import is_zone
 from carillon.people.addresses import country_code, email_key, language_tag, phone_key
 from carillon.people.contacts import INVALID_EMAIL, INVALID_PHONE, ContactRow, Wish
 from carillon.people.events import EventShape, event_hash, json_text
-from carillon.people.fields import Reading, flag, one_of, reader_of, word
+from carillon.people.fields import Reading, currency_of, flag, one_of, reader_of, word
 from carillon.people.files import Chunk
 from carillon.people.ingest import ArrivedEvent
 from carillon.people.instants import instant_reader
@@ -26,6 +26,8 @@ Kind = Literal["contacts", "events", "consents", "suppressions"]
 
 BUILT_IN = ("id", "email", "phone", "first_name", "last_name", "language", "country", "timezone", "created_at")
 """Contact fields that need no declaration; the names stand in `attrs` beside the declared ones."""
+CURRENCY = "currency"
+"""The property of an event that says what its money is in; it needs no declaration."""
 _NAMES = ("first_name", "last_name")
 _ALIASES: Mapping[Kind, Mapping[str, str]] = {
     "contacts": {"customer_id": "id", "contact_id": "id", "user_id": "id", "e_mail": "email", "mobile": "phone", "zone": "timezone"},
@@ -52,10 +54,13 @@ class ImportShape:
     """When things were told that name no instant."""
     event: str | None = None
     topics: tuple[str, ...] = ()
+    currencies: tuple[str, ...] = ()
+    """Those that money may be in, the workspace's own first."""
 
 
 def shape_of(
-    kind: Kind, header: list[str], source: Source, data: Data, topics: tuple[str, ...], workspace_zone: str, file: str, now: Micros
+    kind: Kind, header: list[str], source: Source, data: Data, topics: tuple[str, ...], workspace_zone: str, file: str, now: Micros,
+    currencies: tuple[str, ...] = (),
 ) -> ImportShape:  # fmt: skip
     """Bind the header to fields; raises MappingError with everything that does not fit."""
     how = Reading(source.zone or workspace_zone, source.dates, source.decimal_comma, source.country)
@@ -73,7 +78,7 @@ def shape_of(
         case "events":
             fields = _declared_events(source, data)
             known = ["contact", "at", "id", *(["event"] if source.event is None else [])]
-            known += sorted({name for props in fields.values() for name in props})
+            known += sorted({name for props in fields.values() for name in props} | ({CURRENCY} if currencies else set()))
             needs = {"contact": "the contact's id", "at": "when it happened"}
             if source.event is None:
                 needs["event"] = "what happened; or --event NAME for all of the file"
@@ -86,7 +91,7 @@ def shape_of(
             needs = {"address": "the address or number never to write to"}
     bound = bind(header, known, _ALIASES[kind], source)
     require(bound, needs)
-    return ImportShape(kind, bound, how, fields, file, now, source.event, topics)
+    return ImportShape(kind, bound, how, fields, file, now, source.event, topics, currencies)
 
 
 def _declared_events(source: Source, data: Data) -> dict[str, Mapping[str, Field]]:
@@ -219,6 +224,7 @@ def _read_events(shape: ImportShape, columns: Columns) -> Read[ArrivedEvent]:
     instants = columns.read("at", instant_reader(shape.how.zone, shape.how.dates), is_needed=True)
     own_ids = columns.read("id", word) if columns.has("id") else [None] * columns.chunk.n
     props = {name: columns.raw(name) for name in columns.bound.fields if name not in ("contact", "at", "id", "event")}
+    currencies = _currencies(shape, columns)
     rows: list[ArrivedEvent | None] = []
     for i, kind in enumerate(kinds):
         rows.append(None)
@@ -228,12 +234,15 @@ def _read_events(shape: ImportShape, columns: Columns) -> Read[ArrivedEvent]:
             if kind not in shapes:
                 raise ValueError(f"event: no {kind!r} in data.yaml; {did_you_mean(kind, shapes)}")
             raw = {name: value for name, column in props.items() if (value := column[i]) not in (None, "")}
+            if currencies is not None and CURRENCY not in shape.fields[kind]:
+                raw.pop(CURRENCY, None)
             typed = shapes[kind].read(raw)
         except ValueError as error:
             columns.note(i, str(error))
             continue
         key = event_hash(kind, contacts[i], own_ids[i], typed.props)
-        rows[i] = ArrivedEvent(instants[i], key, kind, contacts[i], typed.value_cents, typed.props)
+        currency = currencies[i] if currencies is not None else None
+        rows[i] = ArrivedEvent(instants[i], key, kind, contacts[i], typed.value_cents, typed.props, currency)
     return columns.given(rows)
 
 
@@ -245,12 +254,22 @@ def _read_one_kind(shape: ImportShape, columns: Columns, kind: str) -> Read[Arri
     own_ids = columns.read("id", word) if columns.has("id") else [None] * columns.chunk.n
     told = {name: columns.read(name, read) for name, read in event.readers.items() if columns.has(name)}
     values = told.get(event.value_field or "", [None] * columns.chunk.n)
+    currencies = _currencies(shape, columns) or [None] * columns.chunk.n
     texts = _texts(columns, told)
     rows: list[Any] = [  # plain tuples: ArrivedEvent is one, and these travel between processes four times faster
-        None if text is None else (at, event_hash(kind, who, own_id, text), kind, who, value, text, None)
-        for at, who, own_id, value, text in zip(instants, contacts, own_ids, values, texts, strict=True)
+        None if text is None else (at, event_hash(kind, who, own_id, text), kind, who, value, text, currency)
+        for at, who, own_id, value, text, currency in zip(
+            instants, contacts, own_ids, values, texts, currencies, strict=True
+        )
     ]
     return columns.given(rows)
+
+
+def _currencies(shape: ImportShape, columns: Columns) -> list[str | None] | None:
+    """What the money of each row is in; None where the file does not say."""
+    if not (shape.currencies and columns.has(CURRENCY)):
+        return None
+    return columns.read(CURRENCY, currency_of(shape.currencies))
 
 
 def _texts(columns: Columns, told: Mapping[str, list[Any]]) -> list[str | None]:

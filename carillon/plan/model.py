@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
-from typing import Literal
+from typing import Literal, assert_never
 
 from carillon.definition.conditions import Condition
 from carillon.definition.entries import PlanEntry as PlanEntry
 from carillon.definition.limits import Budget, Expected
 from carillon.definition.model import (
+    Attribution,
     EnterCampaign,
     Goal,
     Recipient,
     SetFields,
     Share,
+    Target,
     Test,
     Top,
     Unsubscribe,
@@ -169,6 +172,11 @@ class Plan:
     approval_by: tuple[str, ...] = ()
     """Those one of whom must say yes to this meaning before anything is handed over."""
     sender: str | None = None
+    attribution: Attribution | None = None
+    """None: the workspace's. As `also_measure`, `spend` and `target` it is for reports, and no part of the meaning."""
+    also_measure: tuple[Goal, ...] = ()
+    spend: Decimal | None = None
+    target: Target | None = None
     owner: str | None = None
     moves_to_latest: bool = False
     """`on_change: {move: latest}`: people under way go on in this version where it still has their step."""
@@ -198,6 +206,23 @@ class Plan:
 @cache
 def _index(plan: Plan) -> Mapping[str, PlanNode]:
     return {n.id: n for n in plan.nodes}
+
+
+def following(node: PlanNode) -> list[str | None]:
+    """The steps that people may come to from this one."""
+    match node:
+        case MessageNode() | WaitNode() | ActNode():
+            return [node.next]
+        case WaitForNode():
+            return [*(b.next for b in node.outcomes), node.late]
+        case ChooseNode():
+            return [*(b.next for b in node.branches), node.otherwise]
+        case SplitNode():
+            return [arm.next for arm in node.arms]
+        case ExitNode():
+            return []
+        case _:
+            assert_never(node)
 
 
 def ways_of(node: MessageNode) -> tuple[MessageNode, ...]:

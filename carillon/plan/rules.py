@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal
 
 from carillon.definition.conditions import Condition, Span
 from carillon.definition.limits import Budget, Limits
+from carillon.definition.model import Attribution
+
+LAST_TOUCH = Attribution()
 
 ConsentKind = Literal["explicit", "double", "assumed"]
 
@@ -77,6 +81,9 @@ class Rules:
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Channel → country → price of one message (SMS: of one segment); country '' is the default."""
     margin: float | None = None
+    rates: Mapping[str, Decimal] = field(default_factory=dict)
+    """Currency → what one unit of it is worth in ours."""
+    attribution: Attribution = LAST_TOUCH
     if_unsure_marketing: UnsurePolicy = UnsurePolicy()
     if_unsure_transactional: UnsurePolicy = UnsurePolicy()
     limits: Limits = field(default_factory=Limits)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.evaluation.attribution import Credited, credited
 from carillon.evaluation.collect import collect
 from carillon.evaluation.exposed import SENT_STATES, of_campaign
 from carillon.evaluation.model import ArmFigures, TestResult
@@ -17,6 +19,7 @@ from carillon.journey.ground import Ground
 from carillon.journey.leave import GHOST
 from carillon.kernel.channels import OURS
 from carillon.plan.model import MessageNode
+from carillon.reports.measured import measured
 from carillon.reports.model import LeaderRow, Money, Question, Report, StepReport, Totals
 from carillon.store import tables as t
 
@@ -60,6 +63,8 @@ def build_report(connection: Connection, ground: Ground) -> Report:
         ),
         holdout=holdout,
         money=_money(connection, ground, holdout, totals),
+        target=plan.target,
+        also=measured(connection, ground),
         newest_event=connection.scalar(sa.select(sa.func.max(t.event.c.occurred_at))),
         newest_feedback=connection.scalar(
             sa.select(sa.func.max(t.event.c.occurred_at)).where(t.event.c.kind.like("message.%"))
@@ -182,15 +187,28 @@ def _question(step_id: str, result: TestResult, looks_at: tuple[int, ...], now: 
 
 
 def _money(connection: Connection, ground: Ground, holdout: TestResult | None, totals: Totals) -> Money:
-    cost = _cost(connection, ground)
+    plan = ground.applied.plan
+    spend = float(plan.spend or 0) * 100
+    sent = _cost(connection, ground)
+    cost = None if sent is None else sent + spend
+    mine: Credited | None = None
+    if plan.goal is not None and plan.marketing:
+        mine = credited(connection, ground.applied.id, ground.rules, plan.goal, ground.moment)
+    beside = Money(
+        cost, None, None, None, None, spend=spend, attributed=mine.cents if mine else None,
+        attributed_orders=mine.orders if mine else 0, attributed_roi=_roi(ground, mine.cents, cost) if mine else None,
+    )  # fmt: skip
     if holdout is None:
-        return Money(cost, None, None, None, None)
+        return beside
     treated: ArmFigures = holdout.arms[1]
     revenue = next(c for c in holdout.comparisons if c.metric == "revenue")
     incremental = revenue.difference * treated.exposed
     low, high = revenue.interval.low * treated.exposed, revenue.interval.high * treated.exposed
-    roi = [_roi(ground, earned, cost) for earned in (incremental, low, high)]
-    return Money(cost, incremental, low, high, *roi)
+    roi, roi_low, roi_high = (_roi(ground, earned, cost) for earned in (incremental, low, high))
+    return replace(
+        beside, incremental=incremental, incremental_low=low, incremental_high=high, roi=roi, roi_low=roi_low,
+        roi_high=roi_high,
+    )  # fmt: skip
 
 
 def _roi(ground: Ground, earned: float, cost: float | None) -> float | None:

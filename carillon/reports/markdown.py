@@ -32,7 +32,13 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"\n**Verdict.** {say.verdict_sentence(question.result, question.next_look_at, report.zone)}\n"
     for leader in report.leaders:
         yield f"**Leader at {leader.step_id}.** {leader.arm or 'the rest is split'} ({leader.reason}); not a proof.\n"
-    yield "## Steps"
+    yield "## Money"
+    for line in (*say.targets(report), f"cost {say.cost(report)}", say.attributed(report)):
+        if line:
+            yield f"- {line}"
+    for one in report.also:
+        yield f"- also measured: {'; '.join(say.measured(one, report.currency))}"
+    yield "\n## Steps"
     yield "| step | sent | unsure | rejected | holdout | exited | waiting | skipped |"
     yield "|---|---:|---:|---:|---:|---:|---:|---|"
     for step in report.steps:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from carillon.evaluation.model import TestResult
+from carillon.definition.model import Target
+from carillon.evaluation.model import Comparison, TestResult
 from carillon.kernel.clock import Micros
 
 
@@ -76,6 +77,25 @@ class Money:
     roi: float | None
     roi_low: float | None = None
     roi_high: float | None = None
+    spend: float = 0.0
+    """What of the cost arose outside of Carillon."""
+    attributed: int | None = None
+    """Revenue of the orders whose last message was this campaign's; None without a goal."""
+    attributed_orders: int = 0
+    attributed_roi: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A further goal, which decides nothing: of those who were sent anything, and against the holdout."""
+
+    event: str
+    within: str
+    conversions: int
+    orders: int
+    revenue: int
+    against_holdout: tuple[Comparison, ...] = ()
+    """By conversions and revenue, the intervals as wide as so many questions at once demand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +120,8 @@ class Report:
     money: Money
     newest_event: Micros | None
     newest_feedback: Micros | None
+    target: Target | None = None
+    also: tuple[Measured, ...] = ()
 
     @property
     def unsure(self) -> int:

@@ -20,6 +20,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.globals["say"] = say
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from carillon.evaluation.model import Comparison, Interval, TestResult
 from carillon.kernel.clock import Micros, from_micros
-from carillon.reports.model import Report, Totals
+from carillon.reports.model import Measured, Report, Totals
 
 COMPLAINT_LINE = 0.003
 """Above 0.3 % complaints mailbox providers stop delivering (the bulk senders' rules of Gmail and Yahoo, 2024)."""
@@ -78,6 +78,48 @@ def roi(report: Report) -> str:
         return ""
     unsure = "; a loss is not excluded" if what.roi > 0 > what.roi_low else ""
     return f"ROI {what.roi:+.1f} [{what.roi_low:+.1f}, {what.roi_high:+.1f}]{unsure}"
+
+
+def cost(report: Report) -> str:
+    """What it cost, and how much of that outside."""
+    what = report.money
+    outside = f"{money(what.spend, report.currency)} spent outside of Carillon" if what.spend else ""
+    if what.cost is None:
+        return f"unknown: no price in workspace.yaml{' (beside ' + outside + ')' if outside else ''}"
+    return money(what.cost, report.currency) + (f", {outside} among it" if outside else "")
+
+
+def attributed(report: Report) -> str:
+    """What the last message before an order is credited with; empty where there is no goal. Never called earned."""
+    what = report.money
+    if what.attributed is None:
+        return ""
+    orders = f"{what.attributed_orders:,} {'order' if what.attributed_orders == 1 else 'orders'}"
+    back = f", ROI {what.attributed_roi:+.1f}" if what.attributed_roi is not None else ""
+    return f"attributed to its messages: {money(what.attributed, report.currency)} of {orders}{back}"
+
+
+def targets(report: Report) -> Iterator[str]:
+    """How far the campaign is from what the marketer aims at."""
+    aim = report.target
+    if aim is not None and aim.conversions is not None:
+        reached = share(report.totals.conversions, aim.conversions)
+        yield f"target: {report.totals.conversions:,} of {aim.conversions:,} conversions ({reached})"
+    if aim is not None and aim.revenue is not None:
+        cents = round(aim.revenue * 100)
+        reached = share(report.totals.revenue, cents)
+        yield (
+            f"target: {money(report.totals.revenue, report.currency)} of {money(cents, report.currency)} ({reached})"
+        )
+
+
+def measured(one: Measured, currency: str) -> Iterator[str]:
+    """A further goal: what happened, and what of it the holdout does not show."""
+    worth = f" for {money(one.revenue, currency)}" if one.revenue else ""
+    yield f"{one.event} within {one.within}: {one.conversions:,} people, {one.orders:,} times{worth}"
+    for comparison in one.against_holdout:
+        if comparison.metric == "conversions" or one.revenue:
+            yield f"against the holdout by {comparison.metric}: {difference(comparison, currency)}"
 
 
 def guard_rails(totals: Totals) -> Iterator[tuple[str, str, bool]]:

@@ -28,6 +28,11 @@ def show(console: Console, report: Report) -> None:
         what = f"{leader.arm} goes to the rest" if leader.arm else "the rest is split"
         console.print(f"  Leader at {leader.step_id}: {what} ({leader.reason}{sure}); not a proof.")
     _money(console, report)
+    if report.also:
+        _head(console, "Also measured; it decides nothing")
+    for one in report.also:
+        for line in say.measured(one, report.currency):
+            console.print(f"  {line}")
     _head(console, "Guard-rails")
     for what, much, is_over in say.guard_rails(report.totals):
         console.print(Text(f"  {what}: {much}", style="red" if is_over else ""))
@@ -90,9 +95,11 @@ def _arm_cells(arm: ArmFigures) -> list[str]:
 def _money(console: Console, report: Report) -> None:
     _head(console, "Money")
     money, currency = report.money, report.currency
-    console.print(
-        f"  cost {say.money(money.cost, currency) if money.cost is not None else 'unknown: no price in workspace.yaml'}"
-    )
+    for line in say.targets(report):
+        console.print(f"  {line}")
+    console.print(f"  cost {say.cost(report)}")
+    if attributed := say.attributed(report):
+        console.print(f"  {attributed}")
     if report.holdout is None or money.incremental is None:
         console.print("  no holdout: what would have been bought anyway cannot be told apart")
         return

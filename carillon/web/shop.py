@@ -14,8 +14,9 @@ from carillon.feedback.signals import ENTER_EVENT
 from carillon.kernel.clock import DAY, Micros, to_micros
 from carillon.kernel.problems import did_you_mean
 from carillon.people.events import EventShape, event_hash, json_text
-from carillon.people.fields import Reading
+from carillon.people.fields import Reading, currency_of, is_blank
 from carillon.people.ingest import ArrivedEvent, contact_ids
+from carillon.people.shapes import CURRENCY
 from carillon.plan.rules import Rules
 from carillon.store import tables as t
 from carillon.store.engine import Store
@@ -35,7 +36,7 @@ class EventReader:
 
     def __init__(self, data: Data, rules: Rules) -> None:
         self._shapes = {kind: EventShape(kind, fields, Reading(rules.timezone)) for kind, fields in data.events.items()}
-        self._currency = rules.currency
+        self._currency = currency_of((rules.currency, *rules.rates))
         self.money = {kind: shape.value_field for kind, shape in self._shapes.items()}
         """Kind → the property whose money is the event's value."""
 
@@ -50,11 +51,14 @@ class EventReader:
             raise ValueError("its timestamp lies more than a day ahead")
         typed = shape.read(message.properties, ignore_undeclared=True)
         key = event_hash(kind, message.who, message.messageId, typed.props)
-        currency = message.properties.get("currency")
-        foreign = isinstance(currency, str) and len(currency) == 3 and currency.upper() != self._currency
-        return ArrivedEvent(
-            at, key, kind, message.who, typed.value_cents, typed.props, str(currency).upper() if foreign else None
-        )
+        return ArrivedEvent(at, key, kind, message.who, typed.value_cents, typed.props, self._currency_of(message))
+
+    def _currency_of(self, message: Track) -> str | None:
+        told = message.properties.get(CURRENCY)
+        try:
+            return None if is_blank(told) else self._currency(told)
+        except ValueError as error:
+            raise ValueError(f"{CURRENCY}: {error}") from None
 
 
 def read_enter(store: Store, message: Enter, received_at: Micros) -> ArrivedEvent:

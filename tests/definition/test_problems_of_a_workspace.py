@@ -255,8 +255,8 @@ TOPS = {
     ),
     "nothing written": ("topic: offers\nentry:\n", "2:1  CAR203  nothing stands after the colon"),
     "later": (
-        "topic: offers\nattribution: {click: 5d}\nentry: {api: true}\n",
-        '2:1  LATER  "attribution" is not available yet',
+        "topic: offers\nseries: winter\nentry: {api: true}\n",
+        '2:1  LATER  "series" is not available yet',
     ),
 }
 
