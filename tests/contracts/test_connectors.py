@@ -10,7 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from carillon.delivery.protocol import Accepted, Connector, Deferred, Outcome, People, Sender, SharedEmail, SharedSms
+from carillon.delivery.protocol import (
+    BODY,
+    Accepted,
+    Connector,
+    Deferred,
+    Outcome,
+    People,
+    Sender,
+    Shared,
+    SharedCall,
+    SharedEmail,
+    SharedSms,
+)
 from carillon.kernel.channels import Channel
 from carillon.sandbox.keys import Keys
 from carillon.sandbox.server import make_world, start_sandbox
@@ -18,6 +30,7 @@ from connectors.sandbox.connector import make as sandbox
 from connectors.sendgrid.connector import make as sendgrid
 from connectors.smtp.connector import make as smtp
 from connectors.twilio.connector import make as twilio
+from connectors.webhook.connector import make as webhook
 
 CONNECTORS = Path(__file__).parents[2] / "connectors"
 
@@ -27,6 +40,7 @@ MAKERS: dict[str, Make] = {
     "sendgrid": sendgrid,
     "twilio": twilio,
     "smtp": smtp,
+    "webhook": webhook,
     "sandbox.email": lambda settings: sandbox(settings, Channel.EMAIL, name="sandbox.email"),
     "sandbox.sms": lambda settings: sandbox(settings, Channel.SMS, name="sandbox.sms"),
 }
@@ -46,16 +60,21 @@ def nowhere() -> dict[str, str]:
     with socket.socket() as gone:
         gone.bind(("127.0.0.1", 0))
         port = gone.getsockname()[1]
-    return {**Keys(b"k").settings(f"http://127.0.0.1:{port}"), "SMTP_URL": f"smtp://127.0.0.1:{port}"}
+    at = f"127.0.0.1:{port}"
+    others = {"SMTP_URL": f"smtp://{at}", "WEBHOOK_SECRET": "of the contracts", "SYSTEM_URL": f"http://{at}"}
+    return {**Keys(b"k").settings(f"http://{at}"), **others}
 
 
 def people(n: int = 3) -> People:
     return People([f"p{i}@example.com" for i in range(n)], [f"c{i}" for i in range(n)], {"[t]": ["x"] * n})
 
 
-def hand_over(connector: Connector, rows: list[int]) -> list[Outcome]:
-    message = EMAIL if connector.capabilities.channel is Channel.EMAIL else SMS
+def hand_over(connector: Connector, rows: list[int], system: str = "") -> list[Outcome]:
+    channel = connector.capabilities.channel
+    message: Shared = EMAIL if channel is Channel.EMAIL else SMS
     batch = people()
+    if channel is Channel.WEBHOOK:
+        message, batch = SharedCall(Sender(url=system)), People([""] * 3, batch.cids, {BODY: ["{}"] * 3})
     if connector.capabilities.channel is Channel.SMS:
         batch = People(["+4915112345678"] * 3, batch.cids, batch.values)
 
@@ -72,7 +91,7 @@ def hand_over(connector: Connector, rows: list[int]) -> list[Outcome]:
 def test_a_provider_that_is_away_defers_and_each_row_has_its_answer(make: Make, nowhere: dict[str, str]) -> None:
     """One outcome for all where a request is taken whole, else one a row; nothing raises, nothing is unsure."""
     connector = make(nowhere)
-    outcomes = hand_over(connector, [0, 2])
+    outcomes = hand_over(connector, [0, 2], nowhere["SYSTEM_URL"])
     assert [type(outcome) for outcome in outcomes] == [Deferred] * (1 if connector.capabilities.whole else 2)
 
 
@@ -106,7 +125,7 @@ def settings() -> Iterator[dict[str, str]]:
         yield running.settings
 
 
-@pytest.mark.parametrize("name", [name for name in MAKERS if name != "smtp"])
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in ("smtp", "webhook")])
 def test_the_sandbox_takes_what_the_connectors_send(name: str, settings: dict[str, str]) -> None:
     """And gives each request an id."""
     outcomes = hand_over(MAKERS[name](settings), [0, 1, 2])

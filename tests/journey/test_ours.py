@@ -27,7 +27,7 @@ journey:
   - email: hello
 """
 MESSAGES = {
-    "hot_lead.yaml": 'subject: "{{ contact.first_name | default: \'Somebody\' }} wants a kitchen"\n',
+    "hot_lead.yaml": "subject: \"{{ contact.first_name | default: 'Somebody' }} wants a kitchen\"\n",
     "hot_lead.txt": "Call {{ contact.first_name | default: 'them' }}: https://crm.acme.example/{{ contact.id }}\n",
 }
 DATA = "contact: {tier: {one_of: [basic, silver, gold]}, points: number, store_manager: email}\n"
