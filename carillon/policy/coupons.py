@@ -1,0 +1,156 @@
+"""Coupons: one code an enrolment and pool, set aside with the decision, used up once it was handed over.
+
+Whose a code is follows from the rows of record: `settle_codes` reads it off them, so that a run that was killed anywhere
+is put right by the next. All of it runs in a transaction of the reserve pass, under its lock: only there does anybody
+come to hold a code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from carillon.kernel.clock import Micros
+from carillon.store import tables as t
+from carillon.store.bulk import insert_rows
+from carillon.store.engine import rowcount
+
+FREE, SET_ASIDE, UNSURE, USED = "free", "set_aside", "unsure", "used"
+LONGEST = 100
+_NOUGHT = sa.literal_column("0", sa.Integer)
+_USED, _UNSURE, _PENDING, _NONE = 3, 2, 1, 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """How many codes of a pool are nobody's."""
+
+    pool: str
+    left: int
+
+
+@dataclass(slots=True)
+class Added:
+    """What a file of codes brought: `refused` are (row, reason), the first row being 1."""
+
+    new: int = 0
+    known: int = 0
+    refused: list[tuple[int, str]] = field(default_factory=list)
+
+
+def add_codes(connection: Connection, pool: str, codes: Iterable[str]) -> Added:
+    """Lay codes into a pool; those that it has already are left as they are, whosever they are by now."""
+    c, added = t.coupon.c, Added()
+    held = {code: of for of, code in connection.execute(sa.select(c.pool, c.code)).tuples()}
+    fresh: dict[str, None] = {}
+    for row, code in enumerate((code.strip() for code in codes), 1):
+        if reason := _why_refused(code, pool, held.get(code), fresh):
+            added.refused.append((row, reason))
+        elif code in held:
+            added.known += 1
+        else:
+            fresh[code] = None
+    added.new = insert_rows(connection, t.coupon, ("pool", "code", "state"), [(pool, code, FREE) for code in fresh])
+    return added
+
+
+def _why_refused(code: str, pool: str, holder: str | None, fresh: dict[str, None]) -> str | None:
+    if not code:
+        return "no code"
+    if len(code) > LONGEST:
+        return f"longer than {LONGEST} characters"
+    if code in fresh:
+        return "stands twice in the file"
+    return f"is a code of {holder} already" if holder not in (None, pool) else None
+
+
+def stock_of(connection: Connection, pool: str) -> Stock:
+    """What is left of a pool; after `settle_codes` exact."""
+    c = t.coupon.c
+    left = connection.scalar(sa.select(sa.func.count()).where(c.pool == pool, c.state == FREE))
+    return Stock(pool, left or 0)
+
+
+def coded(told: sa.CTE, stock: Stock) -> sa.CTE:
+    """The rows with `is_too_late`: whether the pool is empty before it is their turn; who falls due first comes first.
+
+    A held person takes no code, and is told what a treated one in the same place would be told.
+    """
+    r, c = told.c, t.coupon.c
+    has_code = sa.exists().where(c.pool == stock.pool, c.enrolment_id == r.enrolment_id)
+    lacks = sa.and_(r.reason.is_(None), sa.not_(has_code))
+    takes = sa.case((sa.and_(lacks, r.role == "treated"), 1), else_=0)
+    asks = sa.case((lacks, 1), else_=0)
+    rows = sa.select(*r, takes.label("takes"), asks.label("asks")).offset(_NOUGHT).cte("code_asked")
+    before = (
+        sa.func.sum(rows.c.takes).over(order_by=[rows.c.due_at, rows.c.enrolment_id], rows=(None, 0)) - rows.c.takes
+    )
+    is_too_late = sa.and_(rows.c.asks == 1, before >= stock.left)
+    kept = [column for column in rows.c if column.name not in ("takes", "asks")]
+    return sa.select(*kept, is_too_late.label("is_too_late")).offset(_NOUGHT).cte("coded")
+
+
+def set_aside(connection: Connection, pool: str, people: sa.Subquery, at: Micros) -> int:
+    """A free code for each of these people (enrolment_id, place, valid_until) who holds none of the pool; how many.
+
+    Who comes first gets the first code by the alphabet. Raises RuntimeError where the decision gave more than there are.
+    """
+    p, c = people.c, t.coupon.c
+    has_code = sa.exists(sa.select(sa.literal(1)).where(c.pool == pool, c.enrolment_id == p.enrolment_id))
+    number = sa.func.row_number().over(order_by=p.place)
+    lacking = sa.select(p.enrolment_id, p.valid_until, number.label("number")).where(sa.not_(has_code)).subquery("lacking")
+    n = connection.scalar(sa.select(sa.func.count()).select_from(lacking)) or 0
+    first = sa.select(c.code).where(c.pool == pool, c.state == FREE).order_by(c.code).limit(n).subquery("first")
+    free = sa.select(first.c.code, sa.func.row_number().over(order_by=first.c.code).label("number")).subquery("free_code")
+    pairs = (
+        sa.select(free.c.code, lacking.c.enrolment_id, lacking.c.valid_until)
+        .join_from(free, lacking, free.c.number == lacking.c.number)
+        .subquery("pair")
+    )
+    given = rowcount(
+        connection.execute(
+            t.coupon.update()
+            .where(c.pool == pool, c.code == pairs.c.code)
+            .values(enrolment_id=pairs.c.enrolment_id, state=SET_ASIDE, at=at, valid_until=pairs.c.valid_until)
+        )
+    )
+    if given != n:
+        raise RuntimeError(f"{pool}: {n} codes were promised, {given} are there")
+    return given
+
+
+def settle_codes(connection: Connection) -> int:
+    """Bring the codes that are set aside to what became of their messages; returns how many are free again.
+
+    Handed over or given up on, as far as anybody knows: used. Unknown: unsure. Refused, skipped, withdrawn, released: free.
+    """
+    c = t.coupon.c
+    open_codes = sa.select(c.pool, c.code, _fate().label("fate")).where(c.state.in_((SET_ASIDE, UNSURE)))
+    fates = open_codes.subquery("fate_of_code")
+    f = fates.c
+    mine = sa.and_(c.pool == f.pool, c.code == f.code)
+    known = sa.case((f.fate == _USED, USED), (f.fate == _UNSURE, UNSURE), else_=c.state)
+    connection.execute(t.coupon.update().where(mine, f.fate > _PENDING).values(state=known))
+    freed = t.coupon.update().where(mine, f.fate == _NONE)
+    return rowcount(connection.execute(freed.values(state=FREE, enrolment_id=None, at=None, valid_until=None)))
+
+
+def _fate() -> sa.ColumnElement[Any]:
+    """What became of the messages that bear the code: the best of them, as one rejected and one accepted is accepted."""
+    c, e, s, b = t.coupon.c, t.enrolment.c, t.send.c, t.batch.c
+    of_batch = sa.case(
+        (b.state.in_(("accepted", "closed")), _USED), (b.state == "unsure", _UNSURE),
+        (b.state.in_(("ready", "claimed")), _PENDING), else_=_NONE,
+    )  # fmt: skip
+    best = (
+        sa.select(sa.func.max(of_batch))
+        .join_from(t.enrolment, t.send, sa.and_(s.contact_id == e.contact_id, s.enrolment_id == e.id))
+        .join(t.batch, b.id == s.batch_id)
+        .where(e.id == c.enrolment_id, b.coupon == c.pool, s.outcome.is_(None))
+        .correlate(t.coupon)
+    )
+    return sa.func.coalesce(best.scalar_subquery(), _NONE)
