@@ -21,6 +21,5 @@ def listening(store: Store, now: Micros) -> list[Listening]:
 def _entries(applied: Applied, now: Micros) -> Iterator[Listening]:
     for entry in applied.plan.entries:
         if isinstance(entry, OnEvent):
-            quiet = 0 if entry.idle is None else entry.idle.seconds
-            late = now - (entry.if_late.seconds + quiet) * SECOND
+            late = now - (entry.if_late.seconds + (entry.ripens_in or 0)) * SECOND
             yield Listening(applied.name, entry.event, max(applied.first_applied_at, late))

@@ -14,7 +14,6 @@ NOT_YET = frozenset(
         # journeys
         "campaign.series",
         "campaign.messages",
-        "entry.collect",
         "reach.push",
         "reach.whatsapp",
         "condition.sql",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, cast
 
 from carillon.definition.availability import is_available
@@ -10,6 +11,7 @@ from carillon.definition.build_conditions import Names, condition_of, event_fiel
 from carillon.definition.campaign_words import (
     ApiWords,
     AtWords,
+    CollectWords,
     CronWords,
     DateWords,
     EntryBase,
@@ -25,6 +27,7 @@ from carillon.definition.entries import (
     Again,
     At,
     ByApi,
+    Collect,
     Entry,
     Every,
     LaterEntry,
@@ -112,13 +115,6 @@ def _on_event(words: EventEntryWords, names: Names) -> OnEvent:
         _no_always(words, names, "each thing enters once; write `again: after 3d` or leave it out")
         if fields is not None and once_per not in fields:
             names.unknown(once_per, "field", fields)
-    if (
-        words.collect is not None
-        and words.collect.of is not None
-        and fields is not None
-        and words.collect.of not in fields
-    ):
-        names.unknown(words.collect.of, "field", fields)
     return OnEvent(
         str(words.event),
         where_of(words.where, fields, str(words.event), names),
@@ -126,7 +122,27 @@ def _on_event(words: EventEntryWords, names: Names) -> OnEvent:
         words.if_late or _A_DAY,
         _again(words, "once_a_thing" if once_per is not None else "never"),
         _exact(words, "idle", words.idle, names),
+        collect=None if words.collect is None else _collect(words, words.collect, fields, names),
     )
+
+
+def _collect(
+    words: EventEntryWords, collect: CollectWords, fields: Mapping[str, Field] | None, names: Names
+) -> Collect:
+    if collect.of is not None and fields is not None and collect.of not in fields:
+        names.unknown(collect.of, "field", fields)
+    if words.idle is None and collect.for_ is None:
+        names.typing.reading.note(
+            words.key_at("collect"), 3, "nothing says when the collection is over", "idle: 4h, or collect: {for: 2h}"
+        )
+    if fields is not None and "collected" in fields:
+        names.typing.reading.note(
+            words.key_at("collect"),
+            7,
+            f"{words.event} has a field `collected`: `trigger.collected` would be two things",
+        )
+    of = None if collect.of is None else str(collect.of)
+    return Collect(_exact(collect, "for", collect.for_, names), collect.max, of)
 
 
 def _exact(words: Words, key: str, span: Span | None, names: Names) -> Span | None:

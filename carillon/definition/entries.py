@@ -81,6 +81,18 @@ class OnDate:
 
 
 @dataclass(frozen=True, slots=True)
+class Collect:
+    """How several triggers of one person and thing become one enrolment."""
+
+    longest: Span | None = None
+    """From the first trigger on; None: as long as `idle` lets it grow."""
+    most: int | None = None
+    """At most so many are shown, the newest; None: all."""
+    of: str | None = None
+    """The property in which those that are shown differ; what lacks it is not shown."""
+
+
+@dataclass(frozen=True, slots=True)
 class OnEvent:
     """An event of the contact, whose `where` is asked of that event; `once_per` names the property that is the thing.
 
@@ -96,6 +108,14 @@ class OnEvent:
     topic: str | None = None
     """`subscribes`: the topic that `where` asks for."""
     kind: Literal["event"] = "event"
+    collect: Collect | None = None
+    """With it `trigger.collected` are the triggers of the enrolment."""
+
+    @property
+    def ripens_in(self) -> int | None:
+        """The seconds after a trigger at which it is ripe where nothing comes before or behind; None: it enters at once."""
+        longest = None if self.collect is None else self.collect.longest
+        return min((span.seconds for span in (self.idle, longest) if span is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)

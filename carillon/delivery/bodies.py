@@ -14,6 +14,9 @@ from threading import Lock
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.audience.moment import Moment
+from carillon.definition.entries import OnEvent
+from carillon.delivery.collected import COLLECTED, bundles_of, with_collected
 from carillon.delivery.columns import Columns, fetch_columns
 from carillon.delivery.model import Built, Needs, ReadyBatch
 from carillon.delivery.ours import calls, mailboxes, unread
@@ -50,6 +53,8 @@ class Place:
     campaign: str
     step: str
     topic: str
+    bundles: tuple[OnEvent, ...] = ()
+    """The entries that collect."""
 
 
 class Bodies:
@@ -61,7 +66,7 @@ class Bodies:
         self._store, self._connectors, self._rules, self._keyring = store, connectors, rules, keyring
         self._clock = clock
         self._contents: dict[int, Content | str] = {}
-        self._topics: dict[int, str] = {}
+        self._versions: dict[int, tuple[str, tuple[OnEvent, ...]]] = {}
         self._rendering = Lock()
         """Cells remember texts: one thread renders while another fetches."""
         self._several: set[int] = set()
@@ -72,7 +77,7 @@ class Bodies:
         with self._store.read() as connection:
             contents = self._newest_contents(connection, batches)
             places = self._places(connection, {b.node_id for b in batches})
-            columns = self._columns(connection, batches, contents)
+            columns = self._columns(connection, batches, contents, places)
         with self._rendering:
             return [self._safely(b, contents.get(_key(b)), places.get(b.node_id), columns.get(b.id)) for b in batches]
 
@@ -110,30 +115,42 @@ class Bodies:
             .join_from(node, campaign, campaign.c.id == node.c.campaign_id)
             .where(node.c.id.in_(nodes), campaign.c.live_version.is_not(None))
         )
-        return {row.id: Place(row.name, row.step_id, self._topic(connection, row.live_version)) for row in rows.all()}
+        return {
+            row.id: Place(row.name, row.step_id, *self._version(connection, row.live_version)) for row in rows.all()
+        }
 
-    def _topic(self, connection: Connection, version_id: int) -> str:
-        if version_id not in self._topics:
+    def _version(self, connection: Connection, version_id: int) -> tuple[str, tuple[OnEvent, ...]]:
+        if version_id not in self._versions:
             plan_json = connection.execute(
                 sa.select(version.c.plan_json).where(version.c.id == version_id)
             ).scalar_one()
-            self._topics[version_id] = plan_from_json(plan_json).topic
-        return self._topics[version_id]
+            plan = plan_from_json(plan_json)
+            self._versions[version_id] = plan.topic, bundles_of(plan)
+        return self._versions[version_id]
 
     def _columns(
         self,
         connection: Connection,
         batches: Sequence[ReadyBatch],
         contents: Mapping[tuple[int, str, str, str], Content | str],
+        places: Mapping[int, Place],
     ) -> dict[int, Columns]:
-        alike: dict[tuple[Channel, tuple[str, ...]], list[ReadyBatch]] = {}
+        alike: dict[tuple[Channel, tuple[str, ...], str], list[ReadyBatch]] = {}
         for b in batches:
             if isinstance(its := contents.get(_key(b)), Content):
-                alike.setdefault((b.channel, its.paths), []).append(b)
+                place = places.get(b.node_id)
+                collecting = place.campaign if place is not None and place.bundles and COLLECTED in its.paths else ""
+                alike.setdefault((b.channel, its.paths, collecting), []).append(b)
         found: dict[int, Columns] = {}
-        for (channel, paths), same in alike.items():
-            found |= fetch_columns(connection, channel, [b.id for b in same], paths)
+        for (channel, paths, collecting), same in alike.items():
+            columns = fetch_columns(connection, channel, [b.id for b in same], paths)
+            if collecting:
+                columns = with_collected(connection, columns, places[same[0].node_id].bundles, self._moment())
+            found |= columns
         return found
+
+    def _moment(self) -> Moment:
+        return Moment(self._clock.now(), self._store.dialect, self._rules.timezone)
 
     def _one(
         self, batch: ReadyBatch, found: Content | None, place: Place | None, columns: Columns | None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from carillon.definition.entries import OnEvent
 from carillon.definition.load import Loaded
+from carillon.delivery.collected import COLLECTED, bundles_of
 from carillon.journey.wake import waits_on
 from carillon.kernel.problems import Problem
 from carillon.messages.for_campaign import CampaignContents, contents_of
@@ -58,7 +59,7 @@ def _known(loaded: Loaded, plan: Plan) -> Mapping[str, Iterable[str] | None]:
     shared = set.intersection(*(set(fields) for fields in triggers)) if triggers else set[str]()
     return {
         "contact": tuple(loaded.data.contact),
-        "trigger": tuple(sorted(shared)),
+        "trigger": tuple(sorted(shared | ({"collected"} if bundles_of(plan) else set()))),
         "answer": tuple(sorted({name for event in waits_on(plan).events for name in loaded.data.events[event]})),
         "coupon": ("code", "valid_until"),
     }
@@ -76,4 +77,9 @@ def _money_paths(loaded: Loaded, plan: Plan) -> tuple[str, ...]:
     lines = [
         f"{path}[].{name}" for path, f in fields.items() for name, part in f.things.items() if part.type == "money"
     ]
-    return tuple(sorted({*whole, *lines}))
+    collected = [
+        f"{COLLECTED}[].{path.removeprefix('trigger.')}"
+        for path in (*whole, *lines)
+        if bundles_of(plan) and path.startswith("trigger.")
+    ]
+    return tuple(sorted({*whole, *lines, *collected}))

@@ -101,7 +101,8 @@ def _ripening(connection: Connection, ground: Ground, entry: PlanEntry, contact_
     if row is None:
         return None
     thing = f" ({row.thing})" if row.thing else ""
+    unless = "" if isinstance(entry, OnEvent) and entry.idle is None else ", unless something more happens"
     return (
-        f"not yet{thing}: it is asked at {from_micros(row.ripe_at):%Y-%m-%d %H:%M} UTC, "
-        f"unless something more happens; the last was at {from_micros(row.last_at):%Y-%m-%d %H:%M}"
+        f"not yet{thing}: it is asked at {from_micros(row.ripe_at):%Y-%m-%d %H:%M} UTC"
+        f"{unless}; the last was at {from_micros(row.last_at):%Y-%m-%d %H:%M}"
     )

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.definition.entries import OnEvent
+from carillon.delivery.collected import COLLECTED, bundles_of
 from carillon.delivery.columns import BUILT_IN
 from carillon.foresight.draft import Draft
 from carillon.kernel.channels import Channel
@@ -163,7 +164,10 @@ def _trigger_values(connection: Connection, plan: Plan, contact_id: int | None) 
     own = sa.case((e.contact_id == contact_id, 0), else_=1)
     newest = sa.select(sa.cast(e.props, sa.Text)).where(e.kind.in_(kinds)).order_by(own, e.occurred_at.desc()).limit(1)
     props = connection.scalar(newest) if kinds else None
-    return {f"trigger.{name}": value for name, value in (orjson.loads(props) if props else {}).items()}
+    fields = orjson.loads(props) if props else {}
+    # One trigger stands for what a run would have collected.
+    collected = {COLLECTED: [fields] if fields else []} if bundles_of(plan) else {}
+    return {f"trigger.{name}": value for name, value in fields.items()} | collected
 
 
 def _longest_names(connection: Connection) -> dict[str, Any]:

@@ -186,9 +186,20 @@ def entry_sentence(entry: PlanEntry) -> str:
             if entry.topic is not None:
                 event = f"a subscription to {entry.topic}"
             quiet = "" if idle is None else f" and nothing more of it for {idle}"
-            return f"when {event} happens{quiet}" + ("; each contact at most once, ever" if again == "never" else "")
+            return f"when {event} happens{quiet}{_collected(entry)}" + (
+                "; each contact at most once, ever" if again == "never" else ""
+            )
         case ByApi():
             return "when the shop calls (carillon enter, POST /v1/enter)"
+
+
+def _collected(entry: OnEvent) -> str:
+    if (collect := entry.collect) is None:
+        return ""
+    over = "" if collect.longest is None else f", {collect.longest} from the first at most"
+    most = "all" if collect.most is None else f"the newest {collect.most}"
+    differ = "" if collect.of is None else f" that differ in {collect.of}"
+    return f"{over}; {most}{differ} are collected into one enrolment"
 
 
 def _segment_sentence(entry: OnSegment) -> str:

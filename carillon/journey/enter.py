@@ -22,7 +22,7 @@ def enter(ground: Ground) -> list[Entered]:
         match entry:
             case At() | Every() | Cron() | Rrule() | OnDate():
                 entered += enter_scheduled(ground, entry)
-            case OnEvent(idle=idle) if idle is not None:
+            case OnEvent() if entry.ripens_in is not None:
                 entered += enter_ripe(ground, entry)
             case OnSegment():
                 entered += enter_members(ground, entry)

@@ -18,8 +18,8 @@ from carillon.journey.members import would_join
 from carillon.journey.occasions import next_occasion_of, occasions
 from carillon.journey.ripen import cancelled_by, ripe_at
 from carillon.journey.scheduled import people_of
-from carillon.journey.signalled import thing_of
 from carillon.journey.take_in import KEPT_OUT
+from carillon.journey.told import thing_of
 from carillon.kernel.clock import DAY, Micros
 from carillon.kernel.time.calendar import utc_to_local
 from carillon.store import tables as t
@@ -51,7 +51,7 @@ def _ranked(ground: Ground, entry: OnEvent, since: Micros) -> sa.Subquery:
     next_at = sa.func.lead(ev.occurred_at).over(
         partition_by=[ev.contact_id, thing], order_by=[ev.occurred_at, ev.hash64.desc()]
     )
-    arrived_at = ev.occurred_at if entry.idle is None else ripe_at(entry, ev.occurred_at, ev.occurred_at)
+    arrived_at = ev.occurred_at if entry.ripens_in is None else ripe_at(entry, ev.occurred_at, ev.occurred_at)
     return (
         sa.select(
             ev.contact_id,
@@ -80,7 +80,7 @@ def _is_over(entry: OnEvent, rows: sa.Subquery) -> sa.ColumnElement[bool]:
 
 
 def _cancelled(ground: Ground, entry: OnEvent, until: Subject) -> list[tuple[sa.ColumnElement[Any], str]]:
-    return [] if entry.idle is None else list(cancelled_by(ground, until))
+    return [] if entry.ripens_in is None else list(cancelled_by(ground, until))
 
 
 def would_enter(ground: Ground, entry: PlanEntry) -> sa.Select[Any]:

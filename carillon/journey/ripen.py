@@ -1,4 +1,5 @@
-"""Entries that wait for quiet: what happens to a thing ripens, and who owns it enters once nothing more has happened.
+"""Entries that wait: what happens to a thing ripens, and who owns it enters once nothing more has happened (`idle`), or
+once what was collected is over. What is stamped ahead of our clock ripens until its instant, whatever the entry.
 
 Signals only write down when a thing will be ripe; all questions are asked then. So it does not matter in which order
 events arrived: exits and the goal are looked at from the trigger on, and `where` is asked of the newest event.
@@ -19,8 +20,8 @@ from carillon.definition.entries import OnEvent, entry_key
 from carillon.journey import cursor
 from carillon.journey.exits import exit_conditions
 from carillon.journey.ground import Ground
-from carillon.journey.signalled import consumer_of, renew_triggers, told
 from carillon.journey.take_in import KEPT_OUT, LATE, Entered, Wave, take_in
+from carillon.journey.told import AHEAD, consumer_of, renew_triggers, told
 from carillon.kernel.clock import SECOND, Micros, from_micros
 from carillon.store import tables as t
 from carillon.store.bulk import upsert_select
@@ -34,16 +35,27 @@ def enter_ripe(ground: Ground, entry: OnEvent) -> list[Entered]:
         consumer = consumer_of(ground, entry)
         low, high = cursor.span(connection, consumer)
         if low < high:
-            _ripen(connection, ground, entry, low, high)
+            first = ground.applied.first_applied_at
+            _ripen(connection, ground, entry, told(ground, entry, low, high, since=first, until=ground.now + AHEAD))
             cursor.advance(connection, consumer, high)
-        ripe = _ripe(ground, entry)
-        if connection.scalar(sa.select(t.ripening.c.contact_id).where(ripe).limit(1)) is None:
-            return []
-        # What is ripe goes away in this transaction: the wave's key need only be new.
-        ref = f"{from_micros(ground.now).isoformat()}/{high}"
-        entered = take_in(connection, ground, Wave(entry, ref, ground.now), _candidates(ground, entry, ripe))
-        connection.execute(t.ripening.delete().where(ripe))
-        return [entered]
+        return take_ripe(connection, ground, entry, high)
+
+
+def hold_ahead(connection: Connection, ground: Ground, entry: OnEvent, low: int, high: int) -> None:
+    """Write down what signals in (low, high] say that has yet to happen by our clock: a shop's clock may run ahead."""
+    _ripen(connection, ground, entry, told(ground, entry, low, high, since=ground.now, until=ground.now + AHEAD))
+
+
+def take_ripe(connection: Connection, ground: Ground, entry: OnEvent, high: int) -> list[Entered]:
+    """Take in whose thing is ripe, with all signals up to `high` written down."""
+    ripe = _ripe(ground, entry)
+    if connection.scalar(sa.select(t.ripening.c.contact_id).where(ripe).limit(1)) is None:
+        return []
+    # What is ripe goes away in this transaction: the wave's key need only be new.
+    ref = f"{from_micros(ground.now).isoformat()}/{high}"
+    entered = take_in(connection, ground, Wave(entry, ref, ground.now), _candidates(ground, entry, ripe))
+    connection.execute(t.ripening.delete().where(ripe))
+    return [entered]
 
 
 def next_ripe(connection: Connection, ground: Ground) -> Micros | None:
@@ -72,7 +84,7 @@ def cancelled_by(ground: Ground, subject: Subject) -> Iterator[tuple[Column, str
 
 def _ripening_entries(ground: Ground) -> list[str]:
     entries = ground.applied.plan.entries
-    return [entry_key(e) for e in entries if isinstance(e, OnEvent) and e.idle is not None]
+    return [entry_key(e) for e in entries if isinstance(e, OnEvent)]
 
 
 def _ripe(ground: Ground, entry: OnEvent) -> sa.ColumnElement[bool]:
@@ -80,9 +92,9 @@ def _ripe(ground: Ground, entry: OnEvent) -> sa.ColumnElement[bool]:
     return sa.and_(r.campaign_id == ground.applied.id, r.entry == entry_key(entry), r.ripe_at <= ground.now)
 
 
-def _ripen(connection: Connection, ground: Ground, entry: OnEvent, low: int, high: int) -> None:
+def _ripen(connection: Connection, ground: Ground, entry: OnEvent, news: sa.Select[Any]) -> None:
     """One row a contact and thing; a newer event puts off when it is ripe."""
-    heard = told(ground, entry, low, high).subquery("heard")
+    heard = news.subquery("heard")
     same = [heard.c.contact_id, heard.c.thing]
     newest_first = [heard.c.trigger_at.desc(), heard.c.signal_id.desc()]
     ranked = sa.select(
@@ -135,8 +147,12 @@ def _write(connection: Connection, ground: Ground, entry: OnEvent, newest: sa.Su
 
 def ripe_at(entry: OnEvent, first_at: Column, last_at: Column) -> Column:
     """When a thing to which something happened first and last at these instants is ripe."""
-    assert entry.idle is not None
-    return last_at + entry.idle.seconds * SECOND
+    longest = None if entry.collect is None else entry.collect.longest
+    over = None if longest is None else first_at + longest.seconds * SECOND
+    if entry.idle is None:
+        return last_at if over is None else over
+    quiet = last_at + entry.idle.seconds * SECOND
+    return quiet if over is None else sa.case((over < quiet, over), else_=quiet)
 
 
 def _candidates(ground: Ground, entry: OnEvent, ripe: sa.ColumnElement[bool]) -> sa.Select[Any]:
@@ -150,6 +166,7 @@ def _candidates(ground: Ground, entry: OnEvent, ripe: sa.ColumnElement[bool]) ->
             r.thing,
             r.event_at.label("trigger_at"),
             r.event_hash.label("trigger_hash"),
+            (nothing if entry.collect is None else r.first_at).label("collected_from"),
             s.zone,
             s.h31,
             # What an exit condition asks of an enrolment, for one that is not there yet.

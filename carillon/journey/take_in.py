@@ -79,6 +79,7 @@ def take_in(
         ("node_id", stand.node_id), ("arrived_at", p.c.arrived_at), ("due_at", stand.due_at),
         ("entered_at", sa.literal(wave.at, sa.BigInteger())), ("trigger_at", p.c.trigger_at),
         ("trigger_hash", p.c.trigger_hash),
+        ("collected_from", p.c.collected_from if "collected_from" in p.c else sa.cast(sa.null(), sa.BigInteger())),
     )  # fmt: skip
     taken = sa.select(*(column.label(name) for name, column in rows)).where(reason.is_(None)).order_by(p.c.contact_id)
     n = rowcount(connection.execute(t.enrolment.insert().from_select([name for name, _ in rows], taken)))

@@ -173,7 +173,8 @@ def _amounts(value: Any, inner: str) -> Any:
         return Decimal(value).scaleb(-2) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(value, list):
         return value
-    return [item | {inner: _amounts(item[inner], "")} if inner in item else item for item in value]
+    name, _, deeper = inner.partition("[].")
+    return [item | {name: _amounts(item[name], deeper)} if name in item else item for item in value]
 
 
 def lacking(content: Content, people: Columns) -> dict[str, int]:
