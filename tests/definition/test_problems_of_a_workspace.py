@@ -156,6 +156,17 @@ JOURNEYS = {
         "  - first_reachable: [{email: hello}, {email: hello}]\n",
         "5:40  CAR203  nobody gets this one: email stands before it already",
     ),
+    "notify nobody": ("  - notify: hello\n", "5:5  CAR202  notify whom?"),
+    "notify the contact": (
+        '  - {notify: hello, to: "{{ contact.email }}"}\n',
+        "5:25  CAR203  notify writes to one of ours, not to the contact",
+    ),
+    "no mailbox": ("  - {notify: hello, to: sales}\n", '5:25  CAR203  "sales" is no mailbox'),
+    "a test of ours": (
+        "  - {notify: hello, to: a@b.example, test: {variants: [x, y]}}\n",
+        "5:38  CAR208  notify goes to one of ours: nobody answers it, so that nothing could be compared",
+    ),
+    "no such webhook": ("  - webhook: desk\n", '5:14  CAR204  no webhook "desk"'),
     "not available yet": ("  - email: hello\n  - push: call\n", '6:5  LATER  "push" is not available yet'),
 }
 

@@ -84,7 +84,9 @@ def test_held_people_go_by_and_are_compared_at_their_first_message(any_shop: Sho
     told = {name for name, state in shop.sends("notify.hot_lead").items() if state == "accepted"}
     spared = {name for name, state in shop.sends("notify.hot_lead").items() if state == "skipped:holdout"}
     ghosts = {name for name, state in shop.sends("email.hello").items() if state == "ghost"}
-    assert told | spared == set(names) and spared == ghosts and 5 < len(spared) < 35
+    assert told | spared == set(names)
+    assert spared == ghosts
+    assert 5 < len(spared) < 35
     assert set(shop.inbox) - {"sales@acme.example"} == told
 
 
@@ -96,7 +98,9 @@ def test_the_mail_has_no_pixel_no_tracked_link_and_no_id_that_a_report_is_read_b
     contents = shop.draft("leads").contents.compiled
     assert {language for _, _, channel, language in contents if channel == "notify"} == {"en"}
     content = contents["notify.hot_lead", "", "notify", "en"]
-    assert "/o/" not in content.html and 'href="https://crm.acme.example/"' in content.html and content.links == ()
+    assert "/o/" not in content.html
+    assert 'href="https://crm.acme.example/"' in content.html
+    assert content.links == ()
     shop.contact("ada", first_name="Ada")
     shop.apply("leads")
     shop.run("leads", NOON)
@@ -115,7 +119,8 @@ def test_neither_caps_nor_reports_count_it(any_shop: Shop) -> None:
     assert shop.sends("email.hello") == {"ada": "accepted"}
     with shop.store.read() as connection:
         report = build_report(connection, load_ground(shop.store, "leads", shop.clock.now()))
-    assert report.totals.sent == 1 and report.money.cost == 10
+    assert report.totals.sent == 1
+    assert report.money.cost == 10
     assert {step.step_id: step.totals.sent for step in report.steps} == {"notify.hot_lead": 1, "email.hello": 1}
 
 
@@ -227,8 +232,10 @@ def test_what_a_system_answers_is_one_persons_and_the_journey_goes_on(
     shop.order("ada", order_id="o1")
     run(shop, "2026-11-02 13:05")
     run(shop, "2026-11-02 13:10")
-    assert shop.sends("webhook.desk") == {"ada": state} and len(desk.calls) == 1
-    assert shop.inbox == ["ada"] and shop.violations() == []
+    assert shop.sends("webhook.desk") == {"ada": state}
+    assert len(desk.calls) == 1
+    assert shop.inbox == ["ada"]
+    assert shop.violations() == []
 
 
 def test_a_system_that_is_busy_is_called_again(shop: Shop, desk: Desk) -> None:
@@ -240,7 +247,9 @@ def test_a_system_that_is_busy_is_called_again(shop: Shop, desk: Desk) -> None:
     shop.at("2026-11-02 13:00")
     shop.order("ada", order_id="o1")
     run(shop, "2026-11-02 13:05")
-    assert shop.sends("webhook.desk") == {"ada": "ready"} and desk.calls and shop.inbox == []
+    assert shop.sends("webhook.desk") == {"ada": "ready"}
+    assert desk.calls
+    assert shop.inbox == []
 
 
 def test_an_unsure_mail_to_one_of_ours_waits_for_a_person(shop: Shop) -> None:
@@ -251,4 +260,5 @@ def test_an_unsure_mail_to_one_of_ours_waits_for_a_person(shop: Shop) -> None:
     shop.apply("leads")
     shop.run("leads", NOON)
     shop.run("leads", LATER)
-    assert shop.sends("notify.hot_lead") == {"ada": "unsure"} and shop.inbox[-1] == "ada"
+    assert shop.sends("notify.hot_lead") == {"ada": "unsure"}
+    assert shop.inbox[-1] == "ada"
