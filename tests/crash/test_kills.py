@@ -17,7 +17,7 @@ from tests.crash.ordeal import ANY_INSTANT, POINTS, Tally, run_ordeal
 def test_forty_kills_write_to_nobody_twice_and_forget_nobody(
     dialect: str, new_store: StoreMaker, tmp_path: Path, to_table: Callable[[Tally], None]
 ) -> None:
-    """40 kills at each point and at any instant, while one request in fourteen is throttled, lost, cut or answered 503."""
+    """40 kills at each point and at any instant, while one request in twenty is throttled, lost, cut, late or answered 503."""
     with sink(seed=40) as provider:
         house = House(new_store(dialect), tmp_path / "shop", provider)
         tally = run_ordeal(house, seed=40, people=300, days=4, kills=40)
