@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.feedback import responses, signals
+from carillon.feedback.redemptions import fold_redemptions
 from carillon.kernel.clock import Micros
 from carillon.store import tables as t
 from carillon.store.bulk import many
@@ -70,6 +71,7 @@ def _fold_slice(store: Store, now: Micros, heard: Collection[str] | None) -> Fol
         arrivals = connection.execute(sa.text("SELECT count(*) FROM fresh")).scalar_one()
         for statement in (_STATISTICS, _PURCHASES):
             connection.execute(statement)
+        fold_redemptions(connection)
         if connection.execute(_ANY_FEEDBACK).scalar() is not None:
             responses.fold_responses(connection)
         emitted = signals.emit(connection, now, heard)
