@@ -65,7 +65,8 @@ class Orders:
 
     __pydantic_config__: ClassVar[dict[str, str]] = CLOSED
     event: str = "order_completed"
-    currency: str = "EUR"
+    currency: str = ""
+    """Empty: the workspace's own, and the shop does not say."""
     median: float = 55.0
     spread: float = 2.0
     """A tenth of all orders is worth more than median × spread, a tenth less than median ÷ spread."""

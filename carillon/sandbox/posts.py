@@ -157,9 +157,10 @@ def order_post(row: sqlite3.Row, keys: Keys, behaviour: Behaviour, base: str) ->
         "properties": {
             "order_id": "S" + _digest(row, "order")[:10],
             "total": round(int(row["detail"]) / 100, 2),
-            "currency": behaviour.orders.currency,
         },
     }
+    if behaviour.orders.currency:
+        said["properties"]["currency"] = behaviour.orders.currency
     if row["address"] in behaviour.people:
         said["userId"] = behaviour.people[row["address"]]
     basic = base64.b64encode(f"{keys.write_key}:".encode()).decode()

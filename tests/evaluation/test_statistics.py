@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -243,3 +244,20 @@ def test_bounds_fall_from_look_to_look() -> None:
     """Each later look asks for less."""
     found = bounds(planned_information(HOURS, is_broadcast=True))
     assert all(later < earlier for earlier, later in pairwise(found))
+
+
+def test_looks_that_share_alike_need_the_same_at_each() -> None:
+    """`correction: bonferroni`: 5 % over five looks are 1 % each, |z| 2.576; over two variants half of it, 2.807."""
+    plan = replace(PLAN, correction="bonferroni")
+    assert plan.bounds(1) == pytest.approx([2.5758] * 5, abs=5e-5)
+    assert plan.bounds(2) == pytest.approx([2.8070] * 5, abs=5e-5)
+
+
+def test_what_is_proven_early_depends_on_how_the_looks_share() -> None:
+    """z = 2.86 at the first look suffices for the even share (2.576), not for the default (3.15); at the last for both."""
+    a, b = figures("a", 250, 10_000), figures("b", 317, 10_000)
+    first, last = PLAN.looks_at[0], PLAN.looks_at[-1]
+    even = replace(PLAN, correction="bonferroni")
+    assert compare("b", b.moments("clicks"), "a", a.moments("clicks"), "clicks").t == pytest.approx(2.855, abs=0.001)
+    assert [verdict([a, b], plan, 0, first, FITS).state for plan in (PLAN, even)] == ["not_yet", "proven"]
+    assert [verdict([a, b], plan, 4, last, FITS).state for plan in (PLAN, even)] == ["proven", "proven"]

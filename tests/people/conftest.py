@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ NOW = 1_790_000_000_000_000
 WORKSPACE = Workspace(
     "shop", "Europe/Berlin", "EUR", "", {"de": ("DE",), "fr": ("FR",)}, "", {},
     {"offers": Topic("offers", "marketing", {}, {Channel.EMAIL: "explicit", Channel.SMS: "explicit"})},
+    rates={"USD": Decimal("0.92")},
 )  # fmt: skip
 PRODUCT = {"product_id": Field("product_id", "word"), "price": Field("price", "money")}
 DATA = Data(
@@ -65,7 +67,7 @@ class Shop:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         plan = plan_import(
             kind, path, Source(**source), data=DATA, topics=tuple(WORKSPACE.topics), rules=rules_of(WORKSPACE),
-            workspace_zone=WORKSPACE.timezone, at=now,
+            workspace_zone=WORKSPACE.timezone, at=now, currencies=WORKSPACE.currencies,
         )  # fmt: skip
         plan = dataclasses.replace(plan, commit_rows=commit_rows)
         return run_import(self.store, plan, **({"progress": progress} if progress else {}))

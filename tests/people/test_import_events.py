@@ -135,3 +135,23 @@ def test_the_store_knows_of_which_property_an_events_money_is(shop: Any) -> None
         ingest_events(shop.store, [strange], source="test", history=True, received_at=1, money=money)
         with shop.store.read() as connection:
             assert money_fields(connection) == {}
+
+
+CURRENCIES = """contact,at,event,total,currency
+ada,2026-01-05T09:00:00Z,order_completed,10,USD
+ada,2026-01-05T09:00:01Z,order_completed,11,eur
+ada,2026-01-05T09:00:02Z,order_completed,12,
+ada,2026-01-05T09:00:03Z,order_completed,13,CHF
+"""
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_money_keeps_its_currency_and_one_without_a_rate_is_refused(shop: Any, is_told: bool) -> None:
+    """Our own stands as none, whether the file is of one kind or of several; the fifth line's reason says what to do."""
+    shop.imports("contacts", "id\nada\n")
+    text = CURRENCIES if not is_told else CURRENCIES.replace("event,", "").replace("order_completed,", "")
+    result = shop.imports("events", text, event="order_completed" if is_told else None)
+    assert shop.rows(E.value_cents, E.currency, order_by=E.occurred_at) == [(1000, "USD"), (1100, None), (1200, None)]
+    refused = (shop.folder / "in.csv.refused.csv").read_text().splitlines()
+    assert (result.refused, result.reasons) == (1, {"currency": 1})
+    assert refused[1].startswith("5,currency: no rate for 'CHF'; give it one in workspace.yaml: rates: {CHF: …}")

@@ -143,3 +143,16 @@ def test_an_entry_that_cannot_be_is_refused_with_its_reason(web: Web, body: dict
     assert answer.status_code == 400
     assert reason in answer.json()["refused"][0]["reason"]
     assert events(web) == []
+
+
+def test_money_in_a_currency_without_a_rate_is_refused_by_its_place(web: Web) -> None:
+    """Our own is stored as ours; what reports could not count is not stored."""
+    web.ground.contact("ada")
+    items = [
+        {"type": "track", **order(properties={"total": 19.9, "currency": "eur"})},
+        {"type": "track", **order(messageId="m2", properties={"total": 19.9, "currency": "CHF"})},
+    ]
+    answer = post(web, "batch", {"batch": items}).json()
+    assert (answer["stored"], [r["index"] for r in answer["refused"]]) == (1, [1])
+    assert answer["refused"][0]["reason"].startswith("currency: no rate for 'CHF'")
+    assert [event["currency"] for event in events(web)] == [None]
