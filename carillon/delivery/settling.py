@@ -13,6 +13,7 @@ from carillon.delivery.model import REJECTED, Claimed, Settled, Settlement
 from carillon.delivery.parting import among, open_people
 from carillon.delivery.protocol import Outcome, Rejected
 from carillon.delivery.slower import LEAST, heed
+from carillon.kernel.channels import OURS
 from carillon.kernel.clock import Micros
 from carillon.store.bulk import insert_rows
 from carillon.store.engine import rowcount
@@ -82,7 +83,7 @@ def reject(connection: Connection, wish: Settling, refusals: Mapping[int, Reject
     kept = [
         (batch_.channel.value, address_of[enrolment_id], _why(said), wish.now)
         for enrolment_id, said in ((row, refusals[row]) for row in rows)
-        if said.invalid_address or said.suppressed
+        if (said.invalid_address or said.suppressed) and batch_.channel not in OURS
     ]
     if kept:
         insert_rows(connection, refusal, ("channel", "address_key", "reason", "at"), kept)

@@ -10,11 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import orjson
 import pytest
 
-from carillon.delivery.protocol import Accepted, Unsure
+from carillon.delivery.protocol import Accepted, Rejected, Unsure
 from carillon.foresight.explain import explain
 from carillon.foresight.outlook import outlook
 from carillon.journey.ground import load_ground
 from carillon.reports.build import build_report
+from carillon.store import tables as t
 from connectors.webhook.connector import make
 from tests.shop import WORKSPACE, Shop
 
@@ -262,3 +263,18 @@ def test_an_unsure_mail_to_one_of_ours_waits_for_a_person(shop: Shop) -> None:
     shop.run("leads", LATER)
     assert shop.sends("notify.hot_lead") == {"ada": "unsure"}
     assert shop.inbox[-1] == "ada"
+
+
+def test_a_dead_mailbox_of_ours_suppresses_no_contact(shop: Shop) -> None:
+    """The refusal is the mailbox's, not the contact's, who gets the e-mail behind it."""
+    leads(shop, "sales@acme.example")
+    shop.contact("ada", first_name="Ada")
+    dead = Rejected("550 no such user", "550", invalid_address=True)
+    shop.mail.answer = lambda one: dead if "kitchen" in one.text else Accepted("ref")
+    shop.mail.whole = False
+    shop.apply("leads")
+    shop.run("leads", NOON)
+    shop.run("leads", LATER)
+    assert shop.sends("notify.hot_lead") == {"ada": "rejected"}
+    assert shop.inbox[-1] == "ada"
+    assert shop.count(t.suppression) == 0
