@@ -9,6 +9,7 @@ import pytest
 
 from carillon.definition.load import Loaded, load_workspace
 from carillon.definition.model import Choose, Send, Split, walk
+from carillon.kernel.channels import OURS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT.parent / "shared" / "design" / "examples"
@@ -78,7 +79,7 @@ def test_the_shipped_campaigns_are_clean() -> None:
     assert sorted(told) == sorted(shipped.campaigns)
     for campaign in shipped.campaigns.values():
         for step in walk(campaign.journey):
-            if isinstance(step, Send):
+            if isinstance(step, Send) and step.channel not in OURS:  # one of ours reads one language
                 source = shipped.messages[campaign.name][step.message]
                 assert {"en", "de"} <= set(source.sms if step.channel == "sms" else source.words)
     steps = [step for campaign in shipped.campaigns.values() for step in walk(campaign.journey)]
