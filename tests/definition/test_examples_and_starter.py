@@ -35,7 +35,7 @@ def test_every_missing_message_of_the_examples_is_named(examples: Loaded) -> Non
     named = {
         (p.position.file.split("/")[1], p.message.split('"')[1], p.message.count("sms.txt"))
         for p in examples.problems
-        if p.code == "CAR204"
+        if p.code == "CAR204" and p.message.startswith(("no message", "the message"))
     }
     written = {
         (path.parent.name, message, int(channel == "sms"))
