@@ -65,7 +65,7 @@ class Violation:
 
 def violations(connection: Connection) -> list[Violation]:
     """Everything that does not hold in this ledger."""
-    found = [*_sums(connection), *_begun_twice(connection)]
+    found = [*_sums(connection), *_begun_twice(connection), *_codes(connection)]
     for name in applied_names(connection):
         applied = load_campaign(connection, name)
         for version_id, plan in applied.versions.items():
@@ -120,6 +120,26 @@ def _sums(connection: Connection) -> Iterator[Violation]:
         .where(sa.or_(sa.and_(s.outcome == GHOST, e.role == "treated"), sa.and_(s.batch_id.is_not(None), e.role != "treated"))),
         "node {node_id}, enrolment {enrolment_id} is {role}",
     )  # fmt: skip
+
+
+def _codes(connection: Connection) -> Iterator[Violation]:
+    """Of coupons: whoever has a message that bears a code holds it, and nobody holds a free one."""
+    s, b, c = t.send.c, t.batch.c, t.coupon.c
+    holds = sa.exists().where(c.pool == b.coupon, c.enrolment_id == s.enrolment_id, c.state != "free")
+    yield from _broken(
+        connection,
+        "whoever has a message with a coupon holds a code",
+        sa.select(s.node_id, s.enrolment_id, b.coupon)
+        .join_from(t.batch, t.send, s.batch_id == b.id)
+        .where(b.coupon.is_not(None), b.state != "withdrawn", s.outcome.is_(None), sa.not_(holds)),
+        "node {node_id}, enrolment {enrolment_id} has none of {coupon}",
+    )
+    yield from _broken(
+        connection,
+        "a code is free, or it is somebody's",
+        sa.select(c.pool, c.code, c.state).where((c.state == "free") != c.enrolment_id.is_(None)),
+        "{code} of {pool} is {state}",
+    )
 
 
 def _begun_twice(connection: Connection) -> Iterator[Violation]:

@@ -6,8 +6,9 @@ while this process renders: most are never read here, because a text that was se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -18,9 +19,10 @@ from carillon.kernel.channels import Channel
 from carillon.kernel.clock import from_micros
 from carillon.messages.columns import JsonColumn
 from carillon.policy.decide import address_of
+from carillon.store import localtime
 from carillon.store.json import json_at, json_of
 from carillon.store.packed import in_order, packed, unpacked, unpacked_texts
-from carillon.store.tables import contact, enrolment, event, send
+from carillon.store.tables import batch, contact, coupon, enrolment, event, send, standing
 
 _ANSWER = event.alias("answer_event")
 
@@ -72,6 +74,10 @@ def _select(channel: Channel, batch_ids: Sequence[int], paths: Sequence[str]) ->
     if "answer" in roots:
         ended = sa.and_(_ANSWER.c.occurred_at == enrolment.c.answer_at, _ANSWER.c.hash64 == enrolment.c.answer_hash)
         people = people.outerjoin(_ANSWER, ended)
+    if "coupon" in roots:
+        held = sa.and_(coupon.c.pool == batch.c.coupon, coupon.c.enrolment_id == send.c.enrolment_id)
+        people = people.join(batch, batch.c.id == send.c.batch_id).outerjoin(coupon, held)
+        people = people.outerjoin(standing, standing.c.contact_id == send.c.contact_id)
     asked = [send.c.enrolment_id, json_of(address_of(channel)), *(_json_of_path(path) for path in paths)]
     return (
         sa.select(send.c.batch_id, *(packed(column, send.c.enrolment_id) for column in asked))
@@ -85,6 +91,10 @@ def _json_of_path(path: str) -> sa.ColumnElement[str]:
     root, *names = path.split(".")
     if root == "contact" and len(names) == 1 and names[0] in BUILT_IN:
         return json_of(BUILT_IN[names[0]])
+    if root == "coupon" and names == ["code"]:
+        return json_of(coupon.c.code)
+    if root == "coupon" and names == ["valid_until"]:
+        return json_of(localtime.utc_to_local(standing.c.zone, coupon.c.valid_until))
     return json_at(_DOCUMENTS[root], tuple(names)) if root in _DOCUMENTS else sa.literal("null")
 
 
@@ -97,5 +107,12 @@ def _columns(paths: Sequence[str], enrolments: str, addresses: str, *values: str
     return Columns(numbers, texts, columns)
 
 
-_READ = {"contact.created_at": lambda text: from_micros(int(text))}
-"""Paths whose values are no JSON as a message reads them."""
+def _clock(text: str) -> datetime | None:
+    return None if text == "null" else from_micros(int(text)).replace(tzinfo=None)
+
+
+_READ: Mapping[str, Callable[[str], Any]] = {
+    "contact.created_at": lambda text: from_micros(int(text)),
+    "coupon.valid_until": _clock,
+}
+"""Paths whose values are no JSON as a message reads them; the end of a coupon is told on the contact's clock."""

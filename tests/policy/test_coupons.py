@@ -9,11 +9,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.delivery.columns import fetch_columns
 from carillon.delivery.reserve import PASS_LOCK
+from carillon.kernel.channels import Channel
 from carillon.policy.coupons import Added, add_codes, coded, set_aside, settle_codes, stock_of
 from carillon.store import tables as t
 from carillon.store.engine import Store
 from carillon.store.writing import take_turn
+from tests.shop import Interrupted, Shop, instant
 
 POOL = "cart5"
 
@@ -168,3 +171,35 @@ def test_two_passes_at_once_never_give_one_code_twice(store: Store) -> None:
         thread.join()
     given = [enrolment for _, enrolment, _ in holders(store)]
     assert sorted(e for e in given if e is not None) == [*range(1, 51), *range(1001, 1051)]
+
+
+def test_a_message_reads_its_code_and_its_end_on_the_contacts_clock(any_shop: Shop) -> None:
+    """22:30 in Berlin is 06:30 of the next day in Tokyo; who has a message with a coupon and no code breaks an invariant."""
+    shop = any_shop
+    shop.campaign("sale", "entry: {event: cart_updated}\njourney: [{email: hello}]\n")
+    shop.apply()
+    shop.at("2026-11-03 10:00")
+    for name, zone in (("ada", "Asia/Tokyo"), ("bob", "Europe/Berlin")):
+        shop.contact(name, timezone=zone)
+        shop.event(name, "cart_updated")
+    for before in range(1, 30):
+        try:
+            shop.run("sale", stop_before=before)
+        except Interrupted:
+            if shop.sends("email.hello"):
+                break
+    e = t.enrolment.c
+    with shop.store.write("ledger") as connection:
+        connection.execute(t.batch.update().values(coupon=POOL))
+    assert [v.split(":")[0] for v in shop.violations()] == ["whoever has a message with a coupon holds a code"]
+    with shop.store.write("ledger") as connection:
+        add_codes(connection, POOL, ["A", "B"])
+        end = sa.literal(instant("2026-11-09 22:30"), sa.BigInteger()).label("valid_until")
+        due = sa.select(e.id.label("enrolment_id"), e.contact_id.label("place"), end).subquery("due")
+        set_aside(connection, POOL, due, at=5)
+    assert shop.violations() == []
+    with shop.store.read() as connection:
+        batch_id = connection.scalars(sa.select(t.batch.c.id)).one()
+        columns = fetch_columns(connection, Channel.EMAIL, [batch_id], ["coupon.code", "coupon.valid_until"])[batch_id]
+    assert list(columns.values["coupon.code"]) == ["A", "B"]
+    assert [str(end) for end in columns.values["coupon.valid_until"]] == ["2026-11-10 06:30:00", "2026-11-09 22:30:00"]
