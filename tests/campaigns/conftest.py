@@ -25,10 +25,10 @@ class Weeks(Shop):
     def pass_by(self, campaign: str, until: str, *happenings: Happening) -> None:
         """Let time pass and advance the campaign whenever it wants to be; what happens in between is heard at once."""
         for at, happens in sorted(happenings, key=lambda happening: instant(happening[0])):
-            self.run_to(campaign, at)
+            self.run_to(campaign, at, most=500)
             happens()
             self.run(campaign)
-        self.run_to(campaign, until)
+        self.run_to(campaign, until, most=500)
 
     def attrs(self, name: str) -> dict[str, Any]:
         """What is known of a contact."""

@@ -158,3 +158,84 @@ def test_vip_early_access_waits_for_a_yes_and_reaches_the_best(weeks: Weeks) -> 
     )
     assert weeks.sends("email.early_access") == {"c0": "accepted", "c1": "accepted"}
     assert weeks.sends("sms.last_hours") == {"c0": "skipped:only_if", "c1": "accepted"}
+
+
+def test_cart_recovery_writes_an_hour_after_the_last_change_and_stops_at_the_order(weeks: Weeks) -> None:
+    """One mail a cart; a day later half of those who did not click are offered help; an order of that cart ends it."""
+    names = weeks.people(12)
+    weeks.apply("cart_recovery")
+    weeks.pass_by(
+        "cart_recovery", "2026-11-12 12:00",
+        ("2026-11-03 10:00", lambda: [weeks.event(name, "cart_updated", cart_id=f"c-{name}", total="50") for name in names]),
+        ("2026-11-03 10:30", lambda: weeks.event(names[0], "cart_updated", cart_id=f"c-{names[0]}", total="60")),
+        ("2026-11-03 10:40", lambda: weeks.order(names[1], "50", order_id="o1", cart_id=f"c-{names[1]}")),
+        ("2026-11-03 12:00", lambda: weeks.click(names[2], "email.cart")),
+        ("2026-11-03 13:00", lambda: weeks.order(names[3], "50", order_id="o3", cart_id=f"c-{names[3]}")),
+        ("2026-11-03 14:00", lambda: weeks.order(names[4], "50", order_id="o4", cart_id="another")),
+    )  # fmt: skip
+    first, help_, word = (weeks.sends(f"email.{m}") for m in ("cart", "cart_help", "cart_reminder"))
+    assert set(first) == set(names) - {names[1]}
+    assert set(help_) | set(word) == set(names) - {names[1], names[2], names[3]}
+    assert set(help_) & set(word) == set()
+    assert help_
+    assert word
+    assert (weeks.enrolments[names[2]], weeks.enrolments[names[3]]) == ("interested", "goal")
+
+
+def test_birthday_comes_on_each_contacts_own_clock_once_a_year(weeks: Weeks) -> None:
+    """A week before and on the day, at nine where they live; 29 February is the 28th; who told no birthday is left alone."""
+    weeks.contact("ada", birthday="1990-11-20", first_name="Ada", timezone="Europe/Berlin", consent=MAIL)
+    weeks.contact("bob", birthday="1985-11-20", timezone="Asia/Tokyo", consent=MAIL)
+    weeks.contact("leap", birthday="2000-02-29", timezone="Europe/Berlin", consent=MAIL)
+    weeks.contact("none", consent=MAIL)
+    weeks.apply("birthday")
+    weeks.pass_by("birthday", "2026-11-13 04:00")
+    assert weeks.inbox == ["bob"]
+    weeks.pass_by("birthday", "2026-11-25 12:00")
+    assert weeks.sends("email.birthday_today") == {"ada": "accepted", "bob": "accepted"}
+    weeks.pass_by("birthday", "2027-02-28 08:30")
+    assert weeks.sends("email.birthday_today") == {"ada": "accepted", "bob": "accepted"}
+    weeks.pass_by("birthday", "2027-03-20 12:00")
+    assert weeks.sends("email.birthday_today") == {"ada": "accepted", "bob": "accepted", "leap": "accepted"}
+    assert sorted(weeks.inbox) == ["ada", "ada", "bob", "bob", "leap", "leap"]
+
+
+def test_browse_reminder_bundles_what_was_looked_at(weeks: Weeks) -> None:
+    """Four hours after the last look one mail with up to four different things; a cart in between cancels it."""
+    for name in ("ada", "bob"):
+        weeks.contact(name, consent=MAIL)
+    weeks.apply("browse_reminder")
+    looks = [
+        ("2026-11-03 10:00", "bench"),
+        ("2026-11-03 11:00", "spoon"),
+        ("2026-11-03 12:00", "bench"),
+        ("2026-11-03 13:00", "apron"),
+    ]
+    weeks.pass_by(
+        "browse_reminder", "2026-11-15 12:00",
+        *[(at, lambda thing=thing: weeks.event("ada", "product_viewed", product_id=thing, category="x")) for at, thing in looks],
+        ("2026-11-03 10:10", lambda: weeks.event("bob", "product_viewed", product_id="spoon", category="x")),
+        ("2026-11-03 11:10", lambda: weeks.event("bob", "cart_updated", cart_id="c1", total="5")),
+        ("2026-11-05 10:00", lambda: weeks.event("ada", "product_viewed", product_id="pot", category="x")),
+    )  # fmt: skip
+    assert weeks.sends("email.browse") == {"ada": "accepted"}
+    assert weeks.inbox == ["ada"]
+
+
+def test_lead_nurture_hands_a_warm_lead_over_and_gives_the_others_time(weeks: Weeks) -> None:
+    """Two clicks tell one of ours; the others get a story and, three weeks later, the catalogue; a visit ends it."""
+    for name in ("ada", "bob", "eve"):
+        weeks.contact(name, first_name=name.title(), consent=MAIL)
+    weeks.apply("lead_nurture")
+    weeks.pass_by(
+        "lead_nurture", "2027-01-10 12:00",
+        ("2026-11-03 10:00", lambda: [weeks.event(n, "lead_created", interest="kitchen", source="fair") for n in ("ada", "bob", "eve")]),
+        ("2026-11-03 12:00", lambda: weeks.click("ada", "email.inspiration")),
+        ("2026-11-08 12:00", lambda: weeks.click("ada", "email.planning_guide")),
+        ("2026-11-10 12:00", lambda: weeks.event("eve", "visit_booked", place="Berlin")),
+    )  # fmt: skip
+    assert weeks.enrolments == {"ada": "handed_over", "bob": "finished", "eve": "goal"}
+    assert [a for a in (letter.address for letter in weeks.mail.letters) if a.startswith("sales@")] == [
+        "sales@meadowfinch.example"
+    ]
+    assert weeks.sends("email.customer_story") == weeks.sends("email.catalogue") == {"bob": "accepted"}
