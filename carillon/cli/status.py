@@ -98,7 +98,9 @@ def _lines(campaign: CampaignStatus) -> list[str]:
     if campaign.unsure:
         lines.append(f"{campaign.unsure:,} unsure (carillon unsure --campaign {campaign.name})")
     if campaign.wanted_again:
-        lines.append(f"  {campaign.wanted_again:,} of them are wanted once more: each gets it as soon as they may have it")
+        lines.append(
+            f"  {campaign.wanted_again:,} of them are wanted once more: each gets it as soon as they may have it"
+        )
     lines += campaign.awaits
     if campaign.state == "held" or campaign.awaits:
         lines.append(f"go on with: carillon approve {campaign.name}")

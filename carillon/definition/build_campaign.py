@@ -183,7 +183,9 @@ def _check_from(words: CampaignWords, campaign: Campaign, names: Names) -> None:
     written = [words.goal, *(words.also_measure or ())]
     for goal, built in zip(written, [campaign.goal, *campaign.also_measure], strict=True):
         if goal is not None and goal.from_ is not None and built is not None and built.from_step in known:
-            names.wrong(goal.from_, "it is kept of messages and forks only when people were there", "the message behind it")
+            names.wrong(
+                goal.from_, "it is kept of messages and forks only when people were there", "the message behind it"
+            )
 
 
 def _target(words: CampaignWords, reading: Reading) -> Target | None:

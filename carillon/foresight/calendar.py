@@ -96,9 +96,7 @@ def _occurrences(connection: Connection, ground: Ground, entry: Scheduled, until
         ahead = replace(ground, now=occasion.at)
 
 
-def _expected(
-    connection: Connection, ground: Ground, entry: PlanEntry, people: sa.Select[Any] | None = None
-) -> int:
+def _expected(connection: Connection, ground: Ground, entry: PlanEntry, people: sa.Select[Any] | None = None) -> int:
     """Whom the entry would take in as things stand, by the Selects of a run; who is under way now may be through by then."""
     everybody = (would_enter(ground, entry) if people is None else people).subquery("candidate")
     reason = not_entered(ground, entry.again, everybody)

@@ -177,7 +177,9 @@ def _write(store: Store, plan: ImportPlan, read: Read[Any], result: ImportResult
     match plan.kind:
         case "events":
             money = {kind: value_field(fields) for kind, fields in plan.shape.fields.items()}
-            events = ingest_events(store, read.rows, source=source, history=plan.history, received_at=plan.at, money=money)
+            events = ingest_events(
+                store, read.rows, source=source, history=plan.history, received_at=plan.at, money=money
+            )
             result.add({"new": events.inserted, "known": events.duplicates, "of unknown contacts": events.orphans})
         case "contacts":
             with store.write("core") as connection:

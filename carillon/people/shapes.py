@@ -78,7 +78,9 @@ def shape_of(
         case "events":
             fields = _declared_events(source, data)
             known = ["contact", "at", "id", *(["event"] if source.event is None else [])]
-            known += sorted({name for props in fields.values() for name in props} | ({CURRENCY} if currencies else set()))
+            known += sorted(
+                {name for props in fields.values() for name in props} | ({CURRENCY} if currencies else set())
+            )
             needs = {"contact": "the contact's id", "at": "when it happened"}
             if source.event is None:
                 needs["event"] = "what happened; or --event NAME for all of the file"

@@ -102,10 +102,14 @@ def set_aside(connection: Connection, pool: str, people: sa.Subquery, at: Micros
     p, c = people.c, t.coupon.c
     has_code = sa.exists(sa.select(sa.literal(1)).where(c.pool == pool, c.enrolment_id == p.enrolment_id))
     number = sa.func.row_number().over(order_by=p.place)
-    lacking = sa.select(p.enrolment_id, p.valid_until, number.label("number")).where(sa.not_(has_code)).subquery("lacking")
+    lacking = (
+        sa.select(p.enrolment_id, p.valid_until, number.label("number")).where(sa.not_(has_code)).subquery("lacking")
+    )
     n = connection.scalar(sa.select(sa.func.count()).select_from(lacking)) or 0
     first = sa.select(c.code).where(c.pool == pool, c.state == FREE).order_by(c.code).limit(n).subquery("first")
-    free = sa.select(first.c.code, sa.func.row_number().over(order_by=first.c.code).label("number")).subquery("free_code")
+    free = sa.select(first.c.code, sa.func.row_number().over(order_by=first.c.code).label("number")).subquery(
+        "free_code"
+    )
     pairs = (
         sa.select(free.c.code, lacking.c.enrolment_id, lacking.c.valid_until)
         .join_from(free, lacking, free.c.number == lacking.c.number)

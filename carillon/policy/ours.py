@@ -31,7 +31,9 @@ def reasons_of_ours(node: MessageNode, rules: Rules) -> list[tuple[Column, SkipR
     if node.channel is not Channel.NOTIFY:
         return []
     address = recipient_sql(node.to)
-    reasons: list[tuple[Column, SkipReason]] = [(sa.func.coalesce(address.not_like("%_@_%"), sa.true()), SkipReason.NO_ADDRESS)]
+    reasons: list[tuple[Column, SkipReason]] = [
+        (sa.func.coalesce(address.not_like("%_@_%"), sa.true()), SkipReason.NO_ADDRESS)
+    ]
     if Channel.EMAIL in rules.allow_list:
         reasons.append((sa.not_(is_allowed(address, rules.allow_list[Channel.EMAIL])), SkipReason.EXCLUDED))
     return reasons

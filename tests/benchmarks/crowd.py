@@ -51,6 +51,12 @@ LETTER = """\
 {% endfor %}<p><a href="https://acme.example/sale">All offers</a></p>
 <p>{{ brand.address }} <a href="{{ links.unsubscribe }}">Leave</a></p>
 """
+SUBJECT = "subject: \"{{ contact.first_name | default: 'Hello' }}, four for you\"\n"
+PLAIN = """\
+{{ contact.first_name | default: "Hello" }}, four for you: https://acme.example/picks
+
+{{ brand.address }} {{ links.unsubscribe }}
+"""
 SENT_BEFORE = 3
 """Mails that each of them got in the week before: the window of the cap."""
 _FIRST = ("Ada", "Bo", "Cleo", "Dörte", "Émile", "Fatma", "Göran", "Hanna", "Ivo", "Jürgen")
@@ -62,10 +68,7 @@ def crowd(store: Store, folder: Path, people: int) -> Shop:
     shop = Shop(store, folder)
     shop.write("workspace.yaml", WORKSPACE)
     shop.write("data.yaml", DATA)
-    words = {
-        "picks.yaml": "subject: \"{{ contact.first_name | default: 'Hello' }}, four for you\"\n",
-        "picks.html": LETTER,
-    }
+    words = {"picks.yaml": SUBJECT, "picks.html": LETTER, "picks.txt": PLAIN}
     shop.campaign("picks", CAMPAIGN, words)
     _people(store, people, shop.clock.now())
     shop.force("picks", planned=people)
@@ -122,7 +125,7 @@ def _address(number: int) -> str:
 
 def _contacts(people: int, total: int, now: Micros) -> Iterator[tuple[object, ...]]:
     catalogue = [
-        json.dumps({"name": f"Walking shoe {n} for {_CITIES[n % 8]}", "price": 1990 + n, "page": f"shoes/walking-{n}"}, ensure_ascii=False)
+        json.dumps({"name": f"Shoe {n} for {_CITIES[n % 8]}", "price": 1990 + n, "page": f"p/{n}"}, ensure_ascii=False)
         for n in range(1000)
     ]  # fmt: skip
     zones = ("Europe/Berlin", "Europe/London", "America/New_York")

@@ -24,7 +24,9 @@ def start(shop: Shop, steps: str, more: str = "") -> None:
     shop.write("data.yaml", FIELDS)
     for name in ("ada", "bob", HELD):
         shop.contact(name)
-    shop.campaign("sale", f"topic: offers\naudience: everyone\nentry: {{at: 2026-12-01 09:00}}\n{more}journey:\n{steps}")
+    shop.campaign(
+        "sale", f"topic: offers\naudience: everyone\nentry: {{at: 2026-12-01 09:00}}\n{more}journey:\n{steps}"
+    )
 
 
 def attrs(shop: Shop, name: str) -> dict[str, object]:
