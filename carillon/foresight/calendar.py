@@ -90,9 +90,15 @@ def _occurrences(connection: Connection, ground: Ground, entry: Scheduled, until
     while (occasion := next_occasion_of(ahead, entry)) is not None and occasion.at <= until:
         if people is None or isinstance(entry, OnDate):  # each day is somebody else's
             people = _expected(connection, ground, entry, people_of(ground, entry, occasion))
-        yield Planned(
-            occasion.at, ground.applied.name, ground.applied.plan.title, entry_sentence(entry), people, is_forecast=True
-        )
+        if people or not isinstance(entry, OnDate):  # nobody's birthday is no event
+            yield Planned(
+                occasion.at,
+                ground.applied.name,
+                ground.applied.plan.title,
+                entry_sentence(entry),
+                people,
+                is_forecast=True,
+            )
         ahead = replace(ground, now=occasion.at)
 
 
