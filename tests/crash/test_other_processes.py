@@ -63,7 +63,7 @@ def test_every_acknowledged_webhook_is_stored_though_the_web_is_killed(
         _flood(house, key, posts, acknowledged, kill_after=None)
         assert acknowledged == _stored(house) == set(range(300))
         with house.store.read() as connection:
-            assert connection.scalar(sa.select(sa.func.count()).select_from(t.event)) == 300
+            assert connection.scalar(sa.select(sa.func.count()).select_from(t.event).where(_is_report())) == 300
 
 
 def _signed(key: ec.EllipticCurvePrivateKey, cid: str, number: int) -> tuple[bytes, Mapping[str, str]]:
@@ -116,8 +116,13 @@ def _flood(
 def _stored(house: House) -> set[int]:
     """The numbers of the reports that the store has."""
     with house.store.read() as connection:
-        instants = connection.execute(sa.select(t.event.c.occurred_at)).scalars()
+        instants = connection.execute(sa.select(t.event.c.occurred_at).where(_is_report())).scalars()
         return {at // 1_000_000 - 1_796_115_700 for at in instants}
+
+
+def _is_report() -> sa.ColumnElement[bool]:
+    """Not what core told of its contacts when they came in."""
+    return t.event.c.kind.not_like("contact.%")
 
 
 @pytest.mark.timeout(180)

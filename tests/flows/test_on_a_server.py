@@ -231,11 +231,12 @@ def test_a_run_tells_what_it_did(server: Server, shop: Shop) -> None:
     (run,) = server.runs("told")
     assert run["state_type"] == "COMPLETED"
     assert run["name"] == f"told {at.astimezone(BERLIN):%a %-d %b %Y %H:%M}"
-    told = ["take people in: 41 entered", f"email.sale: {GOT} ready, {HELD} holdout"]
+    read = f"read what came in: {shop.count(t.event)} events"
+    told = [read, "take people in: 41 entered", f"email.sale: {GOT} ready, {HELD} holdout"]
     tasks = [*told, f"email.sale: {GOT} to hand over", "go on: 41 from email.sale"]
-    assert soon(lambda: len(server.tasks(run["id"])) == 4)
+    assert soon(lambda: len(server.tasks(run["id"])) == 5)
     assert server.tasks(run["id"]) == tasks
-    lines = [*told, f"email.sale: {GOT} accepted", tasks[3]]
+    lines = [*told, f"email.sale: {GOT} accepted", tasks[4]]
     assert done == {"campaign": "told", "stages": lines}
     assert soon(lambda: set(lines) <= set(server.lines(run["id"])))
     found = {a["key"]: a for a in server.artifacts(run["id"])}
@@ -282,8 +283,9 @@ def test_a_run_with_nothing_to_do_says_so(server: Server, shop: Shop) -> None:
     shop.people(2)
     shop.campaign("early", once(in_minutes(90)))
     shop.apply()
+    assert campaign_flow("early")() == {"campaign": "early", "stages": ["read what came in: 4 events"]}
     assert campaign_flow("early")() == {"campaign": "early", "stages": []}
-    (run,) = server.runs("early")
+    run = server.runs("early")[-1]
     assert soon(lambda: "Nothing was due." in server.lines(run["id"]))
     assert server.tasks(run["id"]) == []
 
