@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from carillon.cli.check import workspace_option
-from carillon.cli.opened import json_option, now_option, opened, refuse, tell_json
+from carillon.cli.opened import Opened, json_option, now_option, opened, refuse, tell_json
 
 if TYPE_CHECKING:  # imported when the command runs
+    from carillon.foresight.draft import Draft
     from carillon.foresight.preview import Preview, Shown
 
 
@@ -36,21 +37,8 @@ def preview(
     as_json: bool,
 ) -> None:
     """Show the messages of CAMPAIGN from its files, with real values. Sends nothing, writes nothing to the store."""
-    from carillon.foresight.draft import draft_of
-    from carillon.foresight.preview import previews
-    from carillon.store.zones import ready_for_zones
-
     with opened(folder) as house:
-        house.campaigns([campaign])
-        ready_for_zones(house.store)
-        draft = draft_of(house.loaded, campaign)
-        if draft.errors:
-            refuse("\n".join(f"{p.position}  {p.message}" for p in draft.errors))
-        try:
-            with house.store.read() as connection:
-                found = list(previews(connection, draft, house.instant(now), contact))
-        except LookupError as error:
-            refuse(str(error.args[0]))
+        draft, found = messages_of(house, campaign, contact, now)
     found = found if everything or html_file else _first_of_each(found)
     if html_file is not None:
         from carillon.reports.gallery import gallery
@@ -65,6 +53,24 @@ def preview(
     elif html_file is None:
         for line in _lines(found):
             click.echo(line)
+
+
+def messages_of(house: Opened, campaign: str, contact: str | None, now: str | None) -> tuple[Draft, list[Preview]]:
+    """A campaign of the files with all its messages as people would read them; ends the command where it has errors."""
+    from carillon.foresight.draft import draft_of
+    from carillon.foresight.preview import previews
+    from carillon.store.zones import ready_for_zones
+
+    house.campaigns([campaign])
+    ready_for_zones(house.store)
+    draft = draft_of(house.loaded, campaign)
+    if draft.errors:
+        refuse("\n".join(f"{p.position}  {p.message}" for p in draft.errors))
+    try:
+        with house.store.read() as connection:
+            return draft, list(previews(connection, draft, house.instant(now), contact))
+    except LookupError as error:
+        refuse(str(error.args[0]))
 
 
 def _first_of_each(found: Sequence[Preview]) -> list[Preview]:

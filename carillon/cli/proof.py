@@ -12,6 +12,7 @@ import click
 
 from carillon.cli.check import workspace_option
 from carillon.cli.opened import json_option, now_option, opened, refuse, tell_json
+from carillon.cli.preview import messages_of
 
 if TYPE_CHECKING:  # imported when the command runs
     from carillon.kernel.channels import Channel
@@ -39,25 +40,13 @@ def proof(
     Counted nowhere: no cap, coupon or budget knows of it. Exit 1 where one was not sent.
     """
     from carillon.assembly import connectors_of, sandbox_at_hand
-    from carillon.foresight.draft import draft_of
-    from carillon.foresight.preview import previews
     from carillon.foresight.proof import proofs_of, send_proofs
-    from carillon.store.zones import ready_for_zones
 
     with opened(folder) as house:
-        house.campaigns([campaign])
-        ready_for_zones(house.store)
-        draft = draft_of(house.loaded, campaign)
-        if draft.errors:
-            refuse("\n".join(f"{p.position}  {p.message}" for p in draft.errors))
         to = _chosen(addresses) if addresses else house.loaded.workspace.proofs
         if not to:
             refuse("nobody to send to", "write `proofs: {email: [crm@acme.example]}` into workspace.yaml, or say --to")
-        try:
-            with house.store.read() as connection:
-                found = list(previews(connection, draft, house.instant(now), contact))
-        except LookupError as error:
-            refuse(str(error.args[0]))
+        draft, found = messages_of(house, campaign, contact, now)
         wanted = list(proofs_of(draft, found, to))
         if not wanted:
             channels = ", ".join(sorted({str(one.channel) for one in found}))
