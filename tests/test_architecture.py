@@ -197,3 +197,9 @@ def test_names_of_files_and_folders_say_what_they_hold():
     assert [str(p.relative_to(ROOT)) for p in names if p.name != "build_data.py"] == []
     shadows = {p.stem for p in (ROOT / "flows").glob("*.py")} & set(sys.stdlib_module_names)
     assert shadows == set()
+
+
+def test_no_two_test_files_have_the_same_name() -> None:
+    """pytest imports a test file by its base name: of two in one process the second is an error."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert {name for name in names if names.count(name) > 1} == set()

@@ -48,12 +48,12 @@ class Outside:
         self.house.sink.set(moods=MOODS, slow_s=0.2)
 
     def live(self, day: int, kills: int) -> None:
-        """Run a day's wave, killed so often at random instants, until nobody waits any more."""
+        """Run a day's wave until nobody waits any more; killed so often at random instants, the last of them with nothing to do."""
         now = f"{FIRST_DAY + timedelta(days=day)}T10:01"
         for _ in range(MOST_LIVES + kills):
             was_killed = self._life(now, is_deadly=kills > 0)
             kills -= was_killed
-            if not was_killed and not self._waits():
+            if not was_killed and not self._waits() and kills == 0:
                 return
         raise AssertionError(f"not settled: {self.status()}")
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -195,8 +196,11 @@ def test_several_workers_share_a_campaign_and_outlive_one_of_them(new_store: Sto
         provider.set(status=None, moods={"slow": 1.0}, slow_s=1.0)
         with house.store.write("ledger") as connection:
             connection.execute(t.batch.update().values(retry_at=None))
+            connection.execute(t.pace.delete())  # the provider's rest is over too
+        all_begin = CHILDREN.Barrier(3)
         workers = [
-            CHILDREN.Process(target=_help, args=(str(house.folder), house.environ, house.store.url)) for _ in range(3)
+            CHILDREN.Process(target=_help, args=(str(house.folder), house.environ, house.store.url, all_begin))
+            for _ in range(3)
         ]
         for worker in workers:
             worker.start()
@@ -220,7 +224,7 @@ def _holders(house: House) -> set[str]:
         return set(connection.execute(sa.select(t.batch.c.worker).where(t.batch.c.begun_at.is_not(None))).scalars())
 
 
-def _help(folder: str, environ: Mapping[str, str], url: str) -> None:
+def _help(folder: str, environ: Mapping[str, str], url: str, all_begin: Barrier) -> None:
     """A worker as `hand_over_batches` is one: it takes what is ready of all campaigns until nothing is."""
     from carillon.assembly import engine_of
     from carillon.delivery.work import work
@@ -233,6 +237,7 @@ def _help(folder: str, environ: Mapping[str, str], url: str) -> None:
     with store.read() as connection:
         rules = load_rules(connection)
     engine = engine_of(settings, store)
+    all_begin.wait(90)
 
     async def run() -> None:
         connectors = engine.make_connectors()
