@@ -240,7 +240,7 @@ def until_done(store: Store, it: Limited, workers: int = 1) -> list[WorkResult]:
         connectors, clocks = connect(it), Clocks()
         result = await work_on(
             store, PlainBodies(store, connectors), connectors=connectors, rules=RULES, campaign_clock=clocks.campaign,
-            machine_clock=clocks.machine, worker=f"{worker_id()}{name}",
+            machine_clock=clocks.machine, worker=f"{worker_id()}/{name}",
         )  # fmt: skip
         for connector in connectors.values():
             await connector.close()
