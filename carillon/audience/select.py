@@ -32,6 +32,7 @@ from carillon.definition.conditions import (
     ThingsTest,
     TriggerIs,
     Where,
+    told_of_list,
 )
 from carillon.store import tables
 
@@ -73,7 +74,7 @@ class Dependencies:
     events: frozenset[str] = frozenset()
     """Kinds of events."""
     fields: frozenset[str] = frozenset()
-    """The contact's own fields; `*` where an analyst's SQL may read any."""
+    """What is told anew of contacts: their own fields, and lists as `told_of_list`; `*` where an analyst's SQL may read any."""
     time: bool = False
     """It can change with time alone."""
     feedback: bool = False
@@ -82,7 +83,6 @@ class Dependencies:
     """… of the sends of other campaigns, too."""
     standing: bool = False
     """Consent, addresses, suppression."""
-    lists: frozenset[str] = frozenset()
     campaigns: frozenset[str] = frozenset()
     """Entering or leaving one of them."""
     trigger: bool = False
@@ -96,10 +96,15 @@ class Dependencies:
             self.feedback or other.feedback,
             self.anywhere or other.anywhere,
             self.standing or other.standing,
-            self.lists | other.lists,
             self.campaigns | other.campaigns,
             self.trigger or other.trigger,
         )
+
+
+def lists_in(*conditions: Condition, segments: Mapping[str, Condition] | None = None) -> frozenset[str]:
+    """The imported lists that any of the conditions names."""
+    asked = (leaf for condition in conditions for leaf in _leaves(condition, segments or {}, ()))
+    return frozenset(leaf.name for leaf in asked if isinstance(leaf, InList))
 
 
 def depends_on(condition: Condition, segments: Mapping[str, Condition] | None = None) -> Dependencies:
@@ -140,7 +145,7 @@ def _of_leaf(condition: Condition) -> Dependencies:
         case Reachable() | Consented():
             return Dependencies(standing=True)
         case InList(name):
-            return Dependencies(lists=frozenset({name}))
+            return Dependencies(fields=frozenset({told_of_list(name)}))
         case EnrolledIn(campaigns, within):
             return Dependencies(campaigns=frozenset(campaigns), time=within is not None)
         case TriggerIs(tests) | AnswerIs(tests):

@@ -1,4 +1,4 @@
-"""`carillon import contacts|events|consents|suppressions FILE` and `carillon data suggest`."""
+"""`carillon import contacts|events|consents|suppressions FILE`, `carillon import list NAME FILE` and `carillon data suggest`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 @click.group("import")
 def import_group() -> None:
-    """Bring contacts, events, consents and suppressions in from a file."""
+    """Bring contacts, events, consents, suppressions and lists in from a file."""
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
-    """What all four imports understand."""
+    """What all imports understand."""
     for option in reversed(
         [
             click.argument("file", type=_FILE),
@@ -85,9 +85,30 @@ def suppressions(file: Path, **told: Any) -> None:
     _import("suppressions", file, **told)
 
 
+@import_group.command("list", epilog="Example: carillon import list press_contacts press.csv")
+@click.argument("name")
+@click.option(
+    "--replace", "is_whole", is_flag=True, help="The file is the whole list: whoever it does not name is taken off."
+)
+@_options
+def list_(name: str, file: Path, is_whole: bool, **told: Any) -> None:
+    """Put the people of a file on the list NAME: by a column `contact` (the shop's id) or `email`.
+
+    Conditions ask for it: `audience: {list: NAME}`. Other columns are passed over.
+    """
+    import re
+
+    from carillon.definition.scalars import NAME_PATTERN
+    from carillon.people.importing import ListWish
+
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise click.BadParameter("small letters, digits and _, beginning with a letter", param_hint="NAME")
+    _import("list", file, into=ListWish(name, is_whole), **told)
+
+
 def _import(
     kind: Any, file: Path, *, dry_run: bool, as_json: bool, save_mapping: Path | None, enrol: bool = False,
-    is_agreed: bool = False, **told: Any,
+    is_agreed: bool = False, into: Any = None, **told: Any,
 ) -> None:  # fmt: skip
     from carillon.consent.standing import ensure_folded, rules_of
     from carillon.kernel.clock import SystemClock
@@ -105,7 +126,7 @@ def _import(
         plan = plan_import(
             kind, file, source, data=declared, topics=tuple(workspace.topics), rules=rules,
             workspace_zone=workspace.timezone, at=SystemClock().now(), history=not enrol,
-            currencies=workspace.currencies,
+            currencies=workspace.currencies, into=into,
         )  # fmt: skip
         if save_mapping is not None:
             write_mapping(save_mapping, source)

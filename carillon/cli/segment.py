@@ -123,7 +123,19 @@ def _question(name: str, folder: Path, topic: str | None) -> _Question:
         _refuse(f'no segment "{name}": {did_you_mean(name, loaded.segments) or "the workspace has none"}', 2)
     if topic is not None and topic not in loaded.workspace.topics:
         _refuse(f'no topic "{topic}": {did_you_mean(topic, loaded.workspace.topics)}', 2)
-    return _Question(loaded, open_store(settings.database_url), loaded.segments[name], topic)
+    store = open_store(settings.database_url)
+    _refuse_unknown_lists(store, loaded, loaded.segments[name])
+    return _Question(loaded, store, loaded.segments[name], topic)
+
+
+def _refuse_unknown_lists(store: Store, loaded: Loaded, asked: Segment) -> None:
+    from carillon.audience.select import lists_in
+    from carillon.people.lists import unknown_lists
+
+    named = lists_in(asked.who, segments={name: found.who for name, found in loaded.segments.items()})
+    with store.read() as connection:
+        for name, hint in unknown_lists(connection, named).items():
+            _refuse(f'nobody stands on the list "{name}": {hint}', 1)
 
 
 def _in_the_way(name: str, loaded: Loaded) -> list[Problem]:

@@ -21,7 +21,6 @@ NOT_YET = frozenset(
         "topic.confirm",
         # evaluation
         # people (⟨B⟩)
-        "condition.list",  # nothing imports lists yet: nobody would be on one
         "data.surveys",
         "data.scores",
         "data.loyalty",

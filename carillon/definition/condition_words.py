@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import Field, WithJsonSchema
 
 from carillon.definition.nodes import Text
-from carillon.definition.scalars import Choice, Duration, Line, Path, Ref, Scalar, parse_number, whole
+from carillon.definition.scalars import Choice, Duration, Line, NewName, Path, Ref, Scalar, parse_number, whole
 from carillon.definition.words import Headed, ListMeans, OneOrMany, Words
 
 Ops = Literal[
@@ -118,7 +118,7 @@ class ListWords(ConditionBase):
     """On an imported list."""
 
     heads: ClassVar[tuple[str, ...]] = ("list",)
-    list: Line
+    list: NewName
 
 
 class ResponseOfWords(Words):

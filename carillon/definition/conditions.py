@@ -166,8 +166,15 @@ class InSegment:
 
 @dataclass(frozen=True, slots=True)
 class InList:
+    """On a list that `carillon import list` made."""
+
     name: str
     kind: Literal["list"] = "list"
+
+
+def told_of_list(name: str) -> str:
+    """The field under which a change of the list is told of a contact; no declared field has a colon in its name."""
+    return f"list:{name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.audience.evaluate import where
 from carillon.audience.moment import of_contact
+from carillon.audience.select import lists_in
 from carillon.definition.conditions import ContactIs, FieldTest
 from carillon.definition.entries import Broadcast, PlanEntry, Scheduled, entry_key
 from carillon.delivery.pace_ahead import PaceAhead, pace_ahead
@@ -26,7 +27,8 @@ from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from carillon.messages.for_campaign import CampaignContents
 from carillon.messages.planned_parts import planned_parts
-from carillon.plan.model import ActNode, MessageNode, Plan, SplitNode, WaitNode, ways_of
+from carillon.people.lists import unknown_lists
+from carillon.plan.model import ActNode, MessageNode, Plan, SplitNode, WaitNode, conditions_of, ways_of
 from carillon.plan.senders import sender_of
 from carillon.policy.budgets import purse_of
 from carillon.policy.decide import Question, decisions
@@ -94,6 +96,8 @@ class Outlook:
     """What a person must say yes to before anything leaves."""
     waits: tuple[WorkedWait, ...] = ()
     """One worked example for each wait."""
+    objections: tuple[str, ...] = ()
+    """What forbids applying it that only the store tells."""
 
     @property
     def enters(self) -> int:
@@ -129,7 +133,14 @@ def outlook(connection: Connection, ground: Ground, contents: CampaignContents) 
         is_wave_ahead=any(_is_ahead(connection, ground, e) for e in plan.entries if isinstance(e, Broadcast)),
         awaits=tuple(one.sentence for one in awaited(connection, ground)),
         waits=worked_waits(connection, ground, plan, first_due or ground.now),
+        objections=tuple(_objections(connection, ground)),
     )
+
+
+def _objections(connection: Connection, ground: Ground) -> Iterator[str]:
+    house = () if ground.rules.exclude is None else (ground.rules.exclude,)
+    for name, hint in unknown_lists(connection, lists_in(*conditions_of(ground.applied.plan), *house)).items():
+        yield f'nobody stands on the list "{name}": {hint}'
 
 
 def _is_ahead(connection: Connection, ground: Ground, entry: Broadcast) -> bool:

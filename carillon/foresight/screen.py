@@ -78,6 +78,7 @@ def blocking(draft: Draft, outlook: Outlook) -> Iterator[str]:
     """What forbids applying this campaign, with the number of people concerned."""
     for problem in draft.errors:
         yield f"{problem.position.file}:{problem.position.line}  {problem.message}"
+    yield from outlook.objections
     for first in outlook.first_messages:
         for path, n in first.lacking.items():
             yield f"{first.label} names {path} without a default, and {n:,} people have none"

@@ -142,4 +142,4 @@ def _ask_again(
 def asks_by_time(condition: Condition) -> bool:
     """Whether it can come true without an event, an answer to a message or a change of the contact that is heard of."""
     needs = depends_on(condition)
-    return needs.time or needs.standing or bool(needs.lists or needs.campaigns) or "*" in needs.fields
+    return needs.time or needs.standing or bool(needs.campaigns) or "*" in needs.fields

@@ -44,5 +44,5 @@ def _happenings(row: Any, plan: ImportPlan) -> Iterator[tuple[str, str, Micros]]
         case "consents":
             if row.state != "no":
                 yield row.shop_id, SUBSCRIBED, row.at
-        case "suppressions":
+        case "suppressions" | "list":
             return

@@ -26,17 +26,32 @@ from carillon.people.contacts import upsert_contacts
 from carillon.people.events import value_field
 from carillon.people.files import CHUNK, RowFile, open_rows
 from carillon.people.ingest import contact_ids, ingest_events
+from carillon.people.lists import keep_only, put_on_list
 from carillon.people.mapping import Source
 from carillon.people.reading import Read, Refusal
 from carillon.people.shapes import ImportShape, Kind, read_chunk, shape_of
 from carillon.store.engine import Store
 
-SMALL: Mapping[Kind, int] = {"contacts": CHUNK, "events": 3 * CHUNK, "consents": 3 * CHUNK, "suppressions": CHUNK}
+SMALL: Mapping[Kind, int] = {
+    "contacts": CHUNK,
+    "events": 3 * CHUNK,
+    "consents": 3 * CHUNK,
+    "suppressions": CHUNK,
+    "list": 3 * CHUNK,
+}
 """Rows up to which a second process costs more than it saves; telephone numbers are slow to read."""
 AHEAD = 8
 """Chunks read ahead of the writer."""
 WRITTEN_TOGETHER = 100_000
 """Events of one commit: larger sets go faster into an index, smaller ones let others write in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListWish:
+    """A list by its name, and whether the file is all of it (`--replace`): who does not stand in it leaves the list."""
+
+    name: str
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,8 @@ class ImportPlan:
     commit_rows: int = WRITTEN_TOGETHER
     history: bool = True
     """False (`--enrol`): what the file says happens now, and whoever it concerns may enter."""
+    into: ListWish | None = None
+    """Which list the file is about."""
 
 
 @dataclass(slots=True)
@@ -76,11 +93,12 @@ class ImportResult:
 def plan_import(
     kind: Kind, path: Path, source: Source, *, data: Data, topics: tuple[str, ...], rules: StandingRules,
     workspace_zone: str, at: Micros, history: bool = True, currencies: tuple[str, ...] = (),
+    into: ListWish | None = None,
 ) -> ImportPlan:  # fmt: skip
     """Open the file and bind its columns; raises UnreadableFileError or MappingError before anything is written."""
     file = open_rows(path, source)
     shape = shape_of(kind, file.header, source, data, topics, workspace_zone, path.name, at, currencies)
-    return ImportPlan(kind, file, shape, rules, workspace_zone, at, history=history)
+    return ImportPlan(kind, file, shape, rules, workspace_zone, at, history=history, into=into)
 
 
 def run_import(
@@ -96,6 +114,8 @@ def run_import(
             refuse(read, late)
             result.rows += read.n
             progress(read.done, result.rows)
+    if store is not None and plan.into is not None and plan.into.is_whole and result.refused < result.rows:
+        result.add({"taken off": keep_only(store, plan.into.name, told_at=plan.at, source=_source(plan))})
     result.seconds = time.perf_counter() - began
     return result
 
@@ -173,7 +193,7 @@ def _gathered(reads: Iterator[Read[Any]], size: int) -> Iterator[Read[Any]]:
 
 def _write(store: Store, plan: ImportPlan, read: Read[Any], result: ImportResult) -> list[Refusal]:
     """Write the rows in one transaction; returns rows that only the store could refuse."""
-    source = f"import {plan.file.path.name}"
+    source = _source(plan)
     match plan.kind:
         case "events":
             money = {kind: value_field(fields) for kind, fields in plan.shape.fields.items()}
@@ -195,7 +215,16 @@ def _write(store: Store, plan: ImportPlan, read: Read[Any], result: ImportResult
             with store.write("core") as connection:
                 n = suppress(connection, plan.rules, read.rows)
             result.add({"new": n, "known": len(read.rows) - n})
+        case "list":
+            assert plan.into is not None, "a list has a name"
+            done_list = put_on_list(store, plan.into.name, read.rows, told_at=plan.at, source=source)
+            result.add({"new": done_list.new, "known": done_list.known})
+            return done_list.refusals
     return []
+
+
+def _source(plan: ImportPlan) -> str:
+    return f"import {plan.file.path.name}"
 
 
 def _write_consents(store: Store, plan: ImportPlan, read: Read[Any], result: ImportResult) -> list[Refusal]:

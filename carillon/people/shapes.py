@@ -1,9 +1,9 @@
-"""What each kind of file is read as: contacts, events, consents, suppressions."""
+"""What each kind of file is read as: contacts, events, consents, suppressions, a list."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from carillon.consent.suppression import Suppressed
@@ -22,7 +22,7 @@ from carillon.people.instants import instant_reader
 from carillon.people.mapping import Bound, MappingError, Source, bind, require
 from carillon.people.reading import Columns, Read
 
-Kind = Literal["contacts", "events", "consents", "suppressions"]
+Kind = Literal["contacts", "events", "consents", "suppressions", "list"]
 
 BUILT_IN = ("id", "email", "phone", "first_name", "last_name", "language", "country", "timezone", "created_at")
 """Contact fields that need no declaration; the names stand in `attrs` beside the declared ones."""
@@ -35,6 +35,7 @@ _ALIASES: Mapping[Kind, Mapping[str, str]] = {
                "occurred_at": "at", "timestamp": "at", "event_id": "id", "messageid": "id"},
     "consents": {"customer_id": "contact", "contact_id": "contact", "user_id": "contact", "id": "contact"},
     "suppressions": {"email": "address", "phone": "address"},
+    "list": {"customer_id": "contact", "contact_id": "contact", "user_id": "contact", "id": "contact", "e_mail": "email"},
 }  # fmt: skip
 _CHANNELS = tuple(channel.value for channel in TO_PEOPLE)
 _STATES = {"confirmed": "confirmed", "double": "confirmed", "doi": "confirmed"}
@@ -91,8 +92,13 @@ def shape_of(
         case "suppressions":
             fields, known = {}, ["address", "channel", "reason", "at"]
             needs = {"address": "the address or number never to write to"}
+        case "list":
+            fields, known, needs = {}, ["contact", "email"], {}
+            source = replace(source, ignore_others=True)  # only who stands in it matters
     bound = bind(header, known, _ALIASES[kind], source)
     require(bound, needs)
+    if kind == "list" and not bound.fields:
+        raise MappingError("no column says who: --map contact=COLUMN (the contact's id), or --map email=COLUMN")
     return ImportShape(kind, bound, how, fields, file, now, source.event, topics, currencies)
 
 
@@ -116,6 +122,8 @@ def read_chunk(shape: ImportShape, chunk: Chunk) -> Read[Any]:
             return _read_consents(shape, columns)
         case "suppressions":
             return _read_suppressions(shape, columns)
+        case "list":
+            return _read_list(columns)
 
 
 def _read_contacts(shape: ImportShape, columns: Columns) -> Read[ContactRow]:
@@ -338,3 +346,23 @@ def _read_suppressions(shape: ImportShape, columns: Columns) -> Read[Suppressed]
         Suppressed(key, channels[i] or ("email" if "@" in key else "sms"), reasons[i] or "import", instants[i] or shape.now)
         for i, key in enumerate(keys)
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ListRow:
+    """Somebody who stands on a list, by the shop's id or else by address."""
+
+    row: int
+    shop_id: str | None
+    email: str | None
+
+
+def _read_list(columns: Columns) -> Read[ListRow]:
+    nothing: list[Any] = [None] * columns.chunk.n
+    contacts = columns.read("contact", word) if columns.has("contact") else nothing
+    emails = columns.read("email", lambda value: email_key(word(value))) if columns.has("email") else nothing
+    for i in range(columns.chunk.n):
+        if contacts[i] is None and emails[i] is None:
+            columns.note(i, "no contact: the row says neither an id nor an address")
+    first = columns.chunk.first
+    return columns.given(ListRow(first + i, contacts[i], emails[i]) for i in range(columns.chunk.n))

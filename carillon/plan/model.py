@@ -6,7 +6,7 @@ So one pass over the list takes everybody as far as they can go. `next` is a ste
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from functools import cache
 from typing import Literal, assert_never
 
 from carillon.definition.conditions import Condition
+from carillon.definition.entries import OnSegment
 from carillon.definition.entries import PlanEntry as PlanEntry
 from carillon.definition.limits import Budget, Expected
 from carillon.definition.model import (
@@ -223,6 +224,21 @@ def following(node: PlanNode) -> list[str | None]:
             return []
         case _:
             assert_never(node)
+
+
+def conditions_of(plan: Plan) -> Iterator[Condition]:
+    """Every condition of the plan: who enters, who gets what, what is waited for, who leaves."""
+    yield plan.audience
+    yield from (entry.condition for entry in plan.entries if isinstance(entry, OnSegment))
+    yield from plan.exit_on
+    for node in plan.nodes:
+        match node:
+            case MessageNode(only_if=only_if) if only_if is not None:
+                yield only_if
+            case ChooseNode(branches=branches) | WaitForNode(outcomes=branches):
+                yield from (branch.condition for branch in branches)
+            case _:
+                continue
 
 
 def ways_of(node: MessageNode) -> tuple[MessageNode, ...]:

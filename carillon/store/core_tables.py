@@ -177,10 +177,13 @@ class Notice(SQLModel, table=True):
 
 
 class ListMember(SQLModel, table=True):
+    """Who stands on an imported list; nobody is put on one or taken off but by `carillon import list`."""
+
     __tablename__ = "list_member"
     __table_args__ = part("core", rowid=False)
     list: str = key(String)
     contact_id: int = key()
+    told_at: int = number()  # of the newest import that named the contact
 
 
 class ZonePeriod(SQLModel, table=True):

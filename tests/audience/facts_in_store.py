@@ -94,7 +94,9 @@ class _Writer:
                 "h31": 0,
             }
         )
-        self.rows[t.list_member] += [{"list": name, "contact_id": contact_id} for name in sorted(facts.lists)]
+        self.rows[t.list_member] += [
+            {"list": name, "contact_id": contact_id, "told_at": 0} for name in sorted(facts.lists)
+        ]
 
     def _events(self, contact_id: int, facts: Facts) -> list[tuple[int, int]]:
         keys = []

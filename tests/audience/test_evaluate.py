@@ -334,7 +334,7 @@ def test_a_trace_says_which_parts_hold_and_why() -> None:
             Dependencies(fields=frozenset({"born", "timezone"}), time=True),
         ),
         (Not(Responded("opened", "any", within=A_DAY)), Dependencies(feedback=True, time=True, anywhere=True)),
-        (AnyOf((Reachable("sms"), InList("vip"))), Dependencies(standing=True, lists=frozenset({"vip"}))),
+        (AnyOf((Reachable("sms"), InList("vip"))), Dependencies(standing=True, fields=frozenset({"list:vip"}))),
         (EnrolledIn(("a", "b")), Dependencies(campaigns=frozenset({"a", "b"}))),
         (Sql("id = 1"), Dependencies(fields=frozenset({"*"}))),
         (All(()), Dependencies()),

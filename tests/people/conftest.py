@@ -61,6 +61,7 @@ class Shop:
         now: int = NOW,
         progress: Any = None,
         commit_rows: int = 100_000,
+        into: Any = None,
         **source: Any,
     ) -> ImportResult:
         path = self.folder / name
@@ -68,6 +69,7 @@ class Shop:
         plan = plan_import(
             kind, path, Source(**source), data=DATA, topics=tuple(WORKSPACE.topics), rules=rules_of(WORKSPACE),
             workspace_zone=WORKSPACE.timezone, at=now, currencies=WORKSPACE.currencies,
+            into=into,
         )  # fmt: skip
         plan = dataclasses.replace(plan, commit_rows=commit_rows)
         return run_import(self.store, plan, **({"progress": progress} if progress else {}))
