@@ -65,7 +65,7 @@ def run(campaigns: tuple[str, ...], now: str | None, as_json: bool) -> None:
         tell_json([_json(a) for a in done])
     else:
         for advanced in done:
-            _show(advanced)
+            _show(advanced, rules.timezone)
     if is_stopped:
         refuse("Stopped: what is left goes out with the next run")
     sys.exit(1 if any(a.hold_reason or a.work.held or any(one.people for one in a.awaits) for a in done) else 0)
@@ -76,10 +76,10 @@ def _say_stopping() -> None:
     os.write(2, "\nStopping when the batch in hand is settled …\n".encode())
 
 
-def _show(advanced: Advanced) -> None:
-    from carillon.kernel.clock import from_micros
+def _show(advanced: Advanced, zone: str) -> None:
+    from carillon.kernel.clock import clock_time
 
-    click.echo(f"{advanced.campaign} at {from_micros(advanced.at):%Y-%m-%d %H:%M %Z}")
+    click.echo(f"{advanced.campaign} at {clock_time(advanced.at, zone)}")
     for stage in advanced.stages:
         click.echo(f"  {stage.line}")
     if not advanced.stages:
@@ -95,7 +95,7 @@ def _show(advanced: Advanced) -> None:
     for one in advanced.awaits:
         click.echo(f"  {one.sentence} (carillon approve {advanced.campaign})")
     if advanced.next_due is not None:
-        click.echo(f"  next: {from_micros(advanced.next_due):%Y-%m-%d %H:%M:%S %Z}")
+        click.echo(f"  next: {clock_time(advanced.next_due, zone)}")
 
 
 def _json(advanced: Advanced) -> dict[str, object]:

@@ -43,7 +43,7 @@ def status(verify: bool, now: str | None, as_json: bool) -> None:
             | ({"violations": [_violation_json(v) for v in found]} if verify else {})
         )
     else:
-        _show(seen)
+        _show(seen, house.loaded.workspace.timezone)
         if quiet is not None:
             click.echo(f"Feedback is silent: {quiet} (carillon doctor)")
         if verify:
@@ -66,12 +66,12 @@ def _silence(store: Store, at: Micros) -> str | None:
     return None if quiet is None else quiet.sentence
 
 
-def _show(seen: Status) -> None:
+def _show(seen: Status, zone: str) -> None:
     for campaign in seen.campaigns:
         click.echo(
             f"{campaign.name}: {campaign.state}" + (f" ({campaign.hold_reason})" if campaign.hold_reason else "")
         )
-        for line in _lines(campaign):
+        for line in _lines(campaign, zone):
             click.echo(f"  {line}")
     if not seen.campaigns:
         click.echo("Nothing is applied yet: carillon apply --all")
@@ -85,10 +85,12 @@ def _show(seen: Status) -> None:
         click.echo(f"{one.connector} goes slower, as its provider asks: {_pace(one)}")
     if seen.waiting_intakes:
         click.echo(f"{seen.waiting_intakes:,} deliveries of events wait for the next run")
-    click.echo(f"newest event {_clock(seen.newest_event)}, newest feedback {_clock(seen.newest_feedback)}")
+    click.echo(
+        f"as of {_clock(seen.at, zone)} · newest event {_clock(seen.newest_event, zone)} · newest feedback {_clock(seen.newest_feedback, zone)}"
+    )
 
 
-def _lines(campaign: CampaignStatus) -> list[str]:
+def _lines(campaign: CampaignStatus, zone: str) -> list[str]:
     lines = [f"{n:,} at {step}" for step, n in campaign.under_way.items()]
     if campaign.ready:
         lines.append(f"{campaign.ready:,} ready to be handed over")
@@ -107,7 +109,7 @@ def _lines(campaign: CampaignStatus) -> list[str]:
     if campaign.is_advanced_now:
         lines.append("is running right now")
     if campaign.next_due is not None:
-        lines.append(f"next: {_clock(campaign.next_due)}")
+        lines.append(f"next: {_clock(campaign.next_due, zone)}")
     if campaign.drift:
         lines.append(f"{campaign.drift} (carillon plan {campaign.name})")
     return lines
@@ -128,10 +130,10 @@ def _pace(one: Slowed) -> str:
     return ", then ".join(part for part in (rest, pace) if part)
 
 
-def _clock(at: int | None) -> str:
-    from carillon.kernel.clock import from_micros
+def _clock(at: Micros | None, zone: str) -> str:
+    from carillon.kernel.clock import clock_time
 
-    return "none yet" if at is None else f"{from_micros(at):%Y-%m-%d %H:%M} UTC"
+    return "none yet" if at is None else clock_time(at, zone)
 
 
 def _iso(at: int | None) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from rich.console import Console, Group
@@ -17,7 +16,7 @@ from carillon.foresight.draft import Draft
 from carillon.foresight.outlook import FirstMessage, Outlook
 from carillon.foresight.worked import WorkedWait
 from carillon.kernel.channels import Channel
-from carillon.kernel.clock import Micros, from_micros
+from carillon.kernel.clock import Micros, clock_time, from_micros
 from carillon.plan.model import Plan, PlanEntry, arms_of
 from carillon.plan.rules import Rules
 
@@ -44,8 +43,8 @@ def show(console: Console, draft: Draft, outlook: Outlook) -> None:
     """Print the plan screen."""
     zone = ZoneInfo(draft.rules.timezone)
     console.print(Text(f"Plan of {outlook.title}", style="bold"), Text(f"({outlook.campaign})", style="dim"))
-    newest = _clock(outlook.newest_event, zone) if outlook.newest_event else "no event yet"
-    console.print(Text(f"as of {_clock(outlook.at, zone)} · newest event {newest}", style="dim"))
+    newest = clock_time(outlook.newest_event, zone.key) if outlook.newest_event else "no event yet"
+    console.print(Text(f"as of {clock_time(outlook.at, zone.key)} · newest event {newest}", style="dim"))
     for title, lines in sections(draft, outlook):
         console.print()
         console.print(Text(title, style="bold cyan"))
@@ -130,7 +129,7 @@ def _when(draft: Draft, outlook: Outlook) -> list[Text | Table]:
     zone = ZoneInfo(draft.rules.timezone)
     lines: list[Text | Table] = [Text(entry_sentence(e)) for e in draft.plan.entries]
     if outlook.first_due is not None and outlook.last_due is not None and not outlook.is_by_event:
-        span = f"first {_clock(outlook.first_due, zone)}, last {_clock(outlook.last_due, zone)}"
+        span = f"first {clock_time(outlook.first_due, zone.key)}, last {clock_time(outlook.last_due, zone.key)}"
         lines.append(Text(f"{span}, {outlook.zones} time zone{'s' if outlook.zones != 1 else ''}"))
     lines += [Text(pace_sentence(first, draft.rules, zone)) for first in outlook.first_messages if first.pace]
     for node in draft.plan.messages:
@@ -153,7 +152,7 @@ def _when(draft: Draft, outlook: Outlook) -> list[Text | Table]:
 def _worked(wait: WorkedWait) -> str:
     zone = ZoneInfo(wait.timezone)
     who = f"{wait.contact} comes" if wait.contact else "who comes"
-    return f"{wait.step_id}: {who} on {_clock(wait.arrives, zone)} goes on {_clock(wait.goes_on, zone)}"
+    return f"{wait.step_id}: {who} on {clock_time(wait.arrives, zone.key)} goes on {clock_time(wait.goes_on, zone.key)}"
 
 
 def pace_sentence(first: FirstMessage, rules: Rules, zone: ZoneInfo) -> str:
@@ -162,8 +161,8 @@ def pace_sentence(first: FirstMessage, rules: Rules, zone: ZoneInfo) -> str:
     assert ahead is not None
     unit = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}[its.per_s]
     grows = f", {its.grow:g} times more each day" if its.grow is not None else ""
-    told = f"{first.label} at {its.n:,} a {unit}{grows}: the first leaves {_clock(ahead.first, zone)}, "
-    told += "the last not within a year" if ahead.last is None else f"the last {_clock(ahead.last, zone)}"
+    told = f"{first.label} at {its.n:,} a {unit}{grows}: the first leaves {clock_time(ahead.first, zone.key)}, "
+    told += "the last not within a year" if ahead.last is None else f"the last {clock_time(ahead.last, zone.key)}"
     return told + (f"; {ahead.ahead:,} who are ready already go first" if ahead.ahead else "")
 
 
@@ -344,11 +343,6 @@ def _numbers() -> Table:
     table.add_column(justify="right")
     table.add_column()
     return table
-
-
-def _clock(at: Micros, zone: ZoneInfo) -> str:
-    local: datetime = from_micros(at).astimezone(zone)
-    return f"{local:%a %d %b %Y %H:%M %Z}"
 
 
 def _iso(at: Micros | None) -> str | None:

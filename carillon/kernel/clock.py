@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 Micros = int
 """Microseconds since 1970-01-01T00:00:00Z; may be negative."""
@@ -34,6 +35,11 @@ def to_micros(at: datetime) -> Micros:
 def from_micros(us: Micros) -> datetime:
     """The stored instant as an aware datetime in UTC."""
     return _EPOCH + timedelta(microseconds=us)
+
+
+def clock_time(us: Micros, zone: str) -> str:
+    """`Mon 22 Mar 2027 21:00 CET`: an instant as people read it, on the clock of this zone, which it names."""
+    return f"{from_micros(us).astimezone(ZoneInfo(zone)):%a %d %b %Y %H:%M %Z}"
 
 
 class Clock(Protocol):

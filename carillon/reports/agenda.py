@@ -55,13 +55,13 @@ def ics(calendar: Calendar) -> bytes:
         event.add("dtstamp", from_micros(calendar.at))
         event.add("dtstart", at)
         event.add("dtend", at + timedelta(minutes=30))
-        event.add("summary", f"{planned.title}: {people(planned)}")
+        event.add("summary", f"{planned.title}: {people(planned)}{' as of today' if planned.is_forecast else ''}")
         event.add("description", planned.what)
         written.add_component(event)
     return bytes(written.to_ical())
 
 
 def people(planned: Planned) -> str:
-    """How many, and how sure."""
+    """How many, and how sure: "about" is the audience as it is today."""
     n = f"{planned.people:,} {'person' if planned.people == 1 else 'people'}"
-    return f"about {n} as of today" if planned.is_forecast else n
+    return f"about {n}" if planned.is_forecast else n

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from carillon.kernel.clock import clock_time
 from carillon.reports import sentences as say
 from carillon.reports.model import Report
 
@@ -21,7 +22,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield "|---:|---:|---:|---:|---:|"
     revenue = say.money(totals.revenue, report.currency)
     yield f"| {totals.sent:,} | {totals.delivered:,} | {totals.clicked:,} | {totals.conversions:,} | {revenue} |"
-    yield f"\n{report.entered:,} entered, {report.under_way:,} under way; as of {say.clock(report.at, report.zone)}.\n"
+    yield f"\n{report.entered:,} entered, {report.under_way:,} under way; as of {clock_time(report.at, report.zone)}.\n"
     for question in report.questions:
         yield f"## Test at {question.step_id}"
         yield "| arm | people | clicks | conversions | revenue a person |"

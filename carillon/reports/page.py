@@ -7,6 +7,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from carillon.kernel.clock import clock_time
 from carillon.reports import sentences as say
 from carillon.reports.charts import interval_chart
 from carillon.reports.model import Report
@@ -19,7 +20,7 @@ def environment() -> Environment:
         loader=PackageLoader("carillon.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals["say"] = say
+    environment.globals |= {"say": say, "clock_time": clock_time}
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment
 

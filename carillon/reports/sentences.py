@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from carillon.evaluation.model import Comparison, Interval, TestResult
-from carillon.kernel.clock import Micros, from_micros
+from carillon.kernel.clock import Micros, clock_time
 from carillon.reports.model import Measured, Report, Totals
 
 COMPLAINT_LINE = 0.003
@@ -33,7 +31,7 @@ def headline(report: Report) -> str:
 def verdict_sentence(result: TestResult, next_look_at: Micros | None, zone: str) -> str:
     """What the planned looks prove, in words; never more."""
     verdict = result.verdict
-    later = f"; the next look is {clock(next_look_at, zone)}" if next_look_at else ""
+    later = f"; the next look is {clock_time(next_look_at, zone)}" if next_look_at else ""
     match verdict.state:
         case "proven":
             word = "better" if verdict.is_better else "worse"
@@ -152,9 +150,3 @@ def share(part: int, whole: int) -> str:
 def money(cents: float, currency: str) -> str:
     """`1,234.50 EUR`."""
     return f"{cents / 100:,.2f} {currency}"
-
-
-def clock(at: Micros, zone: str) -> str:
-    """An instant on the workspace's clock, with its zone."""
-    local: datetime = from_micros(at).astimezone(ZoneInfo(zone))
-    return f"{local:%a %d %b %Y %H:%M %Z}"

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from carillon.evaluation.model import ArmFigures, TestResult
+from carillon.kernel.clock import clock_time
 from carillon.reports import sentences as say
 from carillon.reports.model import Report
 
@@ -51,8 +52,8 @@ def _head(console: Console, title: str) -> None:
 
 
 def _freshness(console: Console, report: Report) -> None:
-    newest = say.clock(report.newest_feedback, report.zone) if report.newest_feedback else "none yet"
-    console.print(Text(f"as of {say.clock(report.at, report.zone)} · newest feedback {newest}", style="dim"))
+    newest = clock_time(report.newest_feedback, report.zone) if report.newest_feedback else "none yet"
+    console.print(Text(f"as of {clock_time(report.at, report.zone)} · newest feedback {newest}", style="dim"))
 
 
 def _five(console: Console, report: Report) -> None:
