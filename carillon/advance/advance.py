@@ -14,6 +14,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
+from carillon.advance.analysts import hold_unanswered
 from carillon.advance.brakes import hold_doubtful
 from carillon.advance.engine import Engine
 from carillon.advance.heard import heard_kinds
@@ -126,6 +127,9 @@ class _Run:
         before = len(self.stages)
         self._held.renew()
         ground = self._ground()
+        if hold_unanswered(ground):
+            self.stages.append(Stage("held: SQL without an answer", counts={"held": 1}))
+            return False
         self._do("read what came in", lambda: _feedback(ground))
         self._do("settle what was unsure", lambda: self._settle_unsure(ground))
         for stage in _moves(ground):
@@ -173,13 +177,17 @@ class _Run:
         if not self._alone:
             with self._engine.store.read() as connection:
                 names = list(applied_names(connection))
-        grounds = [g for g in (load_ground(self._engine.store, n, self._now) for n in names) if g.applied.is_running]
+        loaded = (load_ground(self._engine.store, name, self._now) for name in names)
+        grounds = [g for g in loaded if g.applied.is_running and not (self._is_other(g) and hold_unanswered(g))]
         gone = {g.applied.name: exits_of_due(g) for g in grounds}.get(self._campaign, Counter[str]())
         again = resend(grounds, machine_now=self._engine.machine_clock.now())
         decided = reserve(grounds, max_people=self._engine.max_people)
         once_more = _decided(again.get(self._campaign, []), "{}, once more")
         parts = [_counted("exit", gone), *once_more, *_decided(decided.get(self._campaign, []))]
         return Stage("decide who gets it", parts=[part for part in parts if part.did_something])
+
+    def _is_other(self, ground: Ground) -> bool:
+        return ground.applied.name != self._campaign
 
     def _ready(self, ground: Ground) -> Iterator[tuple[str, int]]:
         """The message steps with people ready to be handed over now."""

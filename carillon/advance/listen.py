@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from carillon.advance.analysts import hold_unanswered
 from carillon.advance.heard import heard_kinds
 from carillon.feedback.effects import apply_effects
 from carillon.feedback.fold import fold, has_new
@@ -22,4 +23,6 @@ def listen(store: Store, now: Micros) -> None:
     with store.read() as connection:
         names = applied_names(connection)
     for name in names:
-        exits(load_ground(store, name, now))
+        ground = load_ground(store, name, now)
+        if not hold_unanswered(ground):
+            exits(ground)

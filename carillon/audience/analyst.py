@@ -1,73 +1,125 @@
-"""`sql: "…"`: an analyst's boolean expression over the columns of `core.contact`, kept to what can only read them.
-
-The text must be one expression: columns of contact, literals, operators and the functions below. Queries, comments,
-semicolons, parameters and all other functions are refused, so it can neither reach another table nor do anything.
-It runs as written on the workspace's store; `attrs ->> 'field'` reads an attribute as text on both.
-"""
+"""`sql: "…"`: an analyst's own question, put to the store as a predicate, and tried before anything is built on it."""
 
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
-from carillon.audience.moment import ConditionError, Predicate, Subject
+from carillon.audience.moment import ConditionError, Expression, Predicate
+from carillon.definition.analyst import RefusedSqlError, as_of, checked, is_query
+from carillon.definition.conditions import Sql
+from carillon.kernel.clock import Micros
 from carillon.store import tables
+from carillon.store.engine import Store
 
-FUNCTIONS = frozenset(
-    ["abs", "cast", "ceil", "coalesce", "concat", "floor", "instr", "json_array_length", "json_extract", "json_type", "jsonb_array_length", "jsonb_typeof", "length", "lower", "ltrim", "max", "min", "mod", "nullif", "position", "replace", "round", "rtrim", "sign", "strpos", "substr", "substring", "trim", "upper"]
-)  # fmt: skip
-WORDS = frozenset(
-    ["and", "as", "asc", "between", "bigint", "boolean", "case", "collate", "decimal", "distinct", "double", "else", "end", "escape", "exists", "false", "float", "from", "glob", "ilike", "in", "int", "integer", "is", "isnull", "jsonb", "like", "not", "notnull", "null", "numeric", "or", "precision", "real", "similar", "text", "then", "to", "true", "varchar", "when"]
-)  # fmt: skip
-COLUMNS = frozenset(tables.contact.c.keys())
-
-_TOKEN = re.compile(
-    r"""(?P<space>\s+)|(?P<text>'(?:[^']|'')*')|(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)"""
-    r"""|(?P<word>[A-Za-z_]\w*)|(?P<column>"[a-z_]+")|(?P<sign>->>|->|::|\|\||<=|>=|<>|!=|==|[-+*/%=<>(),.&|~#@{}\[\]])""",
-    re.ASCII,
-)
+PATIENCE_S = 10.0
+"""So long a question may take when a campaign is planned."""
+PATIENCE_OF_RUNS_S = 60.0
+"""… and in a run, where the machine may have more to do."""
+_LOOKS_AT_THE_CLOCK_EVERY = 10_000
+"""SQLite's own steps between two looks."""
 
 
-def analyst_holds(text: str, subject: Subject) -> Predicate:
-    """Does the expression hold of the contact? NULL is no; raises ConditionError for what may not stand there."""
-    checked(text)
-    contact = tables.contact
-    expression: sa.ColumnElement[bool] = sa.literal_column(f"({text})", sa.Boolean())
-    query = sa.select(contact.c.id).where(expression).correlate(None)
-    return subject.contact_id.in_(query)
+class AnalystFault(ConditionError):
+    """SQL that the store could not answer; the sentence says where it stands and why."""
 
 
-def checked(text: str) -> str:
-    """The text, if it is one harmless expression; raises ConditionError saying what is not."""
-    depth, place, before = 0, 0, ""
-    while place < len(text):
-        token = _TOKEN.match(text, place)
-        if token is None:
-            raise ConditionError(f"sql: {text[place]!r} may not stand in an expression: {text!r}")
-        if token.lastgroup != "space":
-            depth = _depth(depth, token.group(), text)
-            _check_word(before, token, text)
-            before = token.group()
-        place = token.end()
-    if depth or not before:
-        raise ConditionError(f"sql: a parenthesis is not closed, or nothing is asked: {text!r}")
-    return text
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a question found when it was tried."""
+
+    sql: Sql
+    people: int
+    seconds: float
+
+    @property
+    def sentence(self) -> str:
+        """For `plan`."""
+        return _at(self.sql, f"sql finds {self.people:,} contacts, in {self.seconds:.1f} s")
 
 
-def _depth(depth: int, sign: str, text: str) -> int:
-    depth += {"(": 1, ")": -1}.get(sign, 0)
-    if depth < 0:
-        raise ConditionError(f"sql: a parenthesis is closed that was never opened: {text!r}")
-    return depth
+def analyst_holds(text: str, contact_id: Expression, now: Micros) -> Predicate:
+    """Does it hold of the contact? NULL is no; raises ConditionError for what may not stand there."""
+    try:
+        return _holds(checked(text), contact_id, now)
+    except RefusedSqlError as refused:
+        raise ConditionError(str(refused)) from None
 
 
-def _check_word(before: str, token: re.Match[str], text: str) -> None:
-    if before + token.group() in ("--", "/*"):
-        raise ConditionError(f"sql: comments are not allowed: {text!r}")
-    if token.lastgroup == "column" and token.group().strip('"') not in COLUMNS:
-        raise ConditionError(f"sql: contact has no column {token.group()}")
-    if token.lastgroup == "word":
-        word = token.group().lower()
-        if word not in WORDS | FUNCTIONS | COLUMNS and not (before == "." and word in COLUMNS):
-            raise ConditionError(f"sql: {token.group()!r} is no column of contact and no function that is allowed here")
+def try_it(store: Store, sql: Sql, now: Micros, patience_s: float = PATIENCE_S) -> Answer:
+    """Ask it once of everybody, on a connection that can write nothing; raises AnalystFault where that does not work."""
+    began = time.monotonic()
+    try:
+        holds = _holds(checked(sql.text), tables.contact.c.id, now)
+        with store.read() as connection, _at_most(connection, patience_s):
+            wrong = _wrong_shape(connection, as_of(sql.text, now)) if is_query(sql.text) else None
+            people = 0 if wrong else connection.scalar(sa.select(sa.func.count(tables.contact.c.id)).where(holds)) or 0
+            if is_query(sql.text) and not wrong and not people:
+                wrong = _no_contacts(connection, as_of(sql.text, now))
+    except RefusedSqlError as refused:
+        raise AnalystFault(_at(sql, str(refused))) from None
+    except SQLAlchemyError as fault:
+        raise AnalystFault(_at(sql, f"sql: {_why(fault, time.monotonic() - began, patience_s)}")) from None
+    if wrong:
+        raise AnalystFault(_at(sql, f"sql: {wrong}"))
+    return Answer(sql, people, time.monotonic() - began)
+
+
+def _holds(text: str, contact_id: Expression, now: Micros) -> Predicate:
+    """Never NULL, so that its opposite takes all others."""
+    if is_query(text):
+        ids = f"WITH yielded(id) AS ({as_of(text, now)}) SELECT id FROM yielded WHERE id IS NOT NULL"
+        return contact_id.bool_op("IN")(sa.literal_column(f"({ids})"))
+    contact, holds = tables.contact, sa.literal_column(f"({text})", sa.Boolean())
+    return contact_id.in_(sa.select(contact.c.id).where(holds).correlate(None))
+
+
+def _wrong_shape(connection: Connection, query: str) -> str | None:
+    columns = _rows(connection, f"SELECT * FROM ({query}) AS yielded LIMIT 0").keys()
+    return None if len(columns) == 1 else f"it yields {len(columns)} columns; one is wanted, the contact's id"
+
+
+def _no_contacts(connection: Connection, query: str) -> str | None:
+    n = _rows(connection, f"SELECT count(*) FROM ({query}) AS yielded").scalar_one()
+    return f"it yields {n:,} rows, and none is the id of a contact (core.contact.id)" if n else None
+
+
+def _rows(connection: Connection, query: str) -> sa.CursorResult[Any]:
+    # psycopg reads a % as the beginning of a parameter.
+    return connection.exec_driver_sql(query.replace("%", "%%") if connection.dialect.name == "postgresql" else query)
+
+
+@contextmanager
+def _at_most(connection: Connection, seconds: float) -> Iterator[None]:
+    """Whatever is asked inside ends with an error after so long."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+        yield
+        return
+    end, raw = time.monotonic() + seconds, connection.connection.driver_connection
+    assert raw is not None
+    raw.set_progress_handler(lambda: time.monotonic() > end, _LOOKS_AT_THE_CLOCK_EVERY)
+    try:
+        yield
+    finally:
+        raw.set_progress_handler(None, 0)
+
+
+def _why(fault: SQLAlchemyError, seconds: float, patience_s: float) -> str:
+    """The database's own words, without values: they may name a person."""
+    if seconds >= patience_s:
+        return f"it took longer than {patience_s:g} s: ask less, or import the answer as a list"
+    words = str(getattr(fault, "orig", None) or fault).splitlines()[0]
+    return re.sub(r': ".*"$', "", words)
+
+
+def _at(sql: Sql, sentence: str) -> str:
+    return f"{sql.place}: {sentence}" if sql.place else sentence

@@ -128,7 +128,7 @@ def _leaf(
         case AnswerIs(tests):
             return _about_key(tests, "answer", subject, at)
         case Sql(text):
-            return analyst_holds(text, subject)
+            return analyst_holds(text, subject.contact_id, at.now)
         case CouponIs(pool):
             raise ConditionError(f"coupon: {pool} cannot be asked yet: coupons are not available in this version")
         case Later(word):

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Row
 from carillon.audience.analyst import analyst_holds
 from carillon.audience.facts import EnrolmentFact, EventFact, Facts, Journey, SendFact
 from carillon.audience.fields import BUILT_IN
-from carillon.audience.moment import Moment, Permissions, of_contact
+from carillon.audience.moment import Moment, Permissions
 from carillon.audience.since import reached
 from carillon.definition.conditions import All, AnyOf, Condition, InSegment, Not, Sql
 from carillon.kernel.channels import OURS
@@ -33,7 +33,7 @@ def facts_of(
     enrolments = _by_contact(connection, _enrolments(contact_ids))
     lists = _by_contact(connection, sa.select(t.list_member).where(t.list_member.c.contact_id.in_(many(contact_ids))))
     permitted, reachable = _standing(connection, contact_ids, wanted, at.permissions)
-    answers = {text: set(connection.scalars(_analyst(contact_ids, text))) for text in sql}
+    answers = {text: set(connection.scalars(_analyst(contact_ids, text, at))) for text in sql}
     contacts = connection.execute(sa.select(t.contact).where(t.contact.c.id.in_(many(contact_ids))))
     return {
         row.id: Facts(
@@ -155,8 +155,9 @@ def _standing(
     return allowed, {c: set(connection.scalars(query.where(permissions.open(row, c)))) for c in channels}
 
 
-def _analyst(ids: Sequence[int], text: str) -> sa.Select[tuple[int]]:
-    return sa.select(t.contact.c.id).where(t.contact.c.id.in_(many(ids)), analyst_holds(text, of_contact()))
+def _analyst(ids: Sequence[int], text: str, at: Moment) -> sa.Select[tuple[int]]:
+    contact = t.contact.c.id
+    return sa.select(contact).where(contact.in_(many(ids)), analyst_holds(text, contact, at.now))
 
 
 def _props(connection: Connection, key: tuple[int | None, int | None]) -> Mapping[str, Any] | None:

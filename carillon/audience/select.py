@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.audience.evaluate import where
 from carillon.audience.moment import ConditionError, Moment, of_contact
+from carillon.definition.analyst import is_query
 from carillon.definition.conditions import (
     Ago,
     All,
@@ -107,6 +108,12 @@ def lists_in(*conditions: Condition, segments: Mapping[str, Condition] | None = 
     return frozenset(leaf.name for leaf in asked if isinstance(leaf, InList))
 
 
+def sql_in(*conditions: Condition, segments: Mapping[str, Condition] | None = None) -> tuple[Sql, ...]:
+    """The analysts' questions in any of the conditions, each once."""
+    asked = (leaf for condition in conditions for leaf in _leaves(condition, segments or {}, ()))
+    return tuple(dict.fromkeys(leaf for leaf in asked if isinstance(leaf, Sql)))
+
+
 def depends_on(condition: Condition, segments: Mapping[str, Condition] | None = None) -> Dependencies:
     """What can change the answer; an applied plan has its segments inlined and needs none given."""
     found = Dependencies()
@@ -150,8 +157,8 @@ def _of_leaf(condition: Condition) -> Dependencies:
             return Dependencies(campaigns=frozenset(campaigns), time=within is not None)
         case TriggerIs(tests) | AnswerIs(tests):
             return Dependencies(trigger=True, time=_moves(tests))
-        case Sql():
-            return Dependencies(fields=frozenset({"*"}))
+        case Sql(text):
+            return Dependencies(fields=frozenset({"*"}), time=is_query(text))  # a query may read what tells nobody
         case CouponIs() | Later():
             raise ConditionError(f"{condition.kind} cannot be asked yet: it is not available in this version")
         case _:

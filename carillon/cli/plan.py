@@ -133,6 +133,7 @@ def apply_all(house: Opened, names: list[str], now: str | None) -> list[tuple[st
 
 def foresee(house: Opened, name: str, now: str | None) -> tuple[Draft, Outlook]:
     """The campaign as its files say it, and what would become of it."""
+    from carillon.audience.analyst import AnalystFault
     from carillon.foresight.draft import draft_of
     from carillon.foresight.hypothetical import hypothetical
     from carillon.foresight.outlook import outlook
@@ -144,7 +145,10 @@ def foresee(house: Opened, name: str, now: str | None) -> tuple[Draft, Outlook]:
         draft = draft_of(house.loaded, name, links_applied(connection, name))
     with house.store.read() as connection:
         ground = hypothetical(house.store, connection, draft.plan, draft.rules, house.instant(now))
-        return draft, outlook(connection, ground, draft.contents)
+        try:
+            return draft, outlook(connection, ground, draft.contents)
+        except AnalystFault as fault:
+            refuse(f"{name}: {fault}")
 
 
 def foresee_edit(house: Opened, draft: Draft, now: str | None) -> Edit | None:

@@ -124,18 +124,23 @@ def _question(name: str, folder: Path, topic: str | None) -> _Question:
     if topic is not None and topic not in loaded.workspace.topics:
         _refuse(f'no topic "{topic}": {did_you_mean(topic, loaded.workspace.topics)}', 2)
     store = open_store(settings.database_url)
-    _refuse_unknown_lists(store, loaded, loaded.segments[name])
+    _refuse_unanswerable(store, loaded, loaded.segments[name])
     return _Question(loaded, store, loaded.segments[name], topic)
 
 
-def _refuse_unknown_lists(store: Store, loaded: Loaded, asked: Segment) -> None:
-    from carillon.audience.select import lists_in
+def _refuse_unanswerable(store: Store, loaded: Loaded, asked: Segment) -> None:
+    """A list on which nobody stands, or SQL that the store cannot answer, ends the command."""
+    from carillon.audience.analyst import try_it
+    from carillon.audience.select import lists_in, sql_in
+    from carillon.kernel.clock import SystemClock
     from carillon.people.lists import unknown_lists
 
-    named = lists_in(asked.who, segments={name: found.who for name, found in loaded.segments.items()})
+    segments = {name: found.who for name, found in loaded.segments.items()}
     with store.read() as connection:
-        for name, hint in unknown_lists(connection, named).items():
+        for name, hint in unknown_lists(connection, lists_in(asked.who, segments=segments)).items():
             _refuse(f'nobody stands on the list "{name}": {hint}', 1)
+    for sql in sql_in(asked.who, segments=segments):
+        _asked(lambda sql=sql: try_it(store, sql, SystemClock().now()))
 
 
 def _in_the_way(name: str, loaded: Loaded) -> list[Problem]:

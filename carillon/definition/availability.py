@@ -16,7 +16,6 @@ NOT_YET = frozenset(
         "campaign.messages",
         "reach.push",
         "reach.whatsapp",
-        "condition.sql",
         # consent and law
         "topic.confirm",
         # evaluation

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from carillon.definition.analyst import RefusedSqlError, checked
 from carillon.definition.availability import is_available
 from carillon.definition.condition_words import (
     AllWords,
@@ -134,12 +135,20 @@ def _person(words: ConditionBase, names: Names) -> Condition:
         case CouponWords():
             return CouponIs(str(words.coupon), words.is_)
         case SqlWords():
-            return Sql(str(words.sql))
+            return _sql(words.sql, names)
         case PeopleWords():
             word = next(head for head in PeopleWords.heads if words.has(head))
             return Later(word, str(getattr(words, word)))
         case _:
             raise AssertionError(f"the union of conditions has no {type(words).__name__}")
+
+
+def _sql(text: Text, names: Names) -> Sql:
+    try:
+        checked(text)
+    except RefusedSqlError as refused:
+        names.wrong(text, str(refused), "an expression over core.contact, or SELECT … of contact ids")
+    return Sql(str(text), f"{text.at.file}:{text.at.line}")
 
 
 def _known(name: Text | None, what: str, known: frozenset[str], names: Names) -> str | None:

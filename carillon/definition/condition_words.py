@@ -212,7 +212,7 @@ class CouponWords(ConditionBase):
 
 
 class SqlWords(ConditionBase):
-    """For analysts: a boolean expression over the columns of `core.contact`."""
+    """For analysts: an expression over the columns of `core.contact`, or a query that yields ids of contacts."""
 
     heads: ClassVar[tuple[str, ...]] = ("sql",)
     sql: Line

@@ -6,7 +6,7 @@ text, instants in microseconds, durations as `Span`), steps are step ids. `kind`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from carillon.kernel.durations import Span as Span
@@ -211,9 +211,11 @@ class CouponIs:
 
 @dataclass(frozen=True, slots=True)
 class Sql:
-    """An analyst's boolean SQL over the columns of `core.contact`."""
+    """An analyst's SQL: an expression over the columns of `core.contact`, or a query that yields ids of contacts."""
 
     text: str
+    place: str = field(default="", compare=False)
+    """File and line, for whoever has to correct it; no part of what is asked."""
     kind: Literal["sql"] = "sql"
 
 

@@ -253,7 +253,7 @@ MEANINGS: Mapping[str, str] = {
     "condition.answer": "Fields of the event that ended the last `wait_for`.",
     "condition.coupon": "The coupon that this campaign gave.",
     "condition.is": "What became of the coupon.",
-    "condition.sql": "A boolean expression, for analysts.",
+    "condition.sql": "For analysts: an expression over `core.contact`, or a query that yields ids of contacts.",
     "condition.lifecycle": "The stage of the customer's life.",
     "condition.mark": "A mark of the customer.",
     "condition.rfm": "Recency, frequency and money.",

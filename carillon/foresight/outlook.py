@@ -9,10 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.audience.analyst import Answer, try_it
 from carillon.audience.evaluate import where
 from carillon.audience.moment import of_contact
-from carillon.audience.select import lists_in
-from carillon.definition.conditions import ContactIs, FieldTest
+from carillon.audience.select import lists_in, sql_in
+from carillon.definition.conditions import Condition, ContactIs, FieldTest
 from carillon.definition.entries import Broadcast, PlanEntry, Scheduled, entry_key
 from carillon.delivery.pace_ahead import PaceAhead, pace_ahead
 from carillon.experiment.holdout import role_of
@@ -96,6 +97,8 @@ class Outlook:
     """What a person must say yes to before anything leaves."""
     waits: tuple[WorkedWait, ...] = ()
     """One worked example for each wait."""
+    analysts: tuple[Answer, ...] = ()
+    """What its SQL finds."""
     objections: tuple[str, ...] = ()
     """What forbids applying it that only the store tells."""
 
@@ -105,8 +108,9 @@ class Outlook:
 
 
 def outlook(connection: Connection, ground: Ground, contents: CampaignContents) -> Outlook:
-    """Count everything that can be known before a run."""
+    """Count everything that can be known before a run; raises AnalystFault where its SQL has no answer."""
     plan = ground.applied.plan
+    analysts = tuple(try_it(ground.store, sql, ground.now) for sql in sql_in(*_conditions(ground)))
     people, matches, left_out = _people(connection, ground)
     firsts = [_first_message(connection, ground, plan, node, people, contents) for node in first_messages(plan)]
     due = people.c.arrived_at
@@ -133,13 +137,20 @@ def outlook(connection: Connection, ground: Ground, contents: CampaignContents) 
         is_wave_ahead=any(_is_ahead(connection, ground, e) for e in plan.entries if isinstance(e, Broadcast)),
         awaits=tuple(one.sentence for one in awaited(connection, ground)),
         waits=worked_waits(connection, ground, plan, first_due or ground.now),
+        analysts=analysts,
         objections=tuple(_objections(connection, ground)),
     )
 
 
+def _conditions(ground: Ground) -> Iterator[Condition]:
+    """Those of the campaign and those of the house."""
+    yield from conditions_of(ground.applied.plan)
+    if ground.rules.exclude is not None:
+        yield ground.rules.exclude
+
+
 def _objections(connection: Connection, ground: Ground) -> Iterator[str]:
-    house = () if ground.rules.exclude is None else (ground.rules.exclude,)
-    for name, hint in unknown_lists(connection, lists_in(*conditions_of(ground.applied.plan), *house)).items():
+    for name, hint in unknown_lists(connection, lists_in(*_conditions(ground))).items():
         yield f'nobody stands on the list "{name}": {hint}'
 
 

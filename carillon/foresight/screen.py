@@ -106,7 +106,7 @@ def _who(plan: Plan, outlook: Outlook) -> list[Text | Table]:
         table.add_row(f"− {n:,}", NOT_ENTERED.get(reason, f"{reason} came first"))
     expected = f" ({plan.expect} are expected)" if plan.expect is not None and outlook.is_wave_ahead else ""
     table.add_row(f"{outlook.enters:,}", f"enter{expected}", style="bold")
-    return [table]
+    return [table, *(Text(answer.sentence, style="dim") for answer in outlook.analysts)]
 
 
 def _left_out(first: FirstMessage) -> list[Text | Table]:

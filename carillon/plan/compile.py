@@ -212,6 +212,8 @@ def canonical(value: Any) -> Any:
         out = {}
         for f in dataclasses.fields(value):
             part = getattr(value, f.name)
+            if not f.compare:
+                continue
             if f.name == "kind" or part != _default(f):
                 out[f.name] = canonical(part)
         return out

@@ -105,7 +105,7 @@ class _Writer:
             self.rows[t.event].append(
                 {
                     "occurred_at": event.at, "hash64": keys[-1][1], "kind": event.kind, "contact_id": contact_id, "intake_id": 1,
-                    "value_cents": event.props.get("total"),
+                    "value_cents": total if type(total := event.props.get("total")) is int else None,  # what it was read as
                     "props": json.dumps(dict(event.props)),
                 }
             )  # fmt: skip
