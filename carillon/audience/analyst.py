@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -19,13 +16,12 @@ from carillon.definition.conditions import Sql
 from carillon.kernel.clock import Micros
 from carillon.store import tables
 from carillon.store.engine import Store
+from carillon.store.foreign import at_most, rows_of_text
 
 PATIENCE_S = 10.0
 """So long a question may take when a campaign is planned."""
 PATIENCE_OF_RUNS_S = 60.0
 """… and in a run, where the machine may have more to do."""
-_LOOKS_AT_THE_CLOCK_EVERY = 10_000
-"""SQLite's own steps between two looks."""
 
 
 class AnalystFault(ConditionError):
@@ -59,7 +55,7 @@ def try_it(store: Store, sql: Sql, now: Micros, patience_s: float = PATIENCE_S) 
     began = time.monotonic()
     try:
         holds = _holds(checked(sql.text), tables.contact.c.id, now)
-        with store.read() as connection, _at_most(connection, patience_s):
+        with store.read() as connection, at_most(connection, patience_s):
             wrong = _wrong_shape(connection, as_of(sql.text, now)) if is_query(sql.text) else None
             people = 0 if wrong else connection.scalar(sa.select(sa.func.count(tables.contact.c.id)).where(holds)) or 0
             if is_query(sql.text) and not wrong and not people:
@@ -83,34 +79,13 @@ def _holds(text: str, contact_id: Expression, now: Micros) -> Predicate:
 
 
 def _wrong_shape(connection: Connection, query: str) -> str | None:
-    columns = _rows(connection, f"SELECT * FROM ({query}) AS yielded LIMIT 0").keys()
+    columns = rows_of_text(connection, f"SELECT * FROM ({query}) AS yielded LIMIT 0").keys()
     return None if len(columns) == 1 else f"it yields {len(columns)} columns; one is wanted, the contact's id"
 
 
 def _no_contacts(connection: Connection, query: str) -> str | None:
-    n = _rows(connection, f"SELECT count(*) FROM ({query}) AS yielded").scalar_one()
+    n = rows_of_text(connection, f"SELECT count(*) FROM ({query}) AS yielded").scalar_one()
     return f"it yields {n:,} rows, and none is the id of a contact (core.contact.id)" if n else None
-
-
-def _rows(connection: Connection, query: str) -> sa.CursorResult[Any]:
-    # psycopg reads a % as the beginning of a parameter.
-    return connection.exec_driver_sql(query.replace("%", "%%") if connection.dialect.name == "postgresql" else query)
-
-
-@contextmanager
-def _at_most(connection: Connection, seconds: float) -> Iterator[None]:
-    """Whatever is asked inside ends with an error after so long."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
-        yield
-        return
-    end, raw = time.monotonic() + seconds, connection.connection.driver_connection
-    assert raw is not None
-    raw.set_progress_handler(lambda: time.monotonic() > end, _LOOKS_AT_THE_CLOCK_EVERY)
-    try:
-        yield
-    finally:
-        raw.set_progress_handler(None, 0)
 
 
 def _why(fault: SQLAlchemyError, seconds: float, patience_s: float) -> str:
