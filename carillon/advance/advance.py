@@ -75,6 +75,7 @@ def advance(
     campaign: str,
     *,
     alone: bool = False,
+    promptly: bool = False,
     perform: Perform = perform_plainly,
     progress: Progress | None = None,
     stopping: Callable[[], bool] = lambda: False,
@@ -82,13 +83,14 @@ def advance(
     """Bring the campaign to now; raises LookupError where it was never applied, AlreadyRunning while another does it.
 
     `alone` decides for this campaign only (an explicit `--now`); else everybody due in the workspace is decided in one
-    pass, so that the better priority goes first. Once `stopping` says so no further batch begins and no further stage;
-    the next advance goes on from there.
+    pass, so that the better priority goes first. `promptly` leaves the campaigns out that have no better priority: their
+    own advance decides them, and nobody here waits for a wave of theirs. Once `stopping` says so no further batch begins
+    and no further stage; the next advance goes on from there.
     """
     now = engine.campaign_clock.now()
     ready_for_zones(engine.store)
     with lease(engine.store, f"advance:{campaign}", engine.machine_clock) as held:
-        run = _Run(engine, campaign, now, alone, perform, progress, held, stopping)
+        run = _Run(engine, campaign, now, alone, promptly, perform, progress, held, stopping)
         for _ in range(MOST_ROUNDS):
             if stopping() or not run.round():
                 break
@@ -111,13 +113,15 @@ class _Run:
         campaign: str,
         now: Micros,
         alone: bool,
+        promptly: bool,
         perform: Perform,
         progress: Progress | None,
         held: Held,
         stopping: Callable[[], bool],
     ) -> None:
         self._held, self._stopping = held, stopping
-        self._engine, self._campaign, self._now, self._alone = engine, campaign, now, alone
+        self._engine, self._campaign, self._now = engine, campaign, now
+        self._alone, self._promptly = alone, promptly
         self._perform, self._progress = perform, progress
         self.stages: list[Stage] = []
         self.worked = NOTHING
@@ -177,8 +181,9 @@ class _Run:
         if not self._alone:
             with self._engine.store.read() as connection:
                 names = list(applied_names(connection))
-        loaded = (load_ground(self._engine.store, name, self._now) for name in names)
-        grounds = [g for g in loaded if g.applied.is_running and not (self._is_other(g) and hold_unanswered(g))]
+        loaded = [load_ground(self._engine.store, name, self._now) for name in names]
+        asked = _not_after(self._campaign, loaded) if self._promptly else loaded
+        grounds = [g for g in asked if g.applied.is_running and not (self._is_other(g) and hold_unanswered(g))]
         gone = {g.applied.name: exits_of_due(g) for g in grounds}.get(self._campaign, Counter[str]())
         again = resend(grounds, machine_now=self._engine.machine_clock.now())
         decided = reserve(grounds, max_people=self._engine.max_people)
@@ -237,6 +242,12 @@ class _Run:
         self._held.renew()
         _feedback(ground)
         exits(ground)
+
+
+def _not_after(campaign: str, grounds: Sequence[Ground]) -> list[Ground]:
+    """The campaign, and those whose better priority gives them the last place under a cap."""
+    own = max((g.applied.plan.priority for g in grounds if g.applied.name == campaign), default=0)
+    return [g for g in grounds if g.applied.name == campaign or g.applied.plan.priority > own]
 
 
 def _moves(ground: Ground) -> Iterator[tuple[str, Callable[[], Stage]]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -14,19 +14,22 @@ from sqlalchemy.engine import Connection
 from carillon.advance.advance import Advanced, advance
 from carillon.advance.engine import Engine
 from carillon.advance.heard import heard_kinds, listens_to, looks_at
-from carillon.advance.lease import AlreadyRunning
+from carillon.advance.lease import AlreadyRunning, lease_holder
 from carillon.advance.notices import tell_notices
 from carillon.advance.overdue import PATIENCE, overdue
+from carillon.advance.side_by_side import SideBySide
 from carillon.feedback.effects import apply_effects
 from carillon.feedback.fold import fold, has_new
-from carillon.kernel.clock import Micros
+from carillon.kernel.clock import MINUTE, Micros
 from carillon.plan.applied import Applied, applied_names, load_campaign, load_rules
 from carillon.store import tables as t
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 1.0
+EVERY_S = 0.5
 OVERDUE_EVERY_S = 20.0
+NEAR: Micros = MINUTE
+"""What is due so soon is waited for here; later than that is a planned run's."""
 ENTER = "enter"
 
 Told = Callable[[Advanced], None]
@@ -38,20 +41,24 @@ def attend(
 ) -> None:
     """Fold and advance until `stop` is set; an error in one round is logged and the next round tries again.
 
-    Campaigns that no run has advanced in time are advanced too.
+    Campaigns that no run has advanced in time are advanced too. None waits for the hand-over of another.
     """
-    seen, looked_at, fault = newest_seen(engine), time.monotonic(), ""
-    while not stop.wait(every_s):
-        try:
-            seen = attend_once(engine, seen, told=told, stopping=stop.is_set)
-            if time.monotonic() - looked_at >= OVERDUE_EVERY_S:
-                looked_at = time.monotonic()
-                late = overdue(engine.store, engine.campaign_clock.now() - PATIENCE, engine.machine_clock.now())
-                _advance_each(engine, late, told, stop.is_set)
-            fault = ""
-        except Exception as error:
-            if fault != (fault := repr(error)):  # told once, not every second
-                log.exception("attending to events failed; it is tried again every second")
+    seen, looked_at, fault = not_seen_yet(engine), time.monotonic(), ""
+    prompter = _Prompter(engine, told, stop.is_set)
+    with SideBySide(prompter.advance) as advances:
+        while not stop.wait(every_s):
+            try:
+                seen = hear(engine, seen, advances)
+                advances.ask(prompter.due())
+                if time.monotonic() - looked_at >= OVERDUE_EVERY_S:
+                    looked_at = time.monotonic()
+                    late = overdue(engine.store, engine.campaign_clock.now() - PATIENCE, engine.machine_clock.now())
+                    advances.ask(late, is_late=True)
+                fault = ""
+            except Exception as error:
+                if fault != (fault := repr(error)):  # told once, not every second
+                    log.exception("attending to events failed; it is tried again every second")
+            advances.go()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,8 @@ class Seen:
     change: int
 
 
-def attend_once(
-    engine: Engine, seen: Seen, *, told: Told = lambda advanced: None, stopping: Callable[[], bool] = lambda: False
-) -> Seen:
-    """Fold what is new and advance whom it concerns; returns what was looked at."""
+def hear(engine: Engine, seen: Seen, advances: SideBySide) -> Seen:
+    """Fold what is new and ask for the campaigns that it concerns; returns what was looked at."""
     now: Micros = engine.campaign_clock.now()
     tell_notices(engine.store, now)
     if has_new(engine.store):
@@ -75,22 +80,53 @@ def attend_once(
         apply_effects(engine.store, now, rules)
     newest = newest_seen(engine)
     if newest != seen:
-        _advance_each(engine, concerned(engine, seen, newest), told, stopping)
+        advances.ask(concerned(engine, seen, newest))
     return newest
 
 
-def _advance_each(engine: Engine, names: Iterable[str], told: Told, stopping: Callable[[], bool]) -> None:
-    """Advance them all; what failed is raised when the others had their turn."""
-    faults = []
-    for name in names:
+class _Prompter:
+    """Advances campaigns as they are asked for, and keeps what is due again within a minute: no run is planned for it."""
+
+    def __init__(self, engine: Engine, told: Told, stopping: Callable[[], bool]) -> None:
+        self._engine, self._told, self._stopping = engine, told, stopping
+        self._near: dict[str, Micros] = {}
+
+    def advance(self, name: str) -> bool:
+        """One advance; False while another process has the campaign in hand."""
+        clock = self._engine.machine_clock
+        if lease_holder(self._engine.store, f"advance:{name}", clock) is not None:
+            return False
         try:
-            told(advance(engine, name, stopping=stopping))
+            advanced = advance(self._engine, name, promptly=True, stopping=self._stopping)
         except AlreadyRunning:
-            continue  # Who runs now folds before each claim: it has seen these signals, or its next run will.
-        except Exception as fault:
-            faults.append(fault)
-    if faults:
-        raise ExceptionGroup("campaigns that could not be advanced", faults)
+            return False
+        due = advanced.next_due
+        if due is not None and due - self._engine.campaign_clock.now() <= NEAR:
+            self._near[name] = due
+        else:
+            self._near.pop(name, None)
+            self._told(advanced)
+        return True
+
+    def due(self) -> list[str]:
+        """The campaigns whose kept instant has come."""
+        now = self._engine.campaign_clock.now()
+        come = [name for name, at in list(self._near.items()) if at <= now]
+        for name in come:
+            self._near.pop(name, None)
+        return come
+
+
+def not_seen_yet(engine: Engine) -> Seen:
+    """Where to begin after a start: behind what every campaign has looked at already."""
+    cursor = t.ledger_cursor.c
+    with engine.store.read() as connection:
+        looked = connection.scalar(
+            sa.select(sa.func.min(cursor.signal_id)).where(
+                sa.or_(cursor.consumer.like("enter:%"), cursor.consumer.like("exit:%"))
+            )
+        )
+    return replace(newest_seen(engine), signal=looked or 0)
 
 
 def newest_seen(engine: Engine) -> Seen:
