@@ -19,7 +19,7 @@ from carillon.messages.rendering import Message, Occasion, fill, render, render_
 from tests.messages.shop import RING, batch, compiled, source
 
 FIELDS = ("a", "b", "c")
-SCALARS = st.one_of(
+PLAIN_SCALARS = st.one_of(
     st.none(),
     st.sampled_from(
         [
@@ -34,7 +34,12 @@ SCALARS = st.one_of(
             "a\r\nb",
         ]
     ),
-    st.sampled_from([0, 1, 1.0, True, False, -0.0, 0.0, 3, Decimal("1.0"), Decimal("1.00")]),
+    st.sampled_from([0, 1, 1.0, True, False, -0.0, 0.0, 3]),
+)
+"""What JSON has a spelling for."""
+SCALARS = st.one_of(
+    PLAIN_SCALARS,
+    st.sampled_from([Decimal("1.0"), Decimal("1.00")]),
     st.sampled_from([date(2026, 3, 1), datetime(2026, 3, 1, tzinfo=UTC)]),
 )
 ITEM = st.one_of(SCALARS, st.dictionaries(st.sampled_from(["n", "p"]), SCALARS))
@@ -105,7 +110,6 @@ def test_a_batch_reads_as_if_each_had_been_rendered_alone(html, subject, rows):
                 assert Message(*(fill(part, out.values, row) for part in (out.subject, out.html, out.text))) == alone
 
 
-PLAIN_SCALARS = SCALARS.filter(lambda value: not isinstance(value, Decimal | date))
 PLAIN_ITEM = st.one_of(PLAIN_SCALARS, st.dictionaries(st.sampled_from(["n", "p"]), PLAIN_SCALARS))
 PLAIN_VALUES = st.one_of(
     PLAIN_SCALARS, st.lists(PLAIN_ITEM, max_size=4),
