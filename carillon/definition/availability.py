@@ -13,7 +13,6 @@ NOT_YET = frozenset(
         "condition.coupon",
         # journeys
         "campaign.series",
-        "campaign.messages",
         "reach.push",
         "reach.whatsapp",
         # consent and law

@@ -111,6 +111,7 @@ def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) 
         spend=words.spend,
         target=_target(words, reading),
         verdict=_verdict(words.verdict) if words.verdict is not None else Verdict(),
+        keeps_texts=words.messages == "as_entered",
         moves_to_latest=words.on_change is not None and words.on_change.move == "latest",
     )
     _check(words, journey, ids, names, around)

@@ -530,6 +530,8 @@ class Campaign:
     """What it cost outside of Carillon."""
     target: Target | None = None
     verdict: Verdict = Verdict()
+    keeps_texts: bool = False
+    """`messages: as_entered`: people get the texts that stood when they entered."""
     moves_to_latest: bool = False
     """`on_change: {move: latest}`: people under way go on in the newest version where it still has their step."""
 

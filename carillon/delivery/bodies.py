@@ -1,4 +1,4 @@
-"""Bodies: the newest content of each batch, rendered by columns and made into a connector's parcel. Nothing is written.
+"""Bodies: the content of each batch, mostly the newest, rendered by columns and made into a connector's parcel. Nothing is written.
 
 Batches of one content share a query and a pass over its template's values; contents are parsed once a process.
 """
@@ -18,6 +18,7 @@ from carillon.audience.moment import Moment
 from carillon.definition.entries import OnEvent
 from carillon.delivery.collected import COLLECTED, bundles_of, with_collected
 from carillon.delivery.columns import Columns, fetch_columns
+from carillon.delivery.editions import TextKey, content_ids, key_of
 from carillon.delivery.model import Built, Needs, ReadyBatch
 from carillon.delivery.ours import calls, mailboxes, unread
 from carillon.delivery.parcels import (
@@ -75,11 +76,11 @@ class Bodies:
     def build(self, batches: Sequence[ReadyBatch]) -> list[Built | Unbuilt]:
         """One answer a batch, in their order."""
         with self._store.read() as connection:
-            contents = self._newest_contents(connection, batches)
+            contents = self._texts(connection, batches)
             places = self._places(connection, {b.node_id for b in batches})
             columns = self._columns(connection, batches, contents, places)
         with self._rendering:
-            return [self._safely(b, contents.get(_key(b)), places.get(b.node_id), columns.get(b.id)) for b in batches]
+            return [self._safely(b, contents.get(key_of(b)), places.get(b.node_id), columns.get(b.id)) for b in batches]
 
     def _safely(
         self, batch: ReadyBatch, found: Content | str | None, place: Place | None, columns: Columns | None
@@ -91,18 +92,12 @@ class Bodies:
         except Exception as error:  # one message must not keep the others from going out
             return Unbuilt(batch.id, f"{type(error).__name__}: {error}"[:ERRORS_KEPT])
 
-    def _newest_contents(
-        self, connection: Connection, batches: Sequence[ReadyBatch]
-    ) -> dict[tuple[int, str, str, str], Content | str]:
+    def _texts(self, connection: Connection, batches: Sequence[ReadyBatch]) -> dict[TextKey, Content | str]:
         c = node_content.c
         nodes = sorted({b.node_id for b in batches})
-        rows = connection.execute(
-            sa.select(c.node_id, c.arm, c.channel, c.language, c.content_id).where(c.node_id.in_(nodes))
-        ).all()
-        channels = {(node_id, channel) for node_id, _, channel, _, _ in rows}
+        channels = connection.execute(sa.select(c.node_id, c.channel).where(c.node_id.in_(nodes)).distinct()).all()
         self._several |= {node_id for node_id, n in Counter(node_id for node_id, _ in channels).items() if n > 1}
-        wanted = {_key(b) for b in batches}
-        ids = {tuple(key): content_id for *key, content_id in rows if tuple(key) in wanted}
+        ids = content_ids(connection, map(key_of, batches))
         missing = set(ids.values()) - self._contents.keys()
         stored = sa.select(content.c.id, content.c.compiled).where(content.c.id.in_(missing))
         for content_id, compiled in connection.execute(stored) if missing else ():
@@ -132,12 +127,12 @@ class Bodies:
         self,
         connection: Connection,
         batches: Sequence[ReadyBatch],
-        contents: Mapping[tuple[int, str, str, str], Content | str],
+        contents: Mapping[TextKey, Content | str],
         places: Mapping[int, Place],
     ) -> dict[int, Columns]:
         alike: dict[tuple[Channel, tuple[str, ...], str], list[ReadyBatch]] = {}
         for b in batches:
-            if isinstance(its := contents.get(_key(b)), Content):
+            if isinstance(its := contents.get(key_of(b)), Content):
                 place = places.get(b.node_id)
                 collecting = place.campaign if place is not None and place.bundles and COLLECTED in its.paths else ""
                 alike.setdefault((b.channel, its.paths, collecting), []).append(b)
@@ -214,7 +209,3 @@ def _read(compiled: str) -> Content | str:
         return content_from_json(compiled)
     except ValueError as error:
         return str(error)
-
-
-def _key(batch: ReadyBatch) -> tuple[int, str, str, str]:
-    return batch.node_id, batch.arm, batch.channel.value, batch.language

@@ -55,6 +55,8 @@ class ReadyBatch:
     """Since when it is wanted once more; None: nobody of it was ever handed over."""
     pace: Pace | None = None
     """The pace under which it was taken: under another one it must be taken anew."""
+    texts_at: Micros | None = None
+    """The edition of its texts; None: the newest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.definition.entries import Recurring, Scheduled
+from carillon.delivery.editions import NEWEST, as_entered, editions_of
 from carillon.delivery.pace import batch_size
 from carillon.experiment.split import arm_of, even_arms, is_in_sample
 from carillon.journey.ground import Ground
@@ -108,10 +109,11 @@ def _purse(connection: Connection, ground: Ground, node: MessageNode) -> Purse |
 
 def _parts(connection: Connection, ground: Ground, node: MessageNode) -> dict[str, int]:
     """Language → the most segments that one of its variants is written in."""
-    nc, c = t.node_content.c, t.content.c
+    texts = t.edition if ground.applied.plan.keeps_texts else t.node_content
+    nc, c = texts.c, t.content.c
     rows = connection.execute(
         sa.select(nc.language, c.compiled)
-        .join_from(t.node_content, t.content, c.id == nc.content_id)
+        .join_from(texts, t.content, c.id == nc.content_id)
         .where(nc.node_id == ground.applied.nodes[node.id], nc.channel == str(Channel.SMS))
     ).all()
     parts: dict[str, int] = {}
@@ -187,7 +189,8 @@ def _decide_slice(
     due = sa.select(t.enrolment).where(_due(ground, version_id, node, span)).subquery("due")
     question = question_of(connection, ground, plan, node)
     with _temporary(connection, _decision_table()) as decision, _temporary(connection, _fresh_table()) as fresh:
-        _fill(connection, ground, node, decisions(question, due).subquery("decided"), decision)
+        decided = decisions(question, due).subquery("decided")
+        _fill(connection, ground, node, decided, _texts_at(connection, ground, node, decided.c), decision)
         ordinal = _ordinal(connection, decision, size)
         _write_batches(connection, ground, plan, node, sender, ordinal, decision, fresh)
         _write_sends(connection, ground, node, ordinal, decision, fresh)
@@ -212,6 +215,7 @@ def _fresh_table() -> sa.Table:
         sa.Column("batch_id", sa.BigInteger),
         sa.Column("arm", sa.String),
         sa.Column("language", sa.String),
+        sa.Column("texts_at", sa.BigInteger),
         sa.Column("ordinal", sa.BigInteger),
         prefixes=["TEMPORARY"],
     )
@@ -229,6 +233,7 @@ def _decision_table() -> sa.Table:
         sa.Column("not_after", sa.BigInteger),
         sa.Column("arm", sa.String),
         sa.Column("language", sa.String),
+        sa.Column("texts_at", sa.BigInteger),
         sa.Column("reason", sa.String),
         sa.Column("wait_until", sa.BigInteger),
         sa.Column("price", sa.BigInteger),
@@ -236,7 +241,16 @@ def _decision_table() -> sa.Table:
     )
 
 
-def _fill(connection: Connection, ground: Ground, node: MessageNode, decided: sa.Subquery, decision: sa.Table) -> None:
+def _texts_at(connection: Connection, ground: Ground, node: MessageNode, d: Any) -> sa.ColumnElement[Any]:
+    """The edition of the texts that each gets."""
+    if not ground.applied.plan.keeps_texts:
+        return sa.literal(NEWEST, sa.BigInteger())
+    return as_entered(editions_of(connection, ground.applied.nodes[node.id]), d.enrolment_id)
+
+
+def _fill(
+    connection: Connection, ground: Ground, node: MessageNode, decided: sa.Subquery, texts_at: sa.ColumnElement[Any], decision: sa.Table
+) -> None:  # fmt: skip
     d = decided.c
     arm = _arm(ground, node, d)
     rows = sa.select(
@@ -246,12 +260,15 @@ def _fill(connection: Connection, ground: Ground, node: MessageNode, decided: sa
         d.not_after,
         arm.label("arm"),
         d.language,
+        texts_at.label("texts_at"),
         d.reason,
         d.wait_until,
         d.price,
     )
     # Rows are numbered as they come: a sort, where a window would be two passes more.
-    rows = rows.order_by(d.reason, sa.literal_column("arm"), d.language, d.due_at, d.contact_id)
+    rows = rows.order_by(
+        d.reason, sa.literal_column("arm"), d.language, sa.literal_column("texts_at"), d.due_at, d.contact_id
+    )
     connection.execute(decision.insert().from_select([c.name for c in rows.selected_columns], rows))
 
 
@@ -280,16 +297,16 @@ def _write_batches(
     decision: sa.Table,
     fresh: sa.Table,
 ) -> None:
-    """A ready batch for each arm, language and run of people; `fresh` says which people are whose."""
+    """A ready batch for each arm, language, edition and run of people; `fresh` says which people are whose."""
     d = decision.c
     groups = connection.execute(
         sa.select(
-            d.arm, d.language, ordinal.label("ordinal"), sa.func.count().label("n"), sa.func.min(d.due_at).label("due_at"),
+            d.arm, d.language, d.texts_at, ordinal.label("ordinal"), sa.func.count().label("n"), sa.func.min(d.due_at).label("due_at"),
             sa.func.min(d.not_after).label("not_after"), sa.func.sum(d.price).label("cost"),
         )
         .where(d.reason.is_(None))
-        .group_by(d.arm, d.language, sa.literal_column("ordinal"))
-        .order_by(sa.func.min(d.due_at), d.arm, d.language, sa.literal_column("ordinal"))
+        .group_by(d.arm, d.language, d.texts_at, sa.literal_column("ordinal"))
+        .order_by(sa.func.min(d.due_at), d.arm, d.language, d.texts_at, sa.literal_column("ordinal"))
     ).all()  # fmt: skip
     if not groups:
         return
@@ -303,7 +320,7 @@ def _write_batches(
         [
             shared
             | {"arm": g.arm, "language": g.language, "n": g.n, "due_at": g.due_at, "not_after": g.not_after}
-            | {"price_micro": int(g.cost) // g.n}
+            | {"price_micro": int(g.cost) // g.n, "texts_at": g.texts_at or None}
             for g in groups
         ],
     ).all()
@@ -311,20 +328,23 @@ def _write_batches(
     connection.execute(
         fresh.insert(),
         [
-            {"batch_id": batch_id, "arm": g.arm, "language": g.language, "ordinal": g.ordinal}
+            {"batch_id": batch_id, "arm": g.arm, "language": g.language, "texts_at": g.texts_at, "ordinal": g.ordinal}
             for batch_id, g in zip(ids, groups, strict=True)
         ],
     )
 
 
 def _ordinal(connection: Connection, decision: sa.Table, size: int) -> sa.ColumnElement[int]:
-    """Which run of `size` people of their arm and language somebody is in."""
+    """Which run of `size` people of their arm, language and edition somebody is in."""
     d = decision.c
     firsts = connection.execute(
-        sa.select(d.arm, d.language, sa.func.min(d.place)).where(d.reason.is_(None)).group_by(d.arm, d.language)
+        sa.select(d.arm, d.language, d.texts_at, sa.func.min(d.place))
+        .where(d.reason.is_(None))
+        .group_by(d.arm, d.language, d.texts_at)
     ).all()
     runs = [
-        (sa.and_(d.arm == arm, d.language == language), (d.place - first) // size) for arm, language, first in firsts
+        (sa.and_(d.arm == arm, d.language == language, d.texts_at == texts_at), (d.place - first) // size)
+        for arm, language, texts_at, first in firsts
     ]
     return sa.case(*runs) if runs else sa.literal(0)
 
@@ -341,7 +361,8 @@ def _write_sends(
     d, f = decision.c, fresh.c
     is_ghost = sa.false() if node.is_ours else d.reason == SkipReason.HOLDOUT.value
     outcome = sa.case((is_ghost, GHOST), (d.reason.is_not(None), sa.literal("skipped:") + d.reason))
-    mine = sa.and_(d.reason.is_(None), f.arm == d.arm, f.language == d.language, f.ordinal == ordinal)
+    alike = sa.and_(f.arm == d.arm, f.language == d.language, f.texts_at == d.texts_at)
+    mine = sa.and_(d.reason.is_(None), alike, f.ordinal == ordinal)
     rows = (
         sa.select(
             sa.literal(ground.applied.nodes[node.id]).label("node_id"),

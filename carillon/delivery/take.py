@@ -21,7 +21,7 @@ from carillon.store.tables import batch, campaign, pace
 TAKEN = (
     batch.c.id, batch.c.campaign_id, batch.c.node_id, batch.c.arm, batch.c.language, batch.c.channel, batch.c.sender,
     batch.c.connector, batch.c.n, batch.c.not_after, batch.c.priority, batch.c.due_at,
-    batch.c.resend_at,
+    batch.c.resend_at, batch.c.texts_at,
 )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def ready_batch(row: sa.Row[tuple[object, ...]], its: Pace | None) -> ReadyBatch
     """The batch of a row of `TAKEN`."""
     return ReadyBatch(
         row.id, row.campaign_id, row.node_id, row.arm, row.language, Channel(row.channel), row.sender, row.connector,
-        row.n, row.not_after, row.resend_at, its,
+        row.n, row.not_after, row.resend_at, its, row.texts_at,
     )  # fmt: skip
 
 

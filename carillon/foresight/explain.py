@@ -299,7 +299,7 @@ def _sends(connection: Connection, enrolment_id: int) -> Iterator[Happening]:
     rows = connection.execute(
         sa.select(
             n.step_id, s.arm, s.channel, s.outcome, s.due_at, s.decided_at, s.batch_id, b.state, b.claimed_at, b.connector,
-            b.note,
+            b.note, b.texts_at,
         )
         .join_from(t.send, t.node, n.id == s.node_id)
         .outerjoin(t.batch, b.id == s.batch_id)
@@ -309,6 +309,7 @@ def _sends(connection: Connection, enrolment_id: int) -> Iterator[Happening]:
         arm = f" ({row.arm})" if row.arm else ""
         outcome = row.outcome or row.state
         what = outcome.replace("skipped:", "skipped: ") if outcome else "decided"
+        what += f", the texts of {from_micros(row.texts_at):%Y-%m-%d %H:%M} UTC" if row.texts_at else ""
         yield Happening(row.claimed_at or row.decided_at, row.step_id, f"{row.channel}{arm} {what}", row.note or "")
         if row.batch_id is None:
             continue

@@ -62,7 +62,7 @@ def sections(draft: Draft, outlook: Outlook) -> Iterator[tuple[str, list[Text | 
         yield "What the test can prove", _power(draft, outlook)
     yield "Cost", _cost(draft, outlook)
     if outlook.under_way:
-        yield "People under way", _under_way(outlook)
+        yield "People under way", _under_way(outlook, draft.plan.keeps_texts)
     yield "For example", _examples(outlook)
     warnings = list(_warnings(draft, outlook))
     if warnings:
@@ -262,11 +262,12 @@ def _cost(draft: Draft, outlook: Outlook) -> list[Text | Table]:
     return lines
 
 
-def _under_way(outlook: Outlook) -> list[Text | Table]:
+def _under_way(outlook: Outlook, keeps_texts: bool) -> list[Text | Table]:
     table = _numbers()
     for step, n in outlook.under_way.items():
         table.add_row(f"{n:,}", f"stand at {step}: they finish on the version that they entered")
-    return [table]
+    texts = "those that stood when they entered" if keeps_texts else "the newest"
+    return [table, Text(f"texts: {texts}", style="dim")]
 
 
 def _examples(outlook: Outlook) -> list[Text | Table]:

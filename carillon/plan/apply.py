@@ -169,6 +169,7 @@ def _contents(connection: Connection, nodes: dict[str, int], contents: Sequence[
         if now != content_id:
             changed = True
             put_row(connection, t.node_content, key, {"content_id": content_id, "applied_at": at})
+            put_row(connection, t.edition, key | {"applied_at": at}, {"content_id": content_id})
     return changed
 
 

@@ -179,6 +179,8 @@ class Plan:
     spend: Decimal | None = None
     target: Target | None = None
     owner: str | None = None
+    keeps_texts: bool = False
+    """`messages: as_entered`: people get the texts that stood when they entered."""
     moves_to_latest: bool = False
     """`on_change: {move: latest}`: people under way go on in this version where it still has their step."""
     was: str | None = None

@@ -164,6 +164,19 @@ class NodeContent(SQLModel, table=True):
     applied_at: int = number()
 
 
+class Edition(SQLModel, table=True):
+    """Every content that a node ever had, from which instant on; `node_content` is the newest of each."""
+
+    __tablename__ = "edition"
+    __table_args__ = part("core", rowid=False)
+    node_id: int = key()
+    arm: str = key(String)
+    channel: str = key(String)
+    language: str = key(String)
+    applied_at: int = key()
+    content_id: int = number()
+
+
 class Notice(SQLModel, table=True):
     """Left by the transaction that made contacts or recorded consents: the ids of its rows, until they are told as events."""
 

@@ -165,6 +165,7 @@ class Batch(SQLModel, table=True):
     due_at: int = number()
     decided_at: int = number()
     not_after: int | None = maybe_number()
+    texts_at: int | None = maybe_number()  # the edition it is built from; null: the newest when it is built
     state: str = words("ready")  # ready | claimed | accepted | unsure | closed | withdrawn | split
     worker: str | None = maybe_text()
     lease_until: int | None = maybe_number()  # machine time

@@ -20,6 +20,7 @@ from carillon.store.core_tables import (
     ContactChange,
     Content,
     CoreCursor,
+    Edition,
     Experiment,
     ListMember,
     Node,
@@ -81,6 +82,7 @@ version = _table(Version)
 node = _table(Node)
 content = _table(Content)
 node_content = _table(NodeContent)
+edition = _table(Edition)
 notice = _table(Notice)
 list_member = _table(ListMember)
 zone_period = _table(ZonePeriod)
