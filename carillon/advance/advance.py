@@ -24,11 +24,12 @@ from carillon.advance.lease import Held, lease
 from carillon.advance.next_due import next_due
 from carillon.advance.notices import tell_notices
 from carillon.advance.stages import Perform, Stage, perform_plainly
+from carillon.delivery.codes import settle_of
 from carillon.delivery.effects import suppress_refused
 from carillon.delivery.model import WorkResult
 from carillon.delivery.release import release_without_yes
 from carillon.delivery.resend import resend
-from carillon.delivery.reserve import Reserved, reserve
+from carillon.delivery.reserve import PASS_LOCK, Reserved, reserve
 from carillon.delivery.stopping import stop_when
 from carillon.delivery.unsure import settle_unsure
 from carillon.delivery.work import Progress, work
@@ -46,7 +47,9 @@ from carillon.kernel.crash import crash_point
 from carillon.kernel.loop import run_on_loop
 from carillon.kernel.worker import worker_id
 from carillon.plan.applied import applied_names
+from carillon.policy.coupons import pools_of
 from carillon.store import tables as t
+from carillon.store.writing import take_turn
 from carillon.store.zones import ready_for_zones
 
 MOST_ROUNDS = 200
@@ -136,6 +139,7 @@ class _Run:
             return False
         self._do("read what came in", lambda: _feedback(ground))
         self._do("settle what was unsure", lambda: self._settle_unsure(ground))
+        _settle_codes(ground)
         for stage in _moves(ground):
             self._do(*stage)
         if not ground.applied.is_running:
@@ -255,6 +259,15 @@ def _moves(ground: Ground) -> Iterator[tuple[str, Callable[[], Stage]]]:
     yield "exit", lambda: _counted("exit", exits(ground))
     yield "go on", lambda: _gone_on(leave(ground))
     yield "choose the leader", lambda: _counted("choose the leader", lead(ground))
+
+
+def _settle_codes(ground: Ground) -> None:
+    """Before anybody leaves their message: what comes behind it may ask for the code."""
+    if not pools_of(ground.applied.plan, ground.applied.versions.values()):
+        return
+    with ground.store.write("ledger") as connection:
+        take_turn(connection, PASS_LOCK)
+        settle_of(connection, ground)
 
 
 def _feedback(ground: Ground) -> Stage:

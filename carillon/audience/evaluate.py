@@ -15,6 +15,7 @@ from typing import assert_never
 import sqlalchemy as sa
 
 from carillon.audience.analyst import analyst_holds
+from carillon.audience.coupons import coupon_is
 from carillon.audience.events import event_holds, happened
 from carillon.audience.fields import contact_holds
 from carillon.audience.moment import ConditionError, Moment, Permissions, Predicate, Subject
@@ -129,8 +130,8 @@ def _leaf(
             return _about_key(tests, "answer", subject, at)
         case Sql(text):
             return analyst_holds(text, subject.contact_id, at.now)
-        case CouponIs(pool):
-            raise ConditionError(f"coupon: {pool} cannot be asked yet: coupons are not available in this version")
+        case CouponIs():
+            return coupon_is(condition, subject, at)
         case Later(word):
             raise ConditionError(f"{word} cannot be asked yet: it is not available in this version")
         case _:

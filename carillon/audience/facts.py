@@ -44,6 +44,17 @@ class EnrolmentFact:
 
 
 @dataclass(frozen=True, slots=True)
+class CouponFact:
+    """A code that the contact holds."""
+
+    pool: str
+    code: str
+    enrolment: int
+    valid_until: Micros | None = None
+    redeemed_at: Micros | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Journey:
     """The enrolment that a condition of a journey is asked of."""
 
@@ -63,6 +74,7 @@ class Facts:
     events: tuple[EventFact, ...] = ()
     sends: tuple[SendFact, ...] = ()
     enrolments: tuple[EnrolmentFact, ...] = ()
+    coupons: tuple[CouponFact, ...] = ()
     lists: frozenset[str] = frozenset()
     permitted: frozenset[tuple[str, str]] = frozenset()
     """(topic, channel) that consent allows."""

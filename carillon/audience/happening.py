@@ -13,12 +13,13 @@ from functools import reduce
 import sqlalchemy as sa
 
 from carillon.audience import bounds
+from carillon.audience.coupons import became_at
 from carillon.audience.evaluate import where
 from carillon.audience.events import rows_of
 from carillon.audience.moment import Expression, Moment, Subject
 from carillon.audience.responses import first_response
 from carillon.audience.since import reached
-from carillon.definition.conditions import All, AnyOf, Compare, Condition, HasEvent, Not, Responded
+from carillon.definition.conditions import All, AnyOf, Compare, Condition, CouponIs, HasEvent, Not, Responded
 
 ARRIVAL = "→"
 """`since: ARRIVAL`: no step can be called that."""
@@ -44,6 +45,8 @@ def happened_at(condition: Condition, waiting: Waiting, at: Moment) -> Expressio
             return _instant(condition, number, waiting, at)
         case Responded(what="opened" | "clicked", count=count) if bounds.is_any(count):
             return first_response(condition, waiting.subject, at, waiting.since)
+        case CouponIs(state="redeemed" | "expired"):
+            return became_at(condition, waiting.subject, at)
         case _:
             return sa.case((where(_since_arrival(condition), _subject(waiting, at), at), waiting.asked_at))
 

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from carillon.audience.analyst import analyst_holds
-from carillon.audience.facts import EnrolmentFact, EventFact, Facts, Journey, SendFact
+from carillon.audience.coupons import spelt
+from carillon.audience.facts import CouponFact, EnrolmentFact, EventFact, Facts, Journey, SendFact
 from carillon.audience.fields import BUILT_IN
 from carillon.audience.moment import Moment, Permissions
 from carillon.audience.since import reached
@@ -31,6 +32,8 @@ def facts_of(
     events = _by_contact(connection, _events(contact_ids, at))
     sends = _by_contact(connection, _sends(contact_ids))
     enrolments = _by_contact(connection, _enrolments(contact_ids))
+    pools = connection.scalars(sa.select(t.coupon.c.pool).distinct()).all()
+    coupons = _by_contact(connection, _coupons(contact_ids, pools))
     lists = _by_contact(connection, sa.select(t.list_member).where(t.list_member.c.contact_id.in_(many(contact_ids))))
     permitted, reachable = _standing(connection, contact_ids, wanted, at.permissions)
     answers = {text: set(connection.scalars(_analyst(contact_ids, text, at))) for text in sql}
@@ -41,6 +44,9 @@ def facts_of(
             events=tuple(EventFact(e.kind, e.occurred_at, e.props) for e in events[row.id]),
             sends=tuple(_send(s) for s in sends[row.id]),
             enrolments=tuple(EnrolmentFact(e.name, e.entered_at, e.state == "live") for e in enrolments[row.id]),
+            coupons=tuple(
+                CouponFact(c.pool, c.code, c.enrolment_id, c.valid_until, c.redeemed_at) for c in coupons[row.id]
+            ),
             lists=frozenset(found.list for found in lists[row.id]),
             permitted=frozenset(pair for pair in wanted if row.id in permitted[pair]),
             open_channels=frozenset(channel for channel, ids in reachable.items() if row.id in ids),
@@ -136,6 +142,18 @@ def _enrolments(ids: Sequence[int]) -> sa.Select[Any]:
         sa.select(e.c.contact_id, e.c.entered_at, e.c.state, t.campaign.c.name)
         .join_from(e, t.campaign, t.campaign.c.id == e.c.campaign_id)
         .where(e.c.contact_id.in_(many(ids)))
+    )
+
+
+def _coupons(ids: Sequence[int], pools: Sequence[str]) -> sa.Select[Any]:
+    c, e, r = t.coupon, t.enrolment, t.redemption
+    return (
+        sa.select(e.c.contact_id, c.c.pool, c.c.code, c.c.enrolment_id, c.c.valid_until, r.c.at.label("redeemed_at"))
+        .join_from(e, c, sa.and_(c.c.pool.in_(pools), c.c.enrolment_id == e.c.id))
+        .join(t.campaign, t.campaign.c.id == e.c.campaign_id)
+        .outerjoin(r, r.c.code == spelt(c.c.code))
+        .where(e.c.contact_id.in_(many(ids)))
+        .order_by(c.c.pool, c.c.code)
     )
 
 

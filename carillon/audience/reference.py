@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from carillon.audience import bounds
-from carillon.audience.facts import EventFact, Facts, SendFact
+from carillon.audience.facts import CouponFact, EventFact, Facts, SendFact
 from carillon.audience.moment import ConditionError, Moment
 from carillon.audience.responses import HANDED_OVER
 from carillon.audience.values import leaves, say_found, tests_hold
@@ -114,8 +114,8 @@ def _leaf(
             return _about(tests, "answer", facts, at)
         case Sql(text):
             return facts.sql[text], "asked of the store"
-        case CouponIs(pool):
-            raise ConditionError(f"coupon: {pool} cannot be asked yet: coupons are not available in this version")
+        case CouponIs():
+            return _coupon(condition, facts, at)
         case Later(word):
             raise ConditionError(f"{word} cannot be asked yet: it is not available in this version")
         case _:
@@ -236,6 +236,19 @@ def _enrolled(condition: EnrolledIn, facts: Facts, at: Moment) -> tuple[bool, st
         return any(found.is_live for found in enrolments), f"{_n_live(found.is_live for found in enrolments)} under way"
     entered = [found for found in enrolments if _in_time(found.entered_at, condition.within, at)]
     return bool(entered), f"{len(entered)} entered"
+
+
+def _coupon(condition: CouponIs, facts: Facts, at: Moment) -> tuple[bool, str]:
+    own = facts.journey.enrolment if condition.is_own and facts.journey is not None else None
+    held = [c for c in facts.coupons if c.pool == condition.pool and own in (None, c.enrolment)]
+    said = ", ".join(f"{c.code} {_state(c, at)}" for c in held)
+    return any(_state(c, at) == condition.state for c in held), said or "holds no code"
+
+
+def _state(coupon: CouponFact, at: Moment) -> str:
+    if coupon.redeemed_at is not None and coupon.redeemed_at <= at.now:
+        return "redeemed"
+    return "expired" if coupon.valid_until is not None and coupon.valid_until <= at.now else "unused"
 
 
 def _n_live(lives: Iterable[bool]) -> int:

@@ -37,6 +37,9 @@ from carillon.definition.conditions import (
 )
 from carillon.store import tables
 
+ORDERED = "order_completed"
+"""The event in which a coupon is redeemed."""
+
 
 def matching(condition: Condition, at: Moment) -> sa.Select[tuple[int]]:
     """The ids of all contacts who match; merged and erased ones are nobody."""
@@ -159,7 +162,9 @@ def _of_leaf(condition: Condition) -> Dependencies:
             return Dependencies(trigger=True, time=_moves(tests))
         case Sql(text):
             return Dependencies(fields=frozenset({"*"}), time=is_query(text))  # a query may read what tells nobody
-        case CouponIs() | Later():
+        case CouponIs():  # it may stand in the order of somebody else, and be given by another campaign
+            return Dependencies(events=frozenset({ORDERED}), time=True)
+        case Later():
             raise ConditionError(f"{condition.kind} cannot be asked yet: it is not available in this version")
         case _:
             return Dependencies()

@@ -7,10 +7,6 @@ from __future__ import annotations
 
 NOT_YET = frozenset(
     {
-        # hand-over: limits
-        "workspace.coupons",
-        "step.coupon",
-        "condition.coupon",
         # journeys
         "campaign.series",
         "reach.push",

@@ -53,7 +53,7 @@ from carillon.definition.conditions import (
     Where,
 )
 from carillon.definition.field_tests import Typing, tests_of
-from carillon.definition.model import Field
+from carillon.definition.model import CouponPool, Field
 from carillon.definition.nodes import Map, Node, Seq, Text
 from carillon.definition.scalars import parse_number
 from carillon.definition.words import note_later, read
@@ -86,6 +86,10 @@ class Names:
     answer: Mapping[str, Field] | None = None
     """The fields of the events that may end a `wait_for`; None where none does."""
     used_segments: set[str] = field(default_factory=set)
+    pools: Mapping[str, CouponPool] = field(default_factory=dict)
+    """The pools of coupons."""
+    given: frozenset[str] = frozenset()
+    """Those of which the campaign gives codes."""
 
     def unknown(self, name: Text, what: str, known: Any) -> None:
         """Note a name that is not defined."""
@@ -133,7 +137,7 @@ def _person(words: ConditionBase, names: Names) -> Condition:
         case AnswerWords():
             return AnswerIs(_answer(words, names))
         case CouponWords():
-            return CouponIs(str(words.coupon), words.is_)
+            return _coupon(words, names)
         case SqlWords():
             return _sql(words.sql, names)
         case PeopleWords():
@@ -149,6 +153,21 @@ def _sql(text: Text, names: Names) -> Sql:
     except RefusedSqlError as refused:
         names.wrong(text, str(refused), "an expression over core.contact, or SELECT … of contact ids")
     return Sql(str(text), f"{text.at.file}:{text.at.line}")
+
+
+def pool_named(name: Text, names: Names) -> str:
+    """The pool, if there is one."""
+    if name not in names.pools:
+        names.unknown(name, "pool of coupons", names.pools)
+    return str(name)
+
+
+def _coupon(words: CouponWords, names: Names) -> CouponIs:
+    pool = names.pools.get(pool_named(words.coupon, names))
+    if words.is_ == "expired" and pool is not None and pool.valid_for is None:
+        expected = f"{pool.name}: {{valid_for: 30d}} in workspace.yaml"
+        names.wrong(words.coupon, f'codes of "{pool.name}" are good for ever: none expires', expected)
+    return CouponIs(str(words.coupon), words.is_, is_own=words.coupon in names.given)
 
 
 def _known(name: Text | None, what: str, known: frozenset[str], names: Names) -> str | None:

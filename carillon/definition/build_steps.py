@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from carillon.definition.build_acts import act_of
-from carillon.definition.build_conditions import Names, condition_of
+from carillon.definition.build_conditions import Names, condition_of, pool_named
 from carillon.definition.build_dates import wait_until_date
 from carillon.definition.build_limits import window_of
 from carillon.definition.build_ours import to_ours
@@ -114,7 +114,7 @@ class Steps:
             self._test(words.test) if words.test is not None else None,
             words.valid_for, words.valid_until, str(words.subject) if words.subject is not None else None,
             window_of(words.quiet_hours, self.names.typing.reading) if words.quiet_hours is not None else None,
-            at_best_time=words.send_time == "best",
+            at_best_time=words.send_time == "best", coupon=self._pool(words),
         )  # fmt: skip
 
     def _first_reachable(self, words: FirstReachableWords, step_id: str, was: str | None) -> Send:
@@ -125,8 +125,11 @@ class Steps:
         only_if = condition_of(words.only_if, self.names) if words.only_if is not None else None
         return Send(
             step_id, first.channel, first.message, was, only_if, None, words.valid_for, words.valid_until,
-            others=tuple(ways[1:]),
+            others=tuple(ways[1:]), coupon=self._pool(words),
         )  # fmt: skip
+
+    def _pool(self, words: MessageStepWords | FirstReachableWords) -> str | None:
+        return pool_named(words.coupon, self.names) if words.coupon is not None else None
 
     def _check_ways(self, words: FirstReachableWords) -> None:
         reading, seen = self.names.typing.reading, set[str]()

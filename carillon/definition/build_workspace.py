@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from carillon.definition.build_conditions import Names, condition_of
+from carillon.definition.build_coupons import build_pools
 from carillon.definition.build_limits import build_budget, build_limits
 from carillon.definition.build_ours import webhook_of
 from carillon.definition.campaign_words import AttributionWords
@@ -37,6 +38,7 @@ def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace
         if words.lacks(key):
             reading.missing(Position(file), f'the key "{key}" is missing', what)
     languages = _languages(words.languages, reading)
+    names.pools = build_pools(words.coupons, reading)
     senders = {Channel(channel): _senders(channel, raw, names) for channel, raw in (words.senders or {}).items()}
     default = next(iter(languages), "en")
     topics = {str(name): _topic(name, topic, default, reading) for name, topic in (words.topics or {}).items()}
@@ -54,6 +56,7 @@ def build_workspace(words: WorkspaceWords, names: Names, file: str) -> Workspace
         topics=topics,
         limits=build_limits(words.limits, topics, reading),
         budget=build_budget(words.budget),
+        coupons=names.pools,
         exclude=tuple(condition_of(condition, names) for condition in words.exclude or ()),
         holdout=words.holdout,
         margin=words.margin,

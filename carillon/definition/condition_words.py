@@ -204,7 +204,7 @@ class AnswerWords(ConditionBase):
 
 
 class CouponWords(ConditionBase):
-    """What became of the coupon that this campaign gave."""
+    """What became of a code that the contact was given."""
 
     heads: ClassVar[tuple[str, ...]] = ("coupon",)
     coupon: PoolRef

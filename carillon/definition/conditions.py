@@ -204,8 +204,12 @@ class AnswerIs:
 
 @dataclass(frozen=True, slots=True)
 class CouponIs:
+    """What became of a code of the pool."""
+
     pool: str
     state: Literal["unused", "redeemed", "expired"]
+    is_own: bool = False
+    """The campaign gives codes of the pool: the enrolment's own is meant, where there is an enrolment."""
     kind: Literal["coupon"] = "coupon"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from carillon.definition.build_conditions import Names, condition_of
+from carillon.definition.build_coupons import check_files
 from carillon.definition.build_data import build_data
 from carillon.definition.build_workspace import build_workspace
 from carillon.definition.field_tests import Typing
@@ -41,6 +42,7 @@ class Common:
             frozenset(self.tree.segments()),
             frozenset(self.tree.campaigns()),
             frozenset(self.workspace.topics),
+            pools=self.workspace.coupons,
         )
 
 
@@ -57,6 +59,7 @@ def load_common(tree: Tree, env: str | None) -> Common:
     if words is not None:
         names = common.names(reading)
         common.workspace = build_workspace(words, names, tree.shown("workspace.yaml"))
+        check_files(words, tree.files, reading)
     _segments(common)
     _strays(tree, problems)
     return common

@@ -76,6 +76,19 @@ class Unsure:
 
 
 @dataclass(frozen=True, slots=True)
+class CouponPool:
+    """Codes that messages hand out, one a person."""
+
+    name: str
+    file: str = ""
+    """Below the workspace; `apply` lays in what stands there. Empty: codes are imported."""
+    valid_for: Span | None = None
+    """From the instant at which a code is set aside; None: it is good for ever."""
+    low: int = 0
+    """We are told when fewer are left."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attribution:
     """Which send is credited with a conversion: the last one clicked, or delivered, within these times."""
 
@@ -109,6 +122,7 @@ class Workspace:
     attribution: Attribution = Attribution()
     limits: Limits = field(default_factory=Limits)
     budget: Budget | None = None
+    coupons: Mapping[str, CouponPool] = field(default_factory=dict)
     footer: Mapping[str, str] = field(default_factory=dict)
     """Country → what stands below every mail; '' is for all others."""
     sms_footer: Mapping[str, str] = field(default_factory=dict)
@@ -220,6 +234,8 @@ class Send:
     """`send_time: best`: at the hour at which the contact answers."""
     to: Recipient | None = None
     """Of `notify`."""
+    coupon: str | None = None
+    """The pool of which each person is given a code."""
     kind: Literal["send"] = "send"
 
 

@@ -45,6 +45,8 @@ class StepIds:
     places: dict[str, Position] = field(default_factory=dict)
     senders: dict[str, list[str]] = field(default_factory=dict)
     """Message → ids of the steps that send it to the contact."""
+    pools: set[str] = field(default_factory=set)
+    """The pools of coupons that steps give codes of."""
     ours: set[str] = field(default_factory=set)
     """Ids of the steps that reach one of ours: nobody receives, opens or clicks what they send."""
 
@@ -82,6 +84,8 @@ def _name(steps: list[StepBase], branch: str, ids: StepIds, reading: Reading) ->
 
 def _remember(step: StepBase, step_id: str, ids: StepIds, reading: Reading) -> None:
     ids.by_words[id(step)] = step_id
+    if isinstance(step, MessageStepWords | FirstReachableWords) and step.coupon is not None:
+        ids.pools.add(str(step.coupon))
     for channel, message in sent_by(step):
         if channel in OURS:
             ids.ours.add(step_id)

@@ -124,10 +124,10 @@ class UnsureWords(Words):
 
 
 class CouponPoolWords(Words):
-    """A file of codes."""
+    """Codes that messages hand out, one a person."""
 
     part: ClassVar[str] = "coupons"
-    file: Line
+    file: Line | None = None
     valid_for: Duration | None = None
     low: Annotated[int, whole(0, 100_000_000, "how many")] | None = None
 

@@ -88,6 +88,8 @@ def _fates(
     question = question_of(connection, ground, plan, node)
     # Their money was set aside when they were first reserved, and was not given back.
     question = replace(question, limits=replace(question.limits, again=batch_id, once_a_person=False), purse=None)
+    if question.stock is not None:  # they have their codes, and no other is set aside here
+        question = replace(question, stock=replace(question.stock, left=0))
     people = _people(ground.applied.nodes[node.id], version_id, batch_id)
     d = decisions(question, people).subquery("decided").c
     e = t.enrolment.c

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.definition.entries import Recurring, Scheduled
+from carillon.delivery.codes import give_codes
 from carillon.delivery.editions import NEWEST, as_entered, editions_of
 from carillon.delivery.pace import batch_size
 from carillon.experiment.split import arm_of, even_arms, is_in_sample
@@ -31,6 +32,7 @@ from carillon.plan.model import MessageNode, Plan, arms_of
 from carillon.plan.rules import SenderRule
 from carillon.plan.senders import sender_of
 from carillon.policy.budgets import Purse, purse_of, spend
+from carillon.policy.coupons import pool_of, settle_codes, stock_of
 from carillon.policy.decide import KEEPS, Question, asks_conditions, decisions
 from carillon.policy.limits import limits_of
 from carillon.policy.words import WAITS, SkipReason
@@ -91,11 +93,12 @@ def question_of(connection: Connection, ground: Ground, plan: Plan, node: Messag
         sa.select(nc.language).where(nc.node_id == node_id, nc.channel == str(node.channel)).distinct()
     ).all()
     own_clock = any(isinstance(e, Scheduled) and e.zone == "contact" for e in plan.entries)
+    pool = pool_of(ground.applied.plan, node)
     return Question(
         plan, node, node_id, ground.rules, ground.moment, tuple(sorted(languages)),
         None if own_clock else ground.rules.timezone,
         limits_of(connection, ground.rules, ground.applied.plan, plan, node, ground.topics, ground.now),
-        _purse(connection, ground, node),
+        _purse(connection, ground, node), None if pool is None else stock_of(connection, pool),
     )  # fmt: skip
 
 
@@ -135,6 +138,11 @@ def _reserve_node(
     result = Reserved(node.id)
     with ground.store.read() as connection:
         ends = _slice_ends(connection, ground, version_id, node)
+    pool = pool_of(ground.applied.plan, node)
+    if ends and pool is not None:
+        with ground.store.write("ledger") as connection:
+            take_turn(connection, PASS_LOCK)
+            settle_codes(connection, {pool})
     for span in pairwise([-1, *ends]):
         before = result.decided
         with ground.store.write("ledger") as connection:
@@ -194,6 +202,8 @@ def _decide_slice(
         ordinal = _ordinal(connection, decision, size)
         _write_batches(connection, ground, plan, node, sender, ordinal, decision, fresh)
         _write_sends(connection, ground, node, ordinal, decision, fresh)
+        if question.stock is not None:
+            give_codes(connection, ground, question.stock.pool, decision)
         _postpone(connection, decision)
         if not node.is_ours:
             _watch_ghosts(connection, ground, plan, decision)
@@ -313,6 +323,7 @@ def _write_batches(
     shared = {
         "campaign_id": ground.applied.id, "node_id": ground.applied.nodes[node.id], "channel": str(node.channel),
         "sender": sender.name, "connector": sender.connector, "priority": plan.priority, "decided_at": ground.now,
+        "coupon": pool_of(ground.applied.plan, node),
         "ask_at": ground.now + KEEPS if asks_conditions(plan, node, ground.rules) else None,
     }  # fmt: skip
     ids = connection.scalars(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.audience.coupons import spelt
+from carillon.audience.select import ORDERED
 from carillon.store import tables as t
 from carillon.store.json import text_at
 
-ORDERED, FIELD = "order_completed", ("coupon",)
+FIELD = ("coupon",)
 _COLUMNS = (sa.column("occurred_at", sa.BigInteger), sa.column("hash64", sa.BigInteger), sa.column("kind", sa.String))
 _fresh = sa.table("fresh", *_COLUMNS)
 
@@ -26,8 +26,3 @@ def fold_redemptions(connection: Connection) -> None:
     connection.execute(t.redemption.update().where(known).values(at=orders.c.at))
     new = sa.select(orders.c.code, orders.c.at).where(sa.not_(sa.exists().where(r.code == orders.c.code)))
     connection.execute(t.redemption.insert().from_select(["code", "at"], new))
-
-
-def spelt(code: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """A code as redemptions are kept: shops and people write it in small letters, too."""
-    return sa.func.upper(sa.func.trim(code))

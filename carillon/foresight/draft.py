@@ -61,7 +61,6 @@ def _known(loaded: Loaded, plan: Plan) -> Mapping[str, Iterable[str] | None]:
         "contact": tuple(loaded.data.contact),
         "trigger": tuple(sorted(shared | ({"collected"} if bundles_of(plan) else set()))),
         "answer": tuple(sorted({name for event in waits_on(plan).events for name in loaded.data.events[event]})),
-        "coupon": ("code", "valid_until"),
     }
 
 

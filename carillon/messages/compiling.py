@@ -24,7 +24,7 @@ from carillon.messages.content import TAGGED, Content, Link, token_tag
 from carillon.messages.hiding import Hidden, hide_in_html, hide_in_text
 from carillon.messages.lints import lint_pictures, lint_size, lint_subject
 from carillon.messages.liquid import Dialect, html_dialect, parse, plain_dialect
-from carillon.messages.names import STATEFUL, misnomers, names_of, required_paths, unbounded_ranges
+from carillon.messages.names import STATEFUL, Misnomer, misnomers, names_of, required_paths, unbounded_ranges
 from carillon.messages.pieces import Composed, Origin, Piece
 from carillon.messages.tracking import Tracker
 
@@ -318,9 +318,7 @@ class _Work:
         }
         for lame in misnomers(template, known):
             at = composed.position(lame.offset, len(lame.name))
-            self._wrong(
-                at, "MSG403", f'nothing is called "{lame.name}"', suggestion=did_you_mean(lame.name, lame.among)
-            )
+            self._wrong(at, "MSG403", f'nothing is called "{lame.name}"', suggestion=_instead(lame))
         names = names_of(template, template.nodes)
         for root in names.whole_roots:
             self._wrong(
@@ -340,6 +338,15 @@ class _Work:
         self, at: Position, code: str, message: str, expected: str = "", suggestion: str = "", warning: bool = False
     ) -> None:
         self.problems.append(Problem(at, code, message, expected, suggestion, "warning" if warning else "error"))
+
+
+def _instead(lame: Misnomer) -> str:
+    """What to write for a name that means nothing; a code that is there is given by its step, and ends by its pool."""
+    if lame.name == "coupon.valid_until" and lame.among:
+        return "its codes are good for ever: valid_for under the pool in workspace.yaml ends them"
+    if lame.name.partition(".")[0] == "coupon" and not lame.among:
+        return "its step gives no code: write coupon: POOL beside it"
+    return did_you_mean(lame.name, lame.among)
 
 
 def _stored(value: Any) -> Any:

@@ -118,7 +118,15 @@ def _setting(
         subject=subject,
         footer={} if node.is_ours else rules.sms_footer if node.channel is Channel.SMS else rules.footer,
     )
-    return setting if known is None else replace(setting, known=known)
+    return setting if known is None else replace(setting, known={**known, "coupon": _of_coupon(node, rules)})
+
+
+def _of_coupon(node: MessageNode, rules: Rules) -> tuple[str, ...]:
+    """What a message may say of the code that its step gives: nothing where it gives none, no end where it has none."""
+    if node.coupon is None:
+        return ()
+    pool = rules.coupons.get(node.coupon)
+    return ("code",) if pool is None or pool.valid_for is None else ("code", "valid_until")
 
 
 def _row(node: MessageNode, arm: str, language: str, content: Content) -> ContentOf:

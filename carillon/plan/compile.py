@@ -153,6 +153,7 @@ def compile_rules(workspace: Workspace, segments: Mapping[str, Segment]) -> Rule
         if_unsure_transactional=unsure("transactional"),
         limits=workspace.limits,
         budget=workspace.budget,
+        coupons=workspace.coupons,
         footer=workspace.footer,
         sms_footer=workspace.sms_footer,
         allow_list={str(channel): addresses for channel, addresses in workspace.allow_list.items()},
@@ -265,6 +266,7 @@ def _node(step: Step, following: str | None, segments: Mapping[str, Segment]) ->
                     step.others,
                     step.at_best_time,
                     step.to,
+                    step.coupon,
                 )
             ]
         case Wait() | WaitDays() | WaitUntilDay() | WaitUntil() | WaitUntilDate():

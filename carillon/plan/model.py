@@ -63,6 +63,8 @@ class MessageNode:
     """It falls due at the hour at which the contact answers."""
     to: Recipient | None = None
     """Of `notify`: whom it writes to."""
+    coupon: str | None = None
+    """The pool of which each person is given a code."""
     behind: tuple[Channel, ...] = ()
     """Never stored: of a way of `first_reachable`, the channels that are asked before it."""
     kind: Literal["message"] = "message"

@@ -13,7 +13,7 @@ from typing import Literal
 
 from carillon.definition.conditions import Condition, Span
 from carillon.definition.limits import Budget, Limits
-from carillon.definition.model import Attribution
+from carillon.definition.model import Attribution, CouponPool
 
 LAST_TOUCH = Attribution()
 
@@ -88,6 +88,7 @@ class Rules:
     if_unsure_transactional: UnsurePolicy = UnsurePolicy()
     limits: Limits = field(default_factory=Limits)
     budget: Budget | None = None
+    coupons: Mapping[str, CouponPool] = field(default_factory=dict)
     footer: Mapping[str, str] = field(default_factory=dict)
     """Country → what stands below every mail; '' is for all others."""
     sms_footer: Mapping[str, str] = field(default_factory=dict)

@@ -7,7 +7,7 @@ come to hold a code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
+from carillon.plan.model import MessageNode, Plan
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows
 from carillon.store.engine import rowcount
 
 FREE, SET_ASIDE, UNSURE, USED = "free", "set_aside", "unsure", "used"
+OPEN = (SET_ASIDE, UNSURE)
+"""Whose they are hangs on what becomes of their message."""
 LONGEST = 100
 _NOUGHT = sa.literal_column("0", sa.Integer)
 _USED, _UNSURE, _PENDING, _NONE = 3, 2, 1, 0
@@ -75,6 +78,27 @@ def stock_of(connection: Connection, pool: str) -> Stock:
     return Stock(pool, left or 0)
 
 
+def stock_ahead(connection: Connection, pool: str) -> Stock:
+    """The same before the next pass: with the codes that it will free."""
+    c = t.coupon.c
+    freed = sa.select(sa.func.count()).where(c.pool == pool, c.state.in_(OPEN), _fate() == _NONE)
+    return Stock(pool, stock_of(connection, pool).left + (connection.scalar(freed) or 0))
+
+
+def pool_of(live: Plan, node: MessageNode) -> str | None:
+    """The pool of a message: as its words it is what was applied last, or with `messages: as_entered` what they entered on."""
+    if not live.marketing or node.is_ours:
+        return None
+    if live.keeps_texts:
+        return node.coupon
+    return next((n for n in live.messages if n.id == node.id), node).coupon
+
+
+def pools_of(live: Plan, plans: Iterable[Plan]) -> frozenset[str]:
+    """Every pool of which people under way in these versions are given codes."""
+    return frozenset(pool for plan in plans for node in plan.messages if (pool := pool_of(live, node)) is not None)
+
+
 def coded(told: sa.CTE, stock: Stock) -> sa.CTE:
     """The rows with `is_too_late`: whether the pool is empty before it is their turn; who falls due first comes first.
 
@@ -127,14 +151,16 @@ def set_aside(connection: Connection, pool: str, people: sa.Subquery, at: Micros
     return given
 
 
-def settle_codes(connection: Connection) -> int:
+def settle_codes(connection: Connection, pools: Collection[str]) -> int:
     """Bring the codes that are set aside to what became of their messages; returns how many are free again.
 
     Handed over or given up on, as far as anybody knows: used. Unknown: unsure. Refused, skipped, withdrawn, released: free.
     """
     c = t.coupon.c
-    open_codes = sa.select(c.pool, c.code, _fate().label("fate")).where(c.state.in_((SET_ASIDE, UNSURE)))
-    fates = open_codes.subquery("fate_of_code")
+    is_open = sa.and_(c.pool.in_(sorted(pools)), c.state.in_(OPEN))
+    if not pools or connection.scalar(sa.select(c.code).where(is_open).limit(1)) is None:
+        return 0
+    fates = sa.select(c.pool, c.code, _fate().label("fate")).where(is_open).subquery("fate_of_code")
     f = fates.c
     mine = sa.and_(c.pool == f.pool, c.code == f.code)
     known = sa.case((f.fate == _USED, USED), (f.fate == _UNSURE, UNSURE), else_=c.state)

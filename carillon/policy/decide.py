@@ -25,6 +25,7 @@ from carillon.plan.rules import Rules
 from carillon.policy.budgets import Purse, priced
 from carillon.policy.caps import capped
 from carillon.policy.clocks import clocks
+from carillon.policy.coupons import Stock, coded
 from carillon.policy.limits import FREE, MessageLimits
 from carillon.policy.ours import is_allowed, reasons_of_ours
 from carillon.policy.words import WAITS, SkipReason
@@ -53,6 +54,8 @@ class Question:
     """The zone of `ends`; None = each contact's own."""
     limits: MessageLimits = FREE
     purse: Purse | None = None
+    stock: Stock | None = None
+    """Of a message with a coupon: the pool, and how many codes it has left."""
 
 
 def decisions(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
@@ -156,6 +159,8 @@ def _decided(
     reason = sa.case((r.stands.is_not(None), r.stands), *cases) if cases else r.stands
     until = sa.func.coalesce(*waits, sa.null())
     told = sa.select(*_kept(rows), reason.label("reason"), until.label("until")).cte("told")
+    if question.stock is not None:
+        told = _supplied(coded(told, question.stock))
     price: Column = sa.literal(0, sa.BigInteger())
     dear: list[tuple[sa.ColumnElement[bool], str]] = []
     if question.purse is not None:
@@ -166,6 +171,12 @@ def _decided(
     final = sa.case((c.reason.is_not(None), c.reason), *dear, (c.role != "treated", SkipReason.HOLDOUT.value))
     wait_until = sa.case((c.reason.in_(sorted(WAITS)), c.until))
     return sa.select(*_kept(told), final.label("reason"), wait_until.label("wait_until"), price.label("price"))
+
+
+def _supplied(told: sa.CTE) -> sa.CTE:
+    c = told.c
+    reason = sa.case((c.reason.is_not(None), c.reason), (c.is_too_late, SkipReason.NO_COUPON.value))
+    return sa.select(*_kept(told), reason.label("reason"), c.until).cte("supplied")
 
 
 def _asked(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:

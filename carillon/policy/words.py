@@ -20,6 +20,7 @@ class SkipReason(StrEnum):
     NO_TRANSLATION = "no_translation"
     DUPLICATE_ADDRESS = "duplicate_address"
     CAPPED = "capped"
+    NO_COUPON = "no_coupon"
     OVER_BUDGET = "over_budget"
     TEMPLATE_SKIP = "template_skip"
     RENDER_FAILED = "render_failed"

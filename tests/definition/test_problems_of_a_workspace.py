@@ -349,7 +349,22 @@ WORKSPACES = {
     "a country": ("[GB]", "[gb]", "5:18  WSP103  this is not a country"),
     "a sender without address": ("from: Acme <hello@acme.example>", "from: Acme", "7:38  WSP102  an e-mail sender needs an address"),
     "a misspelt limit": ("currency: EUR\n", "currency: EUR\nholdout: 5\n", '4:10  WSP103  "5" has no percent sign'),
-    "coupons": ("currency: EUR\n", "currency: EUR\ncoupons: {}\n", '4:1  LATER  "coupons" is not available yet'),
+    "codes outside": (
+        "currency: EUR\n", "currency: EUR\ncoupons: {spring: {file: ../codes.csv}}\n",
+        "4:26  WSP103  the file lies outside of the workspace",
+    ),
+    "no codes": (
+        "currency: EUR\n", "currency: EUR\ncoupons: {spring: {file: coupons/spring.csv}}\n",
+        "4:26  WSP104  no file coupons/spring.csv is here: nothing of it is laid in",
+    ),
+    "a coupon of no pool": (
+        "currency: EUR\n", "currency: EUR\ncoupons: {spring: {}}\nexclude: [{coupon: sprung, is: unused}]\n",
+        '5:20  WSP104  no pool of coupons "sprung"',
+    ),
+    "a coupon without end": (
+        "currency: EUR\n", "currency: EUR\ncoupons: {spring: {}}\nexclude: [{coupon: spring, is: expired}]\n",
+        '5:20  WSP103  codes of "spring" are good for ever: none expires',
+    ),
 }  # fmt: skip
 
 
@@ -439,11 +454,11 @@ def test_problems_come_in_order_and_once(shop: Shop) -> None:
 
 
 def test_a_coupon_in_a_transactional_topic_is_an_error(shop: Shop) -> None:
-    """Orders and deliveries carry no advertising; that coupons have no engine yet is said beside it."""
+    """Orders and deliveries carry no advertising; that there is no such pool is said beside it."""
     shop.put({"sale/campaign.yaml": "topic: service\nentry: {api: true}\njourney: [{email: hello, coupon: spring}]\n"})
     assert shop.headlines() == [
         'campaigns/sale/campaign.yaml:3:26  CAR208  "service" is transactional: no coupon may stand in it',
-        'campaigns/sale/campaign.yaml:3:26  LATER  "coupon" is not available yet',
+        'campaigns/sale/campaign.yaml:3:34  CAR204  no pool of coupons "spring"',
     ]
 
 

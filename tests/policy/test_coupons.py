@@ -104,8 +104,8 @@ def test_a_code_follows_its_message(store: Store, state: str, outcome: str | Non
     with store.write("ledger") as connection:
         batch_of(connection, 1, state, outcome)
         set_aside(connection, POOL, people(1), at=5)
-        settle_codes(connection)
-        settle_codes(connection)
+        settle_codes(connection, [POOL])
+        settle_codes(connection, [POOL])
     assert holders(store) == [becomes]
 
 
@@ -114,7 +114,7 @@ def test_a_code_whose_decision_was_forgotten_is_free(store: Store) -> None:
     filled(store, "A", "B")
     with store.write("ledger") as connection:
         set_aside(connection, POOL, people(1), at=5)
-        assert settle_codes(connection) == 1
+        assert settle_codes(connection, [POOL]) == 1
         assert stock_of(connection, POOL).left == 2
 
 
@@ -123,9 +123,9 @@ def test_an_unsure_code_is_free_once_a_late_answer_refuses_it(store: Store) -> N
     with store.write("ledger") as connection:
         batch_of(connection, 1, "unsure")
         set_aside(connection, POOL, people(1), at=5)
-        assert settle_codes(connection) == 0
+        assert settle_codes(connection, [POOL]) == 0
         connection.execute(t.send.update().values(outcome="rejected"))
-        assert settle_codes(connection) == 1
+        assert settle_codes(connection, [POOL]) == 1
     assert holders(store) == [("A", None, "free")]
 
 
@@ -159,7 +159,7 @@ def test_two_passes_at_once_never_give_one_code_twice(store: Store) -> None:
         for start in range(first, first + 50, 10):
             with store.write("ledger") as connection:
                 take_turn(connection, PASS_LOCK)
-                settle_codes(connection)
+                settle_codes(connection, [POOL])
                 for enrolment in range(start, start + 10):
                     batch_of(connection, enrolment, "ready")
                 set_aside(connection, POOL, people(*range(start, start + 10)), at=start)
