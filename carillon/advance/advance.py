@@ -42,6 +42,7 @@ from carillon.journey.ground import Ground, load_ground
 from carillon.journey.latest import move_to_latest
 from carillon.journey.leave import leave
 from carillon.journey.move import move
+from carillon.journey.resample import resample
 from carillon.kernel.clock import Micros
 from carillon.kernel.crash import crash_point
 from carillon.kernel.loop import run_on_loop
@@ -258,6 +259,7 @@ def _moves(ground: Ground) -> Iterator[tuple[str, Callable[[], Stage]]]:
     yield "go on in the newest version", lambda: _counted("go on in the newest version", move_to_latest(ground))
     yield "exit", lambda: _counted("exit", exits(ground))
     yield "go on", lambda: _gone_on(leave(ground))
+    yield "draw the sample anew", lambda: _counted("draw the sample anew", resample(ground))
     yield "choose the leader", lambda: _counted("choose the leader", lead(ground))
 
 

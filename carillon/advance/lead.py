@@ -19,6 +19,7 @@ from carillon.experiment.split import even_arms
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import Micros
 from carillon.kernel.time.calendar import add_span
+from carillon.plan.generations import generations_of
 from carillon.plan.model import MessageNode, Plan
 from carillon.store import localtime
 from carillon.store import tables as t
@@ -63,6 +64,7 @@ def _open_tests(connection: Connection, ground: Ground) -> Iterator[_Open]:
             if node.test is None or node.test.send_leader is None:
                 continue
             node_id, rule = ground.applied.nodes[node.id], node.test.send_leader
+            *_, asked = generations_of(connection, node_id)
             here = sa.and_(e.node_id == node_id, e.state == "live", e.version_id == version_id)
             for wave_id in connection.scalars(sa.select(e.wave_id).where(here, e.due_at.is_(None)).distinct()).all():
                 # Whose hand-over was late has had less time to answer.
@@ -71,7 +73,11 @@ def _open_tests(connection: Connection, ground: Ground) -> Iterator[_Open]:
                     sa.select(sa.func.max(left_at))
                     .join_from(t.send, t.enrolment, e.id == s.enrolment_id)
                     .outerjoin(t.batch, b.id == s.batch_id)
-                    .where(s.node_id == node_id, e.wave_id == wave_id)
+                    .where(
+                        s.node_id == node_id,
+                        e.wave_id == wave_id,
+                        asked.owns(sa.func.coalesce(b.texts_at, s.decided_at)),
+                    )
                 )
                 # A ghost stands here too, with the end of its goal's window as its instant: it is not awaited.
                 undecided = sa.not_(sa.exists().where(s.node_id == node_id, s.enrolment_id == e.id))
@@ -93,7 +99,8 @@ def _choose(connection: Connection, ground: Ground, test: _Open) -> Leader:
     arms = test.node.test.variants
     node_id = ground.applied.nodes[test.node.id]
     experiment = ground.applied.experiment(test.node.id)
-    exposed = of_test(node_id, wave_id=test.wave_id, experiment=experiment, sample=test.rule.sample)
+    *_, asked = generations_of(connection, node_id)
+    exposed = of_test(node_id, wave_id=test.wave_id, experiment=experiment, sample=test.rule.sample, generation=asked)
     figures = collect(connection, exposed, arms, [node_id], test.plan.goal, ground.moment)
     shares = [share for _, share in even_arms(arms)]
     observed = [f.exposed for f in figures]

@@ -60,6 +60,12 @@ def plan(campaigns: tuple[str, ...], folder: Path, now: str | None, as_json: boo
     "--no-deploy", is_flag=True, help="Write the store only; the deployments follow at the next `carillon up`."
 )
 @click.option("--yes", is_flag=True, help="Do not ask where people are under way and the campaign's meaning changes.")
+@click.option(
+    "--restart-test",
+    "restarts",
+    is_flag=True,
+    help="Where the words of a running test have changed: begin it anew; what was measured is kept.",
+)
 @workspace_option
 @now_option
 @json_option
@@ -68,6 +74,7 @@ def apply(
     everything: bool,
     no_deploy: bool,
     yes: bool,
+    restarts: bool,
     folder: Path,
     now: str | None,
     as_json: bool,
@@ -85,7 +92,7 @@ def apply(
         names = [n for n in house.campaigns(campaigns) if house.loaded.campaigns[n].state != "draft" or campaigns]
         if not yes:
             _ask(house, names, now)
-        done = apply_all(house, names, now)
+        done = apply_all(house, names, now, restarts=restarts)
         vanished = _vanished(house)
         if as_json:
             tell_json([{"campaign": c, "outcome": outcome} for c, outcome in done])
@@ -103,8 +110,11 @@ def apply(
     sys.exit(1 if vanished else 0)
 
 
-def apply_all(house: Opened, names: list[str], now: str | None) -> list[tuple[str, str]]:
-    """Apply these campaigns, all or none: every one is planned before the first is written."""
+def apply_all(house: Opened, names: list[str], now: str | None, *, restarts: bool = False) -> list[tuple[str, str]]:
+    """Apply these campaigns, all or none: every one is planned before the first is written.
+
+    `restarts` lets running tests begin anew whose words have changed.
+    """
     from carillon.consent.standing import ensure_folded, rules_of
     from carillon.foresight.screen import blocking
     from carillon.plan.apply import apply_plan
@@ -116,7 +126,7 @@ def apply_all(house: Opened, names: list[str], now: str | None) -> list[tuple[st
     for name, draft, outlook in foreseen:
         if draft.plan.state == "draft":
             refuse(f"{name} is a draft: set `state: live` to apply it")
-        if reasons := list(blocking(draft, outlook)):
+        if reasons := list(blocking(draft, outlook, restarts=restarts)):
             for reason in reasons:
                 click.echo(f"{name}: {reason}", err=True)
             refuse("Nothing was applied.")
@@ -125,7 +135,7 @@ def apply_all(house: Opened, names: list[str], now: str | None) -> list[tuple[st
         planned = None if outlook.is_by_event else outlook.enters
         change = apply_plan(
             house.store, draft.plan, draft.rules, draft.contents.contents, planned_audience=planned, by=me(),
-            at=house.instant(now),
+            at=house.instant(now), anew=[test.step_id for test in outlook.tests],
         )  # fmt: skip
         done.append((name, change.outcome))
     return done

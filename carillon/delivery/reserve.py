@@ -28,6 +28,7 @@ from carillon.kernel.clock import SECOND
 from carillon.kernel.tokens import MAX_ENROLMENT
 from carillon.messages.content import content_from_json
 from carillon.messages.planned_parts import planned_parts
+from carillon.plan.generations import generations_of
 from carillon.plan.model import MessageNode, Plan, arms_of
 from carillon.plan.rules import SenderRule
 from carillon.plan.senders import sender_of
@@ -198,7 +199,8 @@ def _decide_slice(
     question = question_of(connection, ground, plan, node)
     with _temporary(connection, _decision_table()) as decision, _temporary(connection, _fresh_table()) as fresh:
         decided = decisions(question, due).subquery("decided")
-        _fill(connection, ground, node, decided, _texts_at(connection, ground, node, decided.c), decision)
+        texts_at = _texts_at(connection, ground, node, decided.c)
+        _fill(connection, node, decided, texts_at, _arm(connection, ground, node, decided.c, texts_at), decision)
         ordinal = _ordinal(connection, decision, size)
         _write_batches(connection, ground, plan, node, sender, ordinal, decision, fresh)
         _write_sends(connection, ground, node, ordinal, decision, fresh)
@@ -252,17 +254,20 @@ def _decision_table() -> sa.Table:
 
 
 def _texts_at(connection: Connection, ground: Ground, node: MessageNode, d: Any) -> sa.ColumnElement[Any]:
-    """The edition of the texts that each gets."""
-    if not ground.applied.plan.keeps_texts:
+    """The edition of the texts that each gets. A test's words are those of the decision: its arms belong to them."""
+    if not ground.applied.plan.keeps_texts and node.test is None:
         return sa.literal(NEWEST, sa.BigInteger())
-    return as_entered(editions_of(connection, ground.applied.nodes[node.id]), d.enrolment_id)
+    editions = editions_of(connection, ground.applied.nodes[node.id])
+    if ground.applied.plan.keeps_texts:
+        return as_entered(editions, d.enrolment_id)
+    return sa.literal(editions[-1] if editions else NEWEST, sa.BigInteger())
 
 
 def _fill(
-    connection: Connection, ground: Ground, node: MessageNode, decided: sa.Subquery, texts_at: sa.ColumnElement[Any], decision: sa.Table
+    connection: Connection, node: MessageNode, decided: sa.Subquery, texts_at: sa.ColumnElement[Any],
+    arm: sa.ColumnElement[Any], decision: sa.Table,
 ) -> None:  # fmt: skip
     d = decided.c
-    arm = _arm(ground, node, d)
     rows = sa.select(
         d.enrolment_id,
         d.contact_id,
@@ -282,12 +287,21 @@ def _fill(
     connection.execute(decision.insert().from_select([c.name for c in rows.selected_columns], rows))
 
 
-def _arm(ground: Ground, node: MessageNode, d: Any) -> sa.ColumnElement[Any]:
+def _arm(
+    connection: Connection, ground: Ground, node: MessageNode, d: Any, texts_at: sa.ColumnElement[Any]
+) -> sa.ColumnElement[Any]:
     arms = arms_of(node)
     if len(arms) == 1:
         return sa.literal(arms[0])
-    experiment = ground.applied.experiment(node.id)
-    test = node.test
+    # The words were read before: whoever gets old ones is drawn by the question that was about them.
+    asked = generations_of(connection, ground.applied.nodes[node.id])
+    *older, newest = asked
+    drawn = [(generation.owns(texts_at), _arm_by(generation.name, node, d)) for generation in older]
+    return sa.case(*drawn, else_=_arm_by(newest.name, node, d)) if drawn else _arm_by(newest.name, node, d)
+
+
+def _arm_by(experiment: str, node: MessageNode, d: Any) -> sa.ColumnElement[Any]:
+    arms, test = arms_of(node), node.test
     if test is None or test.send_leader is None:
         return arm_of(experiment, even_arms(arms), d.h31)
     led = sa.select(t.leader.c.arm).where(t.leader.c.experiment == experiment, t.leader.c.wave_id == d.wave_id)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from carillon.experiment.split import is_in_sample
 from carillon.kernel.channels import OURS
+from carillon.plan.generations import Generation
 from carillon.store import tables as t
 
 SENT_STATES = ("accepted", "unsure", "closed")
@@ -24,15 +25,22 @@ _left_at = sa.func.coalesce(_b.claimed_at, _s.decided_at)
 
 
 def of_test(
-    node_id: int, *, wave_id: int | None = None, experiment: str | None = None, sample: int | None = None
+    node_id: int,
+    *,
+    wave_id: int | None = None,
+    experiment: str | None = None,
+    sample: int | None = None,
+    generation: Generation | None = None,
 ) -> sa.Select[Any]:
-    """Who was sent a message, by variant, from the hand-over on.
+    """Who was sent a message, by variant, from the hand-over on; with `generation` the words that it compares.
 
     With `experiment` its sample only: the rest gets the leader on another day, and the two must never be pooled.
     """
     sends = t.send.join(t.enrolment, _e.id == _s.enrolment_id).outerjoin(t.batch, _b.id == _s.batch_id)
     select = sa.select(_s.arm, _s.enrolment_id, _s.contact_id, _left_at.label("at"))
     select = select.where(_s.node_id == node_id, _is_sent)
+    if generation is not None:
+        select = select.where(generation.owns(sa.func.coalesce(_b.texts_at, 0)))
     if wave_id is not None:
         select = select.where(_e.wave_id == wave_id)
     if experiment is None:

@@ -20,6 +20,7 @@ from carillon.experiment.split import even_arms
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import Micros
 from carillon.kernel.time.calendar import add_span
+from carillon.plan.generations import Generation, generations_of
 from carillon.plan.model import MessageNode, Plan, SplitNode, following
 from carillon.store import tables as t
 
@@ -35,21 +36,26 @@ class Asked:
     result: TestResult
     plan: LookPlan
     taken: int
+    ended_at: Micros | None = None
+    """When its words were changed and it was asked anew under another name; None: it is the one that is asked now."""
 
 
 def results(connection: Connection, ground: Ground, only: Collection[str] | None = None) -> list[Asked]:
     """The result of every question of the live plan that anybody has been exposed to (or `only` those of these names)."""
-    wanted = (q for q in _questions(connection, ground) if only is None or q[0] in only)
-    asked = [_asked(connection, ground, *question) for question in wanted]
+    wanted = (q for q in _questions(connection, ground) if only is None or q.name in only)
+    asked = [_asked(connection, ground, question) for question in wanted]
     return [a for a in asked if a is not None]
 
 
 def look_plans(connection: Connection, ground: Ground) -> Iterator[tuple[str, LookPlan, int]]:
-    """(question, its planned looks, how many were taken): what tells when to evaluate, without evaluating anything."""
-    for name, _, exposed, _ in _questions(connection, ground):
-        began_at = _began_at(connection, exposed)
+    """(question, its planned looks, how many were taken): what tells when to evaluate, without evaluating anything.
+
+    Of a question that is asked anew nobody looks at the old answers any more.
+    """
+    for one in _questions(connection, ground):
+        began_at = _began_at(connection, one.exposed) if one.ended_at is None else None
         if began_at is not None:
-            yield name, look_plan(ground, began_at), _looks_taken(connection, name)[0]
+            yield one.name, look_plan(ground, began_at), _looks_taken(connection, one.name)[0]
 
 
 def holdout_result(connection: Connection, ground: Ground) -> TestResult | None:
@@ -99,26 +105,45 @@ def _holdout_shares(ground: Ground, plan: Plan) -> tuple[float, float]:
     return 1 - free, free
 
 
-def _questions(
-    connection: Connection, ground: Ground
-) -> Iterator[tuple[str, MessageNode | SplitNode, sa.Select[Any], tuple[tuple[str, int], ...]]]:
-    """(name under which looks are kept, node, who was exposed, arms with their shares)."""
+@dataclass(frozen=True, slots=True)
+class _Question:
+    name: str
+    """Under which its looks are kept."""
+    node: MessageNode | SplitNode
+    exposed: sa.Select[Any]
+    arms: tuple[tuple[str, int], ...]
+    """With their shares."""
+    ended_at: Micros | None = None
+
+
+def _questions(connection: Connection, ground: Ground) -> Iterator[_Question]:
     for node in ground.applied.plan.nodes:
-        name = ground.applied.experiment(node.id)
-        node_id = ground.applied.nodes[node.id]
         match node:
             case MessageNode(test=test) if test is not None:
-                arms = tuple(even_arms(test.variants))
-                if test.send_leader is None:
-                    yield name, node, of_test(node_id), arms
-                    continue
-                for wave_id in _waves(connection, node_id):
-                    exposed = of_test(node_id, wave_id=wave_id, experiment=name, sample=test.send_leader.sample)
-                    yield f"{name}/{wave_id}", node, exposed, arms
+                for generation in generations_of(connection, ground.applied.nodes[node.id]):
+                    yield from _of_generation(connection, ground, node, generation)
             case SplitNode():
-                yield name, node, of_split(node_id), tuple((a.name, a.share) for a in node.arms)
+                name, node_id = ground.applied.experiment(node.id), ground.applied.nodes[node.id]
+                yield _Question(name, node, of_split(node_id), tuple((a.name, a.share) for a in node.arms))
             case _:
                 pass
+
+
+def _of_generation(
+    connection: Connection, ground: Ground, node: MessageNode, generation: Generation
+) -> Iterator[_Question]:
+    assert node.test is not None
+    node_id, name, ended_at = ground.applied.nodes[node.id], generation.name, generation.until
+    # What was asked then is compared as it was asked then.
+    arms = tuple(even_arms(node.test.variants if ended_at is None else generation.arms))
+    if node.test.send_leader is None:
+        yield _Question(name, node, of_test(node_id, generation=generation), arms, ended_at)
+        return
+    for wave_id in _waves(connection, node_id):
+        exposed = of_test(
+            node_id, wave_id=wave_id, experiment=name, sample=node.test.send_leader.sample, generation=generation
+        )
+        yield _Question(f"{name}/{wave_id}", node, exposed, arms, ended_at)
 
 
 def _waves(connection: Connection, node_id: int) -> list[int]:
@@ -134,29 +159,23 @@ def _waves(connection: Connection, node_id: int) -> list[int]:
     )
 
 
-def _asked(
-    connection: Connection,
-    ground: Ground,
-    name: str,
-    node: MessageNode | SplitNode,
-    exposed: sa.Select[Any],
-    arms: tuple[tuple[str, int], ...],
-) -> Asked | None:
-    began_at = _began_at(connection, exposed)
+def _asked(connection: Connection, ground: Ground, question: _Question) -> Asked | None:
+    began_at = _began_at(connection, question.exposed)
     if began_at is None:
         return None
-    plan = ground.applied.plan
+    plan, name, node = ground.applied.plan, question.name, question.node
     node_ids = _sends_that_answer(ground, node)
-    figures = collect(connection, exposed, [arm for arm, _ in arms], node_ids, plan.goal, ground.moment)
+    arms = [arm for arm, _ in question.arms]
+    figures = collect(connection, question.exposed, arms, node_ids, plan.goal, ground.moment)
     looks = look_plan(ground, began_at)
     taken, earlier = _looks_taken(connection, name)
     leader = node.test.send_leader if isinstance(node, MessageNode) and node.test else None
     result = evaluate(
-        name, figures, [share for _, share in arms], looks, taken=taken, now=ground.now, earlier=earlier,
+        name, figures, [share for _, share in question.arms], looks, taken=taken, now=question.ended_at or ground.now, earlier=earlier,
         leader_by=leader.by if leader else None, min_events=leader.min_events if leader else 25,
         policy=leader.policy if leader else "leader",
     )  # fmt: skip
-    return Asked(name, node.id, result, looks, taken)
+    return Asked(name, node.id, result, looks, taken, question.ended_at)
 
 
 def _began_at(connection: Connection, exposed: sa.Select[Any]) -> Micros | None:

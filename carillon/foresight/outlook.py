@@ -18,6 +18,7 @@ from carillon.definition.entries import Broadcast, PlanEntry, Scheduled, entry_k
 from carillon.delivery.pace_ahead import PaceAhead, pace_ahead
 from carillon.experiment.holdout import role_of
 from carillon.foresight.hypothetical import under_way
+from carillon.foresight.running_tests import ChangedTest, changed_tests
 from carillon.foresight.worked import WorkedWait, worked_waits
 from carillon.journey.awaited import awaited
 from carillon.journey.forecast import would_enter
@@ -99,6 +100,8 @@ class Outlook:
     """One worked example for each wait."""
     analysts: tuple[Answer, ...] = ()
     """What its SQL finds."""
+    tests: tuple[ChangedTest, ...] = ()
+    """Those whose words it would change."""
     objections: tuple[str, ...] = ()
     """What forbids applying it that only the store tells."""
 
@@ -138,6 +141,7 @@ def outlook(connection: Connection, ground: Ground, contents: CampaignContents) 
         awaits=tuple(one.sentence for one in awaited(connection, ground)),
         waits=worked_waits(connection, ground, plan, first_due or ground.now),
         analysts=analysts,
+        tests=tuple(changed_tests(connection, ground, contents.contents)),
         objections=tuple(_objections(connection, ground)),
     )
 

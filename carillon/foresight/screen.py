@@ -73,11 +73,14 @@ def sections(draft: Draft, outlook: Outlook) -> Iterator[tuple[str, list[Text | 
         yield "Next", [Text(f"carillon apply {outlook.campaign}"), *_yes(outlook)]
 
 
-def blocking(draft: Draft, outlook: Outlook) -> Iterator[str]:
-    """What forbids applying this campaign, with the number of people concerned."""
+def blocking(draft: Draft, outlook: Outlook, *, restarts: bool = False) -> Iterator[str]:
+    """What forbids applying this campaign, with the number of people concerned; `restarts`: its tests may begin anew."""
     for problem in draft.errors:
         yield f"{problem.position.file}:{problem.position.line}  {problem.message}"
     yield from outlook.objections
+    for test in outlook.tests:
+        if test.is_running and not restarts:
+            yield f"{test.sentence}; put them back, or begin anew with `carillon apply {outlook.campaign} --restart-test`"
     for first in outlook.first_messages:
         for path, n in first.lacking.items():
             yield f"{first.label} names {path} without a default, and {n:,} people have none"
@@ -292,6 +295,7 @@ def _warnings(draft: Draft, outlook: Outlook) -> Iterator[str]:
         yield "there are no contacts yet: carillon import contacts FILE"
     elif outlook.matches == 0 and not outlook.is_by_event:
         yield "nobody matches the audience"
+    yield from (test.sentence for test in outlook.tests if not test.is_running)
     for problem in draft.contents.problems:
         if problem.severity == "warning":
             yield f"{problem.position.file}:{problem.position.line}  {problem.message}"

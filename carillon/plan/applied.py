@@ -104,6 +104,7 @@ def load_campaign(connection: Connection, name: str) -> Applied:
             sa.select(t.experiment.c.node_id, t.experiment.c.name)
             .join_from(t.experiment, t.node, t.node.c.id == t.experiment.c.node_id)
             .where(t.node.c.campaign_id == row.id)
+            .order_by(t.experiment.c.registered_at, t.experiment.c.id)  # of several generations the newest
         )
         .tuples()
         .all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from carillon.kernel.clock import Micros
 from carillon.plan.applied import RULES
 from carillon.plan.compile import meaning, plan_from_json, plan_to_json, rules_to_json
+from carillon.plan.generations import generations_of, next_name
 from carillon.plan.model import MessageNode, Plan, SplitNode, experiment_name
 from carillon.plan.operate import first_operator_state
 from carillon.plan.renames import with_steps_renamed
@@ -53,10 +54,12 @@ def apply_plan(
     planned_audience: int | None,
     by: str,
     at: Micros,
+    anew: Collection[str] = (),
 ) -> AppliedChange:
     """Write the plan and its contents as the live ones; applying the same again changes nothing but the audit.
 
-    People under way stay on the version that they entered; the newest texts go to everybody.
+    People under way stay on the version that they entered; the newest texts go to everybody. `anew` are the steps whose
+    test begins anew, because its words have changed.
     """
     with store.write("core") as connection:
         put_row(connection, t.setting, {"name": RULES}, {"value": rules_to_json(rules)})
@@ -64,7 +67,7 @@ def apply_plan(
         version_id, is_new_version = _version(connection, campaign_id, plan, planned_audience, by, at)
         nodes = _nodes(connection, campaign_id, plan)
         changed = _contents(connection, nodes, contents, at)
-        _register(connection, nodes, plan, at)
+        _register(connection, nodes, plan, anew, at)
         before = connection.scalar(sa.select(t.campaign.c.live_version).where(t.campaign.c.id == campaign_id))
         connection.execute(
             t.campaign.update()
@@ -173,7 +176,7 @@ def _contents(connection: Connection, nodes: dict[str, int], contents: Sequence[
     return changed
 
 
-def _register(connection: Connection, nodes: dict[str, int], plan: Plan, at: Micros) -> None:
+def _register(connection: Connection, nodes: dict[str, int], plan: Plan, anew: Collection[str], at: Micros) -> None:
     """Write each question down before its first send: what was asked cannot be chosen after the answer is seen."""
     looks = json.dumps([[look.seconds, look.months] for look in plan.verdict.looks])
     for node in plan.nodes:
@@ -185,7 +188,9 @@ def _register(connection: Connection, nodes: dict[str, int], plan: Plan, at: Mic
             continue
         x, node_id = t.experiment.c, nodes[node.id]
         name = experiment_name(plan.campaign, node.id)
-        if connection.scalar(sa.select(x.id).where(x.node_id == node_id)) is None:
+        known = generations_of(connection, node_id)
+        if not known or node.id in anew:
+            name = next_name(known[0].name, known) if known else name
             if connection.scalar(sa.select(x.id).where(x.name == name)) is not None:
                 name = f"{name}#{node_id}"  # a step that was renamed meanwhile keeps this name for its own question
             connection.execute(

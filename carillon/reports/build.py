@@ -14,7 +14,7 @@ from carillon.evaluation.attribution import Credited, credited
 from carillon.evaluation.collect import collect
 from carillon.evaluation.exposed import SENT_STATES, of_campaign
 from carillon.evaluation.model import ArmFigures, TestResult
-from carillon.evaluation.of_campaign import holdout_result, results
+from carillon.evaluation.of_campaign import Asked, holdout_result, results
 from carillon.journey.ground import Ground
 from carillon.journey.leave import GHOST
 from carillon.kernel.channels import OURS
@@ -58,9 +58,7 @@ def build_report(connection: Connection, ground: Ground) -> Report:
         totals=totals,
         steps=steps,
         leaders=_leaders(connection, ground),
-        questions=tuple(
-            _question(a.step_id, a.result, a.plan.looks_at, ground.now) for a in results(connection, ground)
-        ),
+        questions=tuple(_question(a, ground.now) for a in results(connection, ground)),
         holdout=holdout,
         money=_money(connection, ground, holdout, totals),
         target=plan.target,
@@ -182,8 +180,9 @@ def _leaders(connection: Connection, ground: Ground) -> tuple[LeaderRow, ...]:
     )
 
 
-def _question(step_id: str, result: TestResult, looks_at: tuple[int, ...], now: int) -> Question:
-    return Question(step_id, result, min((at for at in looks_at if at > now), default=None))
+def _question(asked: Asked, now: int) -> Question:
+    ahead = () if asked.ended_at is not None else (at for at in asked.plan.looks_at if at > now)
+    return Question(asked.step_id, asked.result, min(ahead, default=None), asked.ended_at)
 
 
 def _money(connection: Connection, ground: Ground, holdout: TestResult | None, totals: Totals) -> Money:

@@ -24,7 +24,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"| {totals.sent:,} | {totals.delivered:,} | {totals.clicked:,} | {totals.conversions:,} | {revenue} |"
     yield f"\n{report.entered:,} entered, {report.under_way:,} under way; as of {clock_time(report.at, report.zone)}.\n"
     for question in report.questions:
-        yield f"## Test at {question.step_id}"
+        yield f"## {say.title_of(question, report.zone)}"
         yield "| arm | people | clicks | conversions | revenue a person |"
         yield "|---|---:|---:|---:|---:|"
         for arm in question.result.arms:

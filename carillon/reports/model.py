@@ -63,6 +63,8 @@ class Question:
     step_id: str
     result: TestResult
     next_look_at: Micros | None
+    ended_at: Micros | None = None
+    """When its words were changed and it began anew."""
 
 
 @dataclass(frozen=True, slots=True)

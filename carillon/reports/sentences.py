@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from carillon.evaluation.model import Comparison, Interval, TestResult
 from carillon.kernel.clock import Micros, clock_time
-from carillon.reports.model import Measured, Report, Totals
+from carillon.reports.model import Measured, Question, Report, Totals
 
 COMPLAINT_LINE = 0.003
 """Above 0.3 % complaints mailbox providers stop delivering (the bulk senders' rules of Gmail and Yahoo, 2024)."""
@@ -150,3 +150,10 @@ def share(part: int, whole: int) -> str:
 def money(cents: float, currency: str) -> str:
     """`1,234.50 EUR`."""
     return f"{cents / 100:,.2f} {currency}"
+
+
+def title_of(question: Question, zone: str) -> str:
+    """The heading of a test; of one that began anew, until when it was asked with those words."""
+    if question.ended_at is None:
+        return f"Test at {question.step_id}"
+    return f"Test at {question.step_id} until {clock_time(question.ended_at, zone)}, before its words were changed"

@@ -21,7 +21,7 @@ def show(console: Console, report: Report) -> None:
     _freshness(console, report)
     _five(console, report)
     for question in report.questions:
-        _head(console, f"Test at {question.step_id}")
+        _head(console, say.title_of(question, report.zone))
         _test(console, report, question.result)
         console.print(f"  Verdict: {say.verdict_sentence(question.result, question.next_look_at, report.zone)}")
     for leader in report.leaders:
