@@ -141,12 +141,15 @@ def _mine(batch_id: int, worker: str) -> sa.Update:
 
 
 def is_due(now: Micros, machine_now: Micros) -> sa.ColumnElement[bool]:
-    """Ready, due in campaign time, not too late, its conditions asked lately, and past its back-off in machine time."""
+    """Ready, due in campaign time, not too late, its conditions asked lately, and past its back-off in machine time.
+
+    What only the pace or a rest held back is not told by its row: both may have changed since it was written.
+    """
     return sa.and_(
         batch.c.state == "ready",
         batch.c.due_at <= now,
         sa.or_(batch.c.not_after.is_(None), batch.c.not_after > now),
-        sa.or_(batch.c.retry_at.is_(None), batch.c.retry_at <= machine_now),
+        sa.or_(batch.c.retry_at.is_(None), batch.c.retry_at <= machine_now, batch.c.note.in_((PACED, RESTING))),
         sa.or_(batch.c.ask_at.is_(None), batch.c.ask_at > now),
     )
 

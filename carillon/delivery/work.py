@@ -47,6 +47,8 @@ MOST_BATCHES = 256
 UNBUILT_WAIT = 60 * SECOND
 PATIENCE = 20 * SECOND
 """A work waits so long for the pace of a connector; what must wait longer is another run's."""
+LOOK_AGAIN = SECOND
+"""While it waits it looks so often whether the pace was changed, or the connector let go."""
 
 Progress = Callable[[WorkResult], None]
 
@@ -213,7 +215,7 @@ class _Work:
         return ask_again(self._store, now=now, machine_now=machine_now, campaign_id=self._campaign_id)
 
     async def _pause(self) -> bool:
-        """Wait for the pace where that is short; False where nothing waits for it, or for longer than a run should.
+        """Wait a moment for the pace where that is short; False where nothing waits for it, or for longer than a run should.
 
         Where nothing was settled since the last wait, the connector does not recover so soon: another run asks again.
         """
@@ -221,9 +223,11 @@ class _Work:
         until = await asyncio.to_thread(self._paced_until)
         if until is None or until - now > PATIENCE or settled == self._settled_at_rest:
             return False
-        self._settled_at_rest = settled
+        if until - now <= LOOK_AGAIN:
+            self._settled_at_rest = settled
+        until = min(max(until, now), now + LOOK_AGAIN)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._desk.stop.wait(), max(until - now, 0) / SECOND + 0.002)
+            await asyncio.wait_for(self._desk.stop.wait(), (until - now) / SECOND + 0.002)
         return self._desk.machine_clock.now() >= until  # a clock that stands still brings nothing more
 
     def _paced_until(self) -> Micros | None:

