@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -54,7 +53,7 @@ def test_hot_tables_have_no_rowid_on_sqlite(sqlite_store: Store) -> None:
 
 
 def test_opening_again_needs_neither_alembic_nor_the_models(tmp_path: Path) -> None:
-    """A stored revision is read without importing Alembic, in under 50 ms."""
+    """A stored revision is read without importing Alembic."""
     url = f"sqlite:///{tmp_path / 'carillon.db'}"
     open_store(url).close()
     script = (
@@ -62,10 +61,7 @@ def test_opening_again_needs_neither_alembic_nor_the_models(tmp_path: Path) -> N
         "print('alembic' in sys.modules, 'sqlmodel' in sys.modules)"
     )
     seen = subprocess.run([sys.executable, "-c", script.format(url)], capture_output=True, text=True, check=True)
-    began = time.perf_counter()
-    open_store(url).close()
     assert seen.stdout.split() == ["False", "False"]
-    assert time.perf_counter() - began < 0.05
 
 
 def test_a_newer_store_is_refused(sqlite_store: Store) -> None:
