@@ -69,7 +69,7 @@ def _checks_of_applied(settings: Settings, store: Store) -> Iterator[Check]:
     from carillon.operating.check import Check
     from carillon.operating.check_outside import check_public, check_secret, check_senders
     from carillon.operating.check_prefect import check_prefect
-    from carillon.operating.check_store import check_standing, check_zones
+    from carillon.operating.check_store import check_coupons, check_standing, check_zones
     from carillon.plan.applied import load_rules
 
     with store.read() as connection:
@@ -79,6 +79,7 @@ def _checks_of_applied(settings: Settings, store: Store) -> Iterator[Check]:
         except LookupError as fault:
             yield Check("warn", "rules", str(fault.args[0]), "carillon apply --all")
             return
+        yield from check_coupons(connection, rules)
         yield from check_standing(connection, reporting(rules), SystemClock().now())
     yield from check_prefect(store, reachable_api(settings), SystemClock().now())
     yield check_secret(settings, rules)

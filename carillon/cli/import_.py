@@ -106,6 +106,20 @@ def list_(name: str, file: Path, is_whole: bool, **told: Any) -> None:
     _import("list", file, into=ListWish(name, is_whole), **told)
 
 
+@import_group.command("coupons", epilog="Example: carillon import coupons spring10 coupons/spring10.csv")
+@click.argument("pool")
+@click.argument("file", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def coupons(pool: str, file: Path, as_json: bool) -> None:
+    """Lay the codes of a file into the pool POOL: one a line, or the column `code` of a CSV.
+
+    Codes that the pool has already are left as they are: a file may grow and be imported again.
+    """
+    from carillon.cli.import_coupons import import_coupons
+
+    import_coupons(pool, file, as_json)
+
+
 def _import(
     kind: Any, file: Path, *, dry_run: bool, as_json: bool, save_mapping: Path | None, enrol: bool = False,
     is_agreed: bool = False, into: Any = None, **told: Any,

@@ -130,6 +130,7 @@ def apply_all(house: Opened, names: list[str], now: str | None, *, restarts: boo
             for reason in reasons:
                 click.echo(f"{name}: {reason}", err=True)
             refuse("Nothing was applied.")
+    _lay_in(house)
     done: list[tuple[str, str]] = []
     for name, draft, outlook in foreseen:
         planned = None if outlook.is_by_event else outlook.enters
@@ -141,6 +142,22 @@ def apply_all(house: Opened, names: list[str], now: str | None, *, restarts: boo
     return done
 
 
+def _lay_in(house: Opened) -> None:
+    """New codes of the files of coupons, before anybody can be given one."""
+    from carillon.policy.code_files import UnreadableCodesError, lay_in
+
+    pools = [pool for pool in house.loaded.workspace.coupons.values() if pool.file]
+    if not pools:
+        return
+    try:
+        with house.store.write("ledger") as connection:
+            laid = lay_in(connection, house.loaded.root, pools)
+    except UnreadableCodesError as fault:
+        refuse(f"{fault}. Nothing was applied.")
+    for pool, n in laid.items():
+        click.echo(f"{pool}: {n:,} new codes of {house.loaded.workspace.coupons[pool].file}", err=True)
+
+
 def foresee(house: Opened, name: str, now: str | None) -> tuple[Draft, Outlook]:
     """The campaign as its files say it, and what would become of it."""
     from carillon.audience.analyst import AnalystFault
@@ -148,15 +165,24 @@ def foresee(house: Opened, name: str, now: str | None) -> tuple[Draft, Outlook]:
     from carillon.foresight.hypothetical import hypothetical
     from carillon.foresight.outlook import outlook
     from carillon.plan.applied import links_applied
+    from carillon.policy.code_files import UnreadableCodesError, codes_ahead
+    from carillon.policy.coupons import pools_of
     from carillon.store.zones import ready_for_zones
 
     ready_for_zones(house.store, house.loaded.workspace.timezone)
     with house.store.read() as connection:
         draft = draft_of(house.loaded, name, links_applied(connection, name))
     with house.store.read() as connection:
+        pools = pools_of(draft.plan, [draft.plan])
+        try:
+            ahead = codes_ahead(
+                connection, house.loaded.root, {n: p for n, p in draft.rules.coupons.items() if n in pools}
+            )
+        except UnreadableCodesError as fault:
+            refuse(f"{name}: {fault}")
         ground = hypothetical(house.store, connection, draft.plan, draft.rules, house.instant(now))
         try:
-            return draft, outlook(connection, ground, draft.contents)
+            return draft, outlook(connection, ground, draft.contents, ahead)
         except AnalystFault as fault:
             refuse(f"{name}: {fault}")
 

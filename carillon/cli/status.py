@@ -83,6 +83,9 @@ def _show(seen: Status, zone: str) -> None:
         )
     for one in seen.slowed_connectors.values():
         click.echo(f"{one.connector} goes slower, as its provider asks: {_pace(one)}")
+    for pool in seen.coupons:
+        low = f", low: carillon import coupons {pool.pool} FILE" if pool.is_low else ""
+        click.echo(f"coupons {pool.pool}: {pool.left:,} codes left{low}")
     if seen.waiting_intakes:
         click.echo(f"{seen.waiting_intakes:,} deliveries of events wait for the next run")
     click.echo(
@@ -159,6 +162,7 @@ def _json(seen: Status) -> dict[str, object]:
             one.connector: {"rest_until": _iso(one.rest_until), "people_a_minute": one.per_minute}
             for one in seen.slowed_connectors.values()
         },
+        "coupons": [{"pool": p.pool, "left": p.left, "low": p.low, "is_low": p.is_low} for p in seen.coupons],
         "newest_event": _iso(seen.newest_event),
         "newest_feedback": _iso(seen.newest_feedback),
         "waiting_intakes": seen.waiting_intakes,

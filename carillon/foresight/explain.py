@@ -17,6 +17,7 @@ from carillon.audience.words import say
 from carillon.definition.conditions import All, AnyOf, Condition, ContactIs, HasEvent, Not
 from carillon.delivery.reserve import question_of
 from carillon.experiment.holdout import GLOBAL, campaign_holdout, role_for
+from carillon.foresight.explain_codes import code_story
 from carillon.foresight.explain_entry import explain_entry
 from carillon.foresight.outlook import as_enrolled
 from carillon.foresight.screen import entry_sentence
@@ -259,6 +260,7 @@ def _ways(connection: Connection, ground: Ground, contact_id: int) -> Iterator[W
     for row in rows:
         told = [
             *_passages(connection, row.id),
+            *(Happening(*told) for told in code_story(connection, ground, row.id)),
             *_sends(connection, row.id),
             *_reports(connection, contact_id, row.id),
         ]

@@ -31,8 +31,10 @@ from carillon.messages.for_campaign import CampaignContents
 from carillon.messages.planned_parts import planned_parts
 from carillon.people.lists import unknown_lists
 from carillon.plan.model import ActNode, MessageNode, Plan, SplitNode, WaitNode, conditions_of, ways_of
+from carillon.plan.rules import Rules
 from carillon.plan.senders import sender_of
 from carillon.policy.budgets import purse_of
+from carillon.policy.coupons import Stock, Supply, pool_of, pools_of, stock_ahead
 from carillon.policy.decide import Question, decisions
 from carillon.policy.limits import limits_of
 from carillon.policy.words import WAITS, SkipReason
@@ -102,6 +104,8 @@ class Outlook:
     """What its SQL finds."""
     tests: tuple[ChangedTest, ...] = ()
     """Those whose words it would change."""
+    supplies: tuple[Supply, ...] = ()
+    """What is left of the pools of coupons that it gives, with what applying it lays in."""
     objections: tuple[str, ...] = ()
     """What forbids applying it that only the store tells."""
 
@@ -110,17 +114,26 @@ class Outlook:
         return self.matches - sum(self.not_entered.values())
 
 
-def outlook(connection: Connection, ground: Ground, contents: CampaignContents) -> Outlook:
-    """Count everything that can be known before a run; raises AnalystFault where its SQL has no answer."""
+def outlook(
+    connection: Connection, ground: Ground, contents: CampaignContents, codes_ahead: Mapping[str, int] | None = None
+) -> Outlook:
+    """Count everything that can be known before a run; raises AnalystFault where its SQL has no answer.
+
+    `codes_ahead` are the codes that applying it will lay into pools.
+    """
     plan = ground.applied.plan
     analysts = tuple(try_it(ground.store, sql, ground.now) for sql in sql_in(*_conditions(ground)))
     people, matches, left_out = _people(connection, ground)
-    firsts = [_first_message(connection, ground, plan, node, people, contents) for node in first_messages(plan)]
+    stocks = {
+        pool: Stock(pool, stock_ahead(connection, pool).left + (codes_ahead or {}).get(pool, 0))
+        for pool in sorted(pools_of(plan, [plan]))
+    }
+    firsts = [_first_message(connection, ground, plan, node, people, contents, stocks) for node in first_messages(plan)]
     due = people.c.arrived_at
     first_due, last_due, zones = connection.execute(
         sa.select(sa.func.min(due), sa.func.max(due), sa.func.count(sa.distinct(people.c.zone)))
     ).one()
-    gets_it, gets_nothing = _examples(connection, ground, plan, people, contents)
+    gets_it, gets_nothing = _examples(connection, ground, plan, people, contents, stocks)
     return Outlook(
         campaign=plan.campaign,
         title=plan.title,
@@ -142,6 +155,7 @@ def outlook(connection: Connection, ground: Ground, contents: CampaignContents) 
         waits=worked_waits(connection, ground, plan, first_due or ground.now),
         analysts=analysts,
         tests=tuple(changed_tests(connection, ground, contents.contents)),
+        supplies=tuple(_supply(ground.rules, stock) for stock in stocks.values()),
         objections=tuple(_objections(connection, ground)),
     )
 
@@ -156,6 +170,11 @@ def _conditions(ground: Ground) -> Iterator[Condition]:
 def _objections(connection: Connection, ground: Ground) -> Iterator[str]:
     for name, hint in unknown_lists(connection, lists_in(*_conditions(ground))).items():
         yield f'nobody stands on the list "{name}": {hint}'
+
+
+def _supply(rules: Rules, stock: Stock) -> Supply:
+    rule = rules.coupons.get(stock.pool)
+    return Supply(stock.pool, stock.left, rule.low if rule is not None else 0)
 
 
 def _is_ahead(connection: Connection, ground: Ground, entry: Broadcast) -> bool:
@@ -241,7 +260,12 @@ def as_enrolled(ground: Ground, plan: Plan, people: sa.Subquery) -> sa.Subquery:
 
 
 def _question(
-    connection: Connection, ground: Ground, plan: Plan, node: MessageNode, contents: CampaignContents
+    connection: Connection,
+    ground: Ground,
+    plan: Plan,
+    node: MessageNode,
+    contents: CampaignContents,
+    stocks: Mapping[str, Stock],
 ) -> Question:
     own_clock = any(isinstance(e, Scheduled) and e.zone == "contact" for e in plan.entries)
     languages = sorted({language for language, _ in contents.of(node)})
@@ -252,8 +276,9 @@ def _question(
         parts = _parts(ground, node, contents)
         purse = purse_of(connection, ground.rules, plan.budget, ground.applied.id, str(node.channel), parts, ground.now)
     return Question(
-        plan, node, ground.applied.nodes[node.id], ground.rules, ground.moment, languages, zone, limits, purse
-    )
+        plan, node, ground.applied.nodes[node.id], ground.rules, ground.moment, languages, zone, limits, purse,
+        stocks.get(pool_of(plan, node) or ""),
+    )  # fmt: skip
 
 
 def _parts(ground: Ground, node: MessageNode, contents: CampaignContents) -> dict[str, int]:
@@ -272,8 +297,9 @@ def _first_message(
     node: MessageNode,
     people: sa.Subquery,
     contents: CampaignContents,
+    stocks: Mapping[str, Stock],
 ) -> FirstMessage:
-    question = _question(connection, ground, plan, node, contents)
+    question = _question(connection, ground, plan, node, contents, stocks)
     decided = decisions(question, as_enrolled(ground, plan, people)).subquery("decided")
     d = decided.c
     rows = connection.execute(
@@ -359,14 +385,19 @@ def _lacking(
 
 
 def _examples(
-    connection: Connection, ground: Ground, plan: Plan, people: sa.Subquery, contents: CampaignContents
+    connection: Connection,
+    ground: Ground,
+    plan: Plan,
+    people: sa.Subquery,
+    contents: CampaignContents,
+    stocks: Mapping[str, Stock],
 ) -> tuple[str | None, tuple[str, str] | None]:
     """Two real contacts: one who gets the first message, one who does not, with the reason."""
     ways = [node for node in first_messages(plan) if not node.is_ours]
     first = [node for node in ways if node.id == ways[0].id]
     gets = not_ = None
     for node in first:
-        question = _question(connection, ground, plan, node, contents)
+        question = _question(connection, ground, plan, node, contents, stocks)
         decided = decisions(question, as_enrolled(ground, plan, people)).subquery("decided")
         who = (
             sa.select(t.contact.c.shop_id, decided.c.reason)

@@ -17,7 +17,7 @@ from carillon.delivery.collected import COLLECTED, bundles_of
 from carillon.delivery.columns import BUILT_IN
 from carillon.foresight.draft import Draft
 from carillon.kernel.channels import Channel
-from carillon.kernel.clock import Micros, from_micros
+from carillon.kernel.clock import DAY, Micros, from_micros
 from carillon.kernel.tokens import Keyring
 from carillon.messages.cells import Refusal
 from carillon.messages.columns import with_amounts
@@ -35,6 +35,7 @@ _PREVIEW_RING = Keyring((bytes(32),))
 
 _NAMES = ("contact.first_name", "contact.last_name")
 _INBOX_SHOWS = 140
+_SAMPLE_LASTS: Micros = 30 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def previews(connection: Connection, draft: Draft, now: Micros, contact: str | N
         if content.channel is Channel.WEBHOOK:  # a call to a system: nobody reads it
             continue
         if language not in by_language:
-            by_language[language] = tuple(_readers(connection, draft.plan, language, contact))
+            readers = _readers(connection, draft.plan, language, contact, now)
+            by_language[language] = tuple(readers)
         sender = rules.sender(sending_channel(content.channel), topic=topic, named=draft.plan.sender)
         shown = tuple(_shown(content, reader, now) for reader in by_language[language])
         name = "" if sender is None else sender.display_name or sender.address
@@ -123,12 +125,13 @@ def _inbox_line(message: Message) -> str:
 # ---------------------------------------------------------------- through whose eyes
 
 
-def _readers(connection: Connection, plan: Plan, language: str, contact: str | None) -> Iterator[Reader]:
+def _readers(connection: Connection, plan: Plan, language: str, contact: str | None, now: Micros) -> Iterator[Reader]:
     row = connection.execute(_someone(language, contact)).first()
     if row is None and contact is not None:
         raise LookupError(f'no contact "{contact}"')
     values = {**_contact_values(row), **_trigger_values(connection, plan, None if row is None else row.contact_id)}
-    values |= {"coupon.code": "EXAMPLE", "coupon.valid_until": None}
+    # A sample: no code of a pool is taken for a look.
+    values |= {"coupon.code": "EXAMPLE", "coupon.valid_until": from_micros(now + _SAMPLE_LASTS).replace(tzinfo=None)}
     who = None if row is None else row.shop_id
     yield Reader("typical" if contact is None else contact, who, values)
     yield Reader("longest name", who, values | _longest_names(connection))

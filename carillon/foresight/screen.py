@@ -14,6 +14,7 @@ from carillon.definition.entries import At, ByApi, Cron, Every, OnDate, OnEvent,
 from carillon.evaluation.sizes import detectable_text
 from carillon.foresight.draft import Draft
 from carillon.foresight.outlook import FirstMessage, Outlook
+from carillon.foresight.supplies import coupon_lines, low_supplies
 from carillon.foresight.worked import WorkedWait
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros, clock_time, from_micros
@@ -61,6 +62,8 @@ def sections(draft: Draft, outlook: Outlook) -> Iterator[tuple[str, list[Text | 
     if any(n.test for n in draft.plan.messages):
         yield "What the test can prove", _power(draft, outlook)
     yield "Cost", _cost(draft, outlook)
+    if outlook.supplies:
+        yield "Coupons", [Text(line) for line in coupon_lines(draft.rules, outlook)]
     if outlook.under_way:
         yield "People under way", _under_way(outlook, draft.plan.keeps_texts)
     yield "For example", _examples(outlook)
@@ -296,6 +299,7 @@ def _warnings(draft: Draft, outlook: Outlook) -> Iterator[str]:
     elif outlook.matches == 0 and not outlook.is_by_event:
         yield "nobody matches the audience"
     yield from (test.sentence for test in outlook.tests if not test.is_running)
+    yield from low_supplies(outlook)
     for problem in draft.contents.problems:
         if problem.severity == "warning":
             yield f"{problem.position.file}:{problem.position.line}  {problem.message}"
@@ -319,6 +323,7 @@ def as_json(draft: Draft, outlook: Outlook) -> dict[str, object]:
             {"step": w.step_id, "arrives": _iso(w.arrives), "goes_on": _iso(w.goes_on), "timezone": w.timezone}
             for w in outlook.waits
         ],
+        "coupons": [{"pool": s.pool, "left": s.left, "low": s.low} for s in outlook.supplies],
         "under_way": dict(outlook.under_way),
         "blocking": list(blocking(draft, outlook)),
         "warnings": list(_warnings(draft, outlook)),

@@ -16,6 +16,8 @@ from carillon.operating.check import Check
 from carillon.operating.restored import mark_of
 from carillon.operating.silence import silence
 from carillon.operating.upgrade import layout_of
+from carillon.plan.rules import Rules
+from carillon.policy.coupons import supplies
 from carillon.store import tables as t
 from carillon.store.engine import Store
 from carillon.store.migrate import HEADS, StoreTooNewError
@@ -63,6 +65,14 @@ def check_zones(connection: Connection) -> Check:
         "warn", "time zones", f"the store has edition {stored}, here is {here}",
         "install the same tzdata on all machines; the next run makes local times anew",
     )  # fmt: skip
+
+
+def check_coupons(connection: Connection, rules: Rules) -> Iterator[Check]:
+    """Do the pools of coupons have codes enough?"""
+    for supply in supplies(connection, rules.coupons):
+        says = f"{supply.left:,} codes left" + (f", below {supply.low:,}" if supply.is_low and supply.low else "")
+        do = f"carillon import coupons {supply.pool} FILE"
+        yield Check("warn" if supply.is_low else "ok", f"coupons {supply.pool}", says, do)
 
 
 def check_standing(connection: Connection, reporting: Collection[str], now: Micros) -> Iterator[Check]:

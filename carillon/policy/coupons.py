@@ -7,13 +7,14 @@ come to hold a code.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.definition.model import CouponPool
 from carillon.kernel.clock import Micros
 from carillon.plan.model import MessageNode, Plan
 from carillon.store import tables as t
@@ -36,6 +37,19 @@ class Stock:
     left: int
 
 
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What is left of a pool, and whether we are to be told."""
+
+    pool: str
+    left: int
+    low: int
+
+    @property
+    def is_low(self) -> bool:
+        return self.left < max(self.low, 1)
+
+
 @dataclass(slots=True)
 class Added:
     """What a file of codes brought: `refused` are (row, reason), the first row being 1."""
@@ -45,30 +59,44 @@ class Added:
     refused: list[tuple[int, str]] = field(default_factory=list)
 
 
-def add_codes(connection: Connection, pool: str, codes: Iterable[str]) -> Added:
-    """Lay codes into a pool; those that it has already are left as they are, whosever they are by now."""
-    c, added = t.coupon.c, Added()
-    held = {code: of for of, code in connection.execute(sa.select(c.pool, c.code)).tuples()}
-    fresh: dict[str, None] = {}
-    for row, code in enumerate((code.strip() for code in codes), 1):
-        if reason := _why_refused(code, pool, held.get(code), fresh):
-            added.refused.append((row, reason))
-        elif code in held:
-            added.known += 1
-        else:
-            fresh[code] = None
+def add_codes(connection: Connection, pool: str, codes: Iterable[str], first: int = 1) -> Added:
+    """Lay codes into a pool; those that it has already are left as they are, whosever they are by now.
+
+    `first` is the row of the first one, by which refused ones are told.
+    """
+    fresh, added = new_codes(connection, pool, codes, first)
     added.new = insert_rows(connection, t.coupon, ("pool", "code", "state"), [(pool, code, FREE) for code in fresh])
     return added
 
 
-def _why_refused(code: str, pool: str, holder: str | None, fresh: dict[str, None]) -> str | None:
+def new_codes(connection: Connection, pool: str, codes: Iterable[str], first: int = 1) -> tuple[Collection[str], Added]:
+    """The codes that the pool does not have, and what is told of the others; writes nothing."""
+    c, added = t.coupon.c, Added()
+    held = {code.upper(): (of, code) for of, code in connection.execute(sa.select(c.pool, c.code)).tuples()}
+    fresh: dict[str, str] = {}
+    for row, code in enumerate((code.strip() for code in codes), first):
+        if reason := _why_refused(code, pool, held.get(code.upper()), fresh):
+            added.refused.append((row, reason))
+        elif code.upper() in held:
+            added.known += 1
+        else:
+            fresh[code.upper()] = code
+    return fresh.values(), added
+
+
+def _why_refused(code: str, pool: str, holder: tuple[str, str] | None, fresh: dict[str, str]) -> str | None:
     if not code:
         return "no code"
     if len(code) > LONGEST:
         return f"longer than {LONGEST} characters"
-    if code in fresh:
-        return "stands twice in the file"
-    return f"is a code of {holder} already" if holder not in (None, pool) else None
+    if code.upper() in fresh:  # in orders small letters and capitals are the same
+        twin = fresh[code.upper()]
+        return "stands twice in the file" if twin == code else f"is {twin} in other letters"
+    if holder is None or holder == (pool, code):
+        return None
+    return (
+        f"is a code of {holder[0]} already" if holder[1] == code else f"is {holder[1]} of {holder[0]} in other letters"
+    )
 
 
 def stock_of(connection: Connection, pool: str) -> Stock:
@@ -83,6 +111,11 @@ def stock_ahead(connection: Connection, pool: str) -> Stock:
     c = t.coupon.c
     freed = sa.select(sa.func.count()).where(c.pool == pool, c.state.in_(OPEN), _fate() == _NONE)
     return Stock(pool, stock_of(connection, pool).left + (connection.scalar(freed) or 0))
+
+
+def supplies(connection: Connection, pools: Mapping[str, CouponPool]) -> list[Supply]:
+    """What every pool of the workspace has left."""
+    return [Supply(name, stock_ahead(connection, name).left, pool.low) for name, pool in pools.items()]
 
 
 def pool_of(live: Plan, node: MessageNode) -> str | None:
@@ -110,9 +143,9 @@ def coded(told: sa.CTE, stock: Stock) -> sa.CTE:
     takes = sa.case((sa.and_(lacks, r.role == "treated"), 1), else_=0)
     asks = sa.case((lacks, 1), else_=0)
     rows = sa.select(*r, takes.label("takes"), asks.label("asks")).offset(_NOUGHT).cte("code_asked")
-    before = (
-        sa.func.sum(rows.c.takes).over(order_by=[rows.c.due_at, rows.c.enrolment_id], rows=(None, 0)) - rows.c.takes
-    )
+    # By contact where they fall due together: those whom `plan` asks have no enrolment yet.
+    order = [rows.c.due_at, rows.c.contact_id, rows.c.enrolment_id]
+    before = sa.func.sum(rows.c.takes).over(order_by=order, rows=(None, 0)) - rows.c.takes
     is_too_late = sa.and_(rows.c.asks == 1, before >= stock.left)
     kept = [column for column in rows.c if column.name not in ("takes", "asks")]
     return sa.select(*kept, is_too_late.label("is_too_late")).offset(_NOUGHT).cte("coded")

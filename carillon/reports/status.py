@@ -20,6 +20,7 @@ from carillon.journey.ground import Ground, load_ground
 from carillon.kernel.clock import MINUTE, SECOND, Clock, Micros
 from carillon.plan.applied import Applied, applied_names
 from carillon.plan.compile import compile_plan, meaning
+from carillon.policy.coupons import Supply, supplies
 from carillon.store import tables as t
 from carillon.store.engine import Store
 
@@ -66,6 +67,7 @@ class Status:
     newest_feedback: Micros | None
     waiting_intakes: int
     """Commits of arrived events that no fold has taken yet."""
+    coupons: tuple[Supply, ...] = ()
 
 
 def status(store: Store, loaded: Loaded, now: Micros, machine_clock: Clock) -> Status:
@@ -85,6 +87,7 @@ def status(store: Store, loaded: Loaded, now: Micros, machine_clock: Clock) -> S
             slowed_connectors=slowed(connection, machine_clock.now()),
             newest_event=connection.scalar(newest.where(sa.not_(is_feedback))),
             newest_feedback=connection.scalar(newest.where(is_feedback)),
+            coupons=tuple(supplies(connection, loaded.workspace.coupons)),
             waiting_intakes=connection.scalar(sa.select(sa.func.count()).where(t.intake.c.state == "new")) or 0,
         )
 

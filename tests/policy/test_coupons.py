@@ -138,7 +138,7 @@ def test_an_empty_pool_is_told_in_the_order_in_which_people_fall_due(store: Stor
     ]  # fmt: skip
     rows = [
         sa.select(
-            sa.literal(e).label("enrolment_id"), sa.literal(due).label("due_at"),
+            sa.literal(e).label("enrolment_id"), sa.literal(e).label("contact_id"), sa.literal(due).label("due_at"),
             sa.cast(sa.null() if why is None else sa.literal(why), sa.String).label("reason"), sa.literal(role).label("role"),
         )
         for e, due, why, role in asked
