@@ -21,13 +21,8 @@ def next_due(ground: Ground, machine_now: Micros | None = None) -> Micros | None
 
     With the machine's time also that at which a provider that deferred is asked again.
     """
-    e = t.enrolment.c
     with ground.store.read() as connection:
-        person = connection.scalar(
-            sa.select(sa.func.min(e.due_at)).where(
-                e.campaign_id == ground.applied.id, e.state == "live", e.due_at > ground.now
-            )
-        )
+        person = connection.scalar(_next_person(ground))
     entries = (e for e in ground.applied.plan.entries if isinstance(e, Scheduled))
     again = None if machine_now is None else _next_attempt(ground, machine_now)
     instants = [
@@ -41,6 +36,20 @@ def next_due(ground: Ground, machine_now: Micros | None = None) -> Micros | None
         _next_resend(ground),
     ]
     return min((i for i in instants if i is not None), default=None)
+
+
+def _next_person(ground: Ground) -> sa.Select[tuple[Micros]]:
+    """When the next of those under way is due: one look into the index for each step, however many stand there."""
+    e, n = t.enrolment.c, t.node.c
+    first = (
+        sa.select(e.due_at)
+        .where(e.node_id == n.id, e.state == "live", e.due_at > ground.now)
+        .order_by(e.due_at)
+        .limit(1)
+        .correlate(t.node)
+        .scalar_subquery()
+    )
+    return sa.select(sa.func.min(first)).where(n.campaign_id == ground.applied.id)
 
 
 def _next_ripe(ground: Ground) -> Micros | None:

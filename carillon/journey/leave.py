@@ -53,7 +53,7 @@ def _leave_node(connection: Connection, ground: Ground, version_id: int, plan: P
         .join_from(t.enrolment, t.send, sa.and_(s.node_id == node_id, s.enrolment_id == e.id))
         .join(t.standing, t.standing.c.contact_id == e.contact_id)
         .outerjoin(t.batch, b.id == s.batch_id)
-        .where(e.node_id == node_id, e.state == "live", e.campaign_id == ground.applied.id, e.version_id == version_id)
+        .where(e.node_id == node_id, e.state == "live", e.version_id == version_id)
         .where(sa.or_(s.outcome != GHOST, sa.and_(s.outcome.is_(None), b.state.in_(FINAL_BATCH_STATES))))
     )
     return write_moves(connection, moves)
@@ -61,12 +61,12 @@ def _leave_node(connection: Connection, ground: Ground, version_id: int, plan: P
 
 def _end_ghosts(connection: Connection, ground: Ground, version_id: int, node_id: int) -> int:
     e, s = t.enrolment.c, t.send.c
-    ghosts = sa.select(s.enrolment_id).where(s.node_id == node_id, s.outcome == GHOST)
+    is_ghost = sa.exists().where(s.node_id == node_id, s.enrolment_id == e.id, s.outcome == GHOST)
     return rowcount(
         connection.execute(
             t.enrolment.update()
             .where(e.node_id == node_id, e.state == "live", e.due_at <= ground.now)
-            .where(e.campaign_id == ground.applied.id, e.version_id == version_id, e.id.in_(ghosts))
+            .where(e.version_id == version_id, is_ghost)
             .values(state="done", exit_code=HELD, ended_at=e.due_at, node_id=None, due_at=None)
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -75,22 +76,9 @@ def load_campaign(connection: Connection, name: str) -> Applied:
     row = connection.execute(sa.select(t.campaign).where(t.campaign.c.name == name)).one_or_none()
     if row is None or row.live_version is None:
         raise LookupError(f'campaign "{name}" has not been applied: run `carillon apply {name}`')
-    under_way = (
-        sa.select(t.enrolment.c.version_id)
-        .where(t.enrolment.c.campaign_id == row.id, t.enrolment.c.state == "live")
-        .distinct()
-    )
-    s, b = t.send.c, t.batch.c
-    wanted_again = (
-        sa.select(t.enrolment.c.version_id)
-        .join_from(t.batch, t.send, s.batch_id == b.id)
-        .join(t.enrolment, t.enrolment.c.id == s.enrolment_id)
-        .where(b.campaign_id == row.id, b.state == "unsure", b.resend_at.is_not(None))
-    )
     versions = connection.execute(
         sa.select(t.version).where(
-            t.version.c.campaign_id == row.id,
-            sa.or_(t.version.c.id == row.live_version, t.version.c.id.in_(under_way), t.version.c.id.in_(wanted_again)),
+            t.version.c.campaign_id == row.id, sa.or_(t.version.c.id == row.live_version, _is_wanted(connection, row))
         )
     ).all()
     live = next(v for v in versions if v.id == row.live_version)
@@ -126,6 +114,22 @@ def load_campaign(connection: Connection, name: str) -> Applied:
         seed=row.was or row.name,
         experiments=dict(registered),
     )
+
+
+def _is_wanted(connection: Connection, campaign: sa.Row[Any]) -> sa.ColumnElement[bool]:
+    """The older versions that somebody is under way on, or is wanted to be written to once more."""
+    e, s, b, v = t.enrolment.c, t.send.c, t.batch.c, t.version.c
+    older = sa.select(v.id).where(v.campaign_id == campaign.id, v.id != campaign.live_version)
+    if connection.scalar(older.limit(1)) is None:
+        return sa.false()  # of all who are under way nobody needs to be looked at
+    under_way = sa.select(e.version_id).where(e.campaign_id == campaign.id, e.state == "live").distinct()
+    wanted_again = (
+        sa.select(e.version_id)
+        .join_from(t.batch, t.send, s.batch_id == b.id)
+        .join(t.enrolment, e.id == s.enrolment_id)
+        .where(b.campaign_id == campaign.id, b.state == "unsure", b.resend_at.is_not(None))
+    )
+    return sa.or_(v.id.in_(under_way), v.id.in_(wanted_again))
 
 
 def applied_names(connection: Connection) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ ROWS: dict[str, str] = {
     "email_sizes": "email",
     "sms": "sms",
     "smtp": "smtp",
+    "event_to_send": "events",
     "campaign_run": "campaign",
     "campaign_flow": "campaign",
 }

@@ -42,6 +42,7 @@ contact:
   picks: [{name: word, price: money, page: word}]
 events:
   order_completed: {total: money}
+  cart_updated: {cart_id: word, total: money}
 """
 _NAMES = ("Ada", "Bo", "Cleo", "Doris", "Emil", "Fatma", "Gus", "Hanna", "Ivo", "Jo")
 _CITIES = ("Berlin", "London", "Leeds", "Hamburg", "Bristol", "Hove", "Boston", "Bremen")
