@@ -69,7 +69,8 @@ def move(ground: Ground) -> Counter[str]:
 def _occupied(connection: Connection, ground: Ground, version_id: int, plan: Plan) -> set[int]:
     """The steps but messages where somebody is due: one look into the index for each, however many are under way."""
     n, nodes = t.node.c, [ground.applied.nodes[node.id] for node in plan.nodes if not isinstance(node, MessageNode)]
-    due = sa.exists().where(_due_here(ground, version_id, n.id)).correlate(t.node)
+    here = sa.select(t.enrolment.c.id).where(_due_here(ground, version_id, n.id))
+    due = sa.exists(here.select_from(t.enrolment).correlate(t.node))
     return set(connection.scalars(sa.select(n.id).where(n.id.in_(nodes), due)))
 
 

@@ -33,6 +33,7 @@ topic: offers
 audience: everyone
 entry: {event: cart_updated, where: {total: {over: 10}}, once_per: cart_id}
 exit_on: [{event: order_completed}]
+caps: count_only
 journey: [{email: letter}, {wait: 23h}, {email: again}]
 """
 SALE = "topic: offers\naudience: {reachable: email}\nentry: {at: AT}\njourney: [{email: letter}]\n"
