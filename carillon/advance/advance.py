@@ -23,7 +23,7 @@ from carillon.advance.lead import lead
 from carillon.advance.lease import Held, lease
 from carillon.advance.next_due import next_due
 from carillon.advance.notices import tell_notices
-from carillon.advance.stages import Perform, Stage, perform_plainly
+from carillon.advance.stages import Perform, Stage, perform_plainly, settled
 from carillon.delivery.codes import settle_of
 from carillon.delivery.effects import suppress_refused
 from carillon.delivery.model import WorkResult
@@ -72,6 +72,8 @@ class Advanced:
     work: WorkResult = NOTHING
     awaits: Sequence[Awaited] = ()
     """What a person is to say yes to before anything more leaves."""
+    goes_on: bool = False
+    """It was prompt and has handed over: those who wait for the next step, or have come since, are the next one's."""
 
 
 def advance(
@@ -88,7 +90,8 @@ def advance(
 
     `alone` decides for this campaign only (an explicit `--now`); else everybody due in the workspace is decided in one
     pass, so that the better priority goes first. `promptly` leaves the campaigns out that have no better priority: their
-    own advance decides them, and nobody here waits for a wave of theirs. Once `stopping` says so no further batch begins
+    own advance decides them, and nobody here waits for a wave of theirs; it ends behind a hand-over (`goes_on`), so that
+    who came meanwhile is met by an advance of their own instant. Once `stopping` says so no further batch begins
     and no further stage; the next advance goes on from there.
     """
     now = engine.campaign_clock.now()
@@ -96,7 +99,7 @@ def advance(
     with lease(engine.store, f"advance:{campaign}", engine.machine_clock) as held:
         run = _Run(engine, campaign, now, alone, promptly, perform, progress, held, stopping)
         for _ in range(MOST_ROUNDS):
-            if stopping() or not run.round():
+            if stopping() or not run.round() or (promptly and run.has_settled):
                 break
         else:
             raise RuntimeError(f"{campaign}: still moving after {MOST_ROUNDS} rounds")
@@ -105,7 +108,10 @@ def advance(
         due = next_due(ground, engine.machine_clock.now())
         with engine.store.read() as connection:
             awaits = awaited(connection, ground)
-        return Advanced(campaign, now, tuple(run.stages), due, ground.applied.hold_reason, run.worked, awaits)
+        return Advanced(
+            campaign, now, tuple(run.stages), due, ground.applied.hold_reason, run.worked, awaits,
+            goes_on=promptly and run.has_settled,
+        )  # fmt: skip
 
 
 class _Run:
@@ -129,6 +135,11 @@ class _Run:
         self._perform, self._progress = perform, progress
         self.stages: list[Stage] = []
         self.worked = NOTHING
+
+    @property
+    def has_settled(self) -> bool:
+        """Somebody was handed over."""
+        return settled(self.worked.people) > 0
 
     def round(self) -> bool:
         """All stages once; says whether anything happened that may have made more due."""

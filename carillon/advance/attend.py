@@ -92,12 +92,13 @@ class _Prompter:
         self._near: dict[str, Micros] = {}
 
     def advance(self, name: str) -> bool:
-        """One advance; False while another process has the campaign in hand."""
+        """Advance until nothing more leaves; False while another process has the campaign in hand."""
         clock = self._engine.machine_clock
         if lease_holder(self._engine.store, f"advance:{name}", clock) is not None:
             return False
         try:
-            advanced = advance(self._engine, name, promptly=True, stopping=self._stopping)
+            while (advanced := self._one(name)).goes_on and not self._stopping():
+                pass
         except AlreadyRunning:
             return False
         due = advanced.next_due
@@ -107,6 +108,9 @@ class _Prompter:
             self._near.pop(name, None)
             self._told(advanced)
         return True
+
+    def _one(self, name: str) -> Advanced:
+        return advance(self._engine, name, promptly=True, stopping=self._stopping)
 
     def due(self) -> list[str]:
         """The campaigns whose kept instant has come."""
