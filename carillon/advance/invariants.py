@@ -43,6 +43,9 @@ BATCH_STATES = ("ready", "claimed", "accepted", "unsure", "closed", "withdrawn")
 MAYBE_LEFT = ("accepted", "unsure", "lapsed")
 """How an attempt ended after which a message may have left."""
 
+UNKNOWN = -1
+"""Where somebody was moved who was under way before that was written down: of them alone the way is not asked."""
+
 NO_CALL = ("resend", "evidence", "accept", "close")
 """Rows of `attempt` that are decisions, not hand-overs."""
 
@@ -182,9 +185,9 @@ def _of_version(connection: Connection, applied: Applied, version_id: int, plan:
         "enrolment {id} stands at node {node_id}, due {due_at}, and nothing will come",
     )
     stands = [node for node in plan.nodes if node.id != plan.first]
-    ways, whole = _ways(plan), sa.not_(_may_have_moved(applied, version_id))
+    ways, whole = _ways(plan), sa.func.coalesce(e.moved_node, 0) != UNKNOWN
     for node in stands:
-        came = sa.or_(sa.false(), *(_passed(applied, plan, way, ways) for way in ways[node.id]))
+        came = sa.or_(_moved_at(applied, node.id), *(_passed(applied, plan, way, ways) for way in ways[node.id]))
         yield from _broken(
             connection,
             f"each step's people have arrived at it ({here}, {node.id})",
@@ -201,12 +204,9 @@ def _of_version(connection: Connection, applied: Applied, version_id: int, plan:
         )
 
 
-def _may_have_moved(applied: Applied, version_id: int) -> Condition:
-    """Who entered before this version was applied may have come into its middle by `on_change`, from an older one."""
-    mine, other = t.version.alias("mine"), t.version.alias("other")
-    applied_at = sa.select(mine.c.applied_at).where(mine.c.id == version_id).scalar_subquery()
-    has_others = sa.exists().where(other.c.campaign_id == applied.id, other.c.id != version_id)
-    return sa.and_(t.enrolment.c.entered_at <= applied_at, has_others)
+def _moved_at(applied: Applied, step_id: str) -> Condition:
+    """Who came onto this version while they stood at the step: they have arrived at it, by an older version's way."""
+    return sa.func.coalesce(t.enrolment.c.moved_node, 0) == applied.nodes[step_id]
 
 
 def _is_awaited(applied: Applied, plan: Plan) -> Condition:
@@ -266,5 +266,5 @@ def _passed(applied: Applied, plan: Plan, way: Way, ways: dict[str | None, list[
     if isinstance(node, WaitNode):
         if node.id == plan.first:
             return sa.true()
-        return sa.or_(sa.false(), *(_passed(applied, plan, before, ways) for before in ways[node.id]))
+        return sa.or_(_moved_at(applied, node.id), *(_passed(applied, plan, before, ways) for before in ways[node.id]))
     return sa.exists().where(p.node_id == node_id, p.enrolment_id == e.id, p.branch == branch)

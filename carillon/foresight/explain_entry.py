@@ -24,7 +24,7 @@ from carillon.journey.forecast import would_enter
 from carillon.journey.ground import Ground
 from carillon.journey.members import PRESENT
 from carillon.journey.occasions import next_occasion_of, occasions
-from carillon.journey.take_in import not_entered
+from carillon.journey.take_in import NOT_STARTED, OVER, not_entered, out_of_season
 from carillon.kernel.clock import from_micros
 from carillon.store import tables as t
 
@@ -32,6 +32,8 @@ WHY_NOT = {
     "under_way": "under way in it already",
     "again": "had it before",
     "late": "it would come too late",
+    NOT_STARTED: "the campaign has not started",
+    OVER: "the campaign is over",
     PRESENT: "in the segment already",
 }
 
@@ -42,6 +44,8 @@ def explain_entry(connection: Connection, ground: Ground, entry: PlanEntry, cont
         return f"no: the campaign is {ground.applied.wanted_state}"
     if (ripening := _ripening(connection, ground, entry, contact_id)) is not None:
         return ripening
+    if not isinstance(entry, Scheduled) and (closed := out_of_season(ground)) is not None:
+        return f"no: {WHY_NOT[closed]}"
     when = _when(ground, entry)
     if when is None:
         return "no: it has no occurrence any more"

@@ -134,6 +134,9 @@ def _left_out(first: FirstMessage) -> list[Text | Table]:
 def _when(draft: Draft, outlook: Outlook) -> list[Text | Table]:
     zone = ZoneInfo(draft.rules.timezone)
     lines: list[Text | Table] = [Text(entry_sentence(e)) for e in draft.plan.entries]
+    for word, instant in (("before", draft.plan.starts), ("after", draft.plan.ends)):
+        if instant is not None:
+            lines.append(Text(f"nobody enters {word} {instant:%a %d %b %Y %H:%M}"))
     if outlook.first_due is not None and outlook.last_due is not None and not outlook.is_by_event:
         span = f"first {clock_time(outlook.first_due, zone.key)}, last {clock_time(outlook.last_due, zone.key)}"
         lines.append(Text(f"{span}, {outlook.zones} time zone{'s' if outlook.zones != 1 else ''}"))

@@ -18,7 +18,7 @@ from carillon.consent.record import Said, record_consents
 from carillon.definition.entries import ByApi
 from carillon.definition.model import EnterCampaign, SetFields, Unsubscribe
 from carillon.journey.ground import Ground, load_ground
-from carillon.journey.take_in import Wave, take_in
+from carillon.journey.take_in import Wave, out_of_season, take_in
 from carillon.kernel.durations import Span
 from carillon.people.contacts import CONTACTS_TURN, as_text
 from carillon.plan.model import ActNode
@@ -116,7 +116,8 @@ def target_of(ground: Ground, node: ActNode) -> Ground | None:
         target = load_ground(ground.store, node.act.campaign, ground.now)
     except LookupError:
         return None
-    return target if target.applied.wanted_state == "live" and target.applied.operator_state != "stopped" else None
+    takes_in = target.applied.wanted_state == "live" and target.applied.operator_state != "stopped"
+    return target if takes_in and out_of_season(target) is None else None
 
 
 def enter_target(connection: Connection, target: Ground, here: sa.ColumnElement[bool], node_id: int) -> None:

@@ -60,7 +60,7 @@ def _move(ground: Ground, version_id: int, plan: Plan, node: PlanNode) -> int:
             connection.execute(
                 t.enrolment.update()
                 .where(t.enrolment.c.id == m.c.enrolment_id)
-                .values(version_id=ground.applied.live_version, due_at=m.c.due_at)
+                .values(version_id=ground.applied.live_version, due_at=m.c.due_at, moved_node=t.enrolment.c.node_id)
             )
         )
 

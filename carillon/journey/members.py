@@ -22,7 +22,7 @@ from carillon.definition.entries import OnSegment, entry_key
 from carillon.journey import cursor
 from carillon.journey.everybody import everybody
 from carillon.journey.ground import Ground
-from carillon.journey.take_in import KEPT_OUT, Entered, Wave, is_taken, take_in
+from carillon.journey.take_in import KEPT_OUT, NOT_STARTED, Entered, Wave, is_taken, out_of_season, take_in
 from carillon.kernel.clock import MINUTE, Micros, from_micros
 from carillon.kernel.time.calendar import local_to_utc, utc_to_local
 from carillon.plan.compile import canonical
@@ -40,7 +40,12 @@ Ids = sa.Select[tuple[int]]
 
 
 def enter_members(ground: Ground, entry: OnSegment) -> list[Entered]:
-    """Take in who joined or left since the last look, and of those who were there as many as a day may."""
+    """Take in who joined or left since the last look, and of those who were there as many as a day may.
+
+    Before the campaign starts it looks at nobody: who is in the segment then was there at the first look.
+    """
+    if out_of_season(ground) == NOT_STARTED:
+        return []
     with ground.store.write("ledger") as connection:
         consumer = f"enter:{ground.applied.id}:{entry_key(entry)}"
         low, high = cursor.span(connection, consumer)
@@ -61,10 +66,11 @@ def enter_members(ground: Ground, entry: OnSegment) -> list[Entered]:
 
 
 def next_look(connection: Connection, ground: Ground, entry: OnSegment) -> Micros:
-    """When everybody is asked again, or the next of those who were there may enter; now where it never was."""
+    """When everybody is asked again, or the next of those who were there may enter; where it never was, now or when it starts."""
     watch = watched(connection, ground, entry)
     if watch is None:
-        return ground.now
+        starts = ground.applied.plan.starts
+        return ground.now if starts is None else max(ground.now, local_to_utc(ground.rules.timezone, starts))
     asked: Micros = watch.asked_at + ASKED_EVERY
     return asked if not _is_waiting(connection, ground, entry) else min(asked, _next_day(ground, watch.began_at))
 

@@ -9,17 +9,20 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.definition.entries import Again, PlanEntry, entry_key
+from carillon.definition.entries import Again, PlanEntry, Scheduled, entry_key
 from carillon.experiment.holdout import role_of
 from carillon.journey.ground import Ground
 from carillon.journey.stand import Arriving, stand_at
 from carillon.kernel.clock import Micros
-from carillon.kernel.time.calendar import add_span
+from carillon.kernel.time.calendar import add_span, utc_to_local
 from carillon.store import tables as t
 from carillon.store.engine import rowcount
 
 UNDER_WAY, AGAIN, LATE = "under_way", "again", "late"
 """Why somebody who matched did not enter. An exit that came first is told by its own code."""
+
+NOT_STARTED, OVER = "not_started", "over"
+"""Why nobody enters at all: the campaign's `starts` is ahead of us, or its `ends` behind us."""
 
 KEPT_OUT = "kept_out"
 """The column of candidates that says why somebody does not enter."""
@@ -65,7 +68,9 @@ def take_in(
     # Where nobody ever entered nobody is under way: spare the question a person, and the second look at the audience.
     has_history = _has_history(connection, ground)
     reason = not_entered(ground, wave.entry.again, p) if has_history else _kept_out(p)
-    left_out = _left_out(connection, p, reason) if KEPT_OUT in p.c or has_history else {}
+    closed = None if isinstance(wave.entry, Scheduled) else out_of_season(ground)
+    reason = reason if closed is None else sa.literal(closed)
+    left_out = _left_out(connection, p, reason) if KEPT_OUT in p.c or has_history or closed else {}
     role = role_of(applied.seed, plan, ground.rules.holdout, p.c.h31)
     stand = stand_at(
         ground,
@@ -85,6 +90,17 @@ def take_in(
     n = rowcount(connection.execute(t.enrolment.insert().from_select([name for name, _ in rows], taken)))
     connection.execute(t.wave.update().where(t.wave.c.id == wave_id).values(n=n, left_out=left_out))
     return Entered(entry_key(wave.entry), wave.ref, n, left_out)
+
+
+def out_of_season(ground: Ground) -> str | None:
+    """Why nobody who comes now may enter, by `starts` and `ends` on the workspace's clock; None where they may.
+
+    What is scheduled has a clock time of its own, which its occasions compare.
+    """
+    plan, local = ground.applied.plan, utc_to_local(ground.rules.timezone, ground.now)
+    if plan.starts is not None and local < plan.starts:
+        return NOT_STARTED
+    return OVER if plan.ends is not None and local > plan.ends else None
 
 
 def is_taken(connection: Connection, ground: Ground, entry: PlanEntry, ref: str) -> bool:

@@ -93,6 +93,7 @@ class Enrolment(SQLModel, table=True):
     exit_code: str | None = maybe_text()  # finished, goal, exit reasons
     ended_at: int | None = maybe_number()
     entered_at: int = number()
+    moved_node: int | None = maybe_number()  # where it stood when it came onto this version; -1: not written down then
     trigger_at: int | None = maybe_number()  # key of the newest event of this enrolment's thing
     trigger_hash: int | None = maybe_number()
     answer_at: int | None = maybe_number()  # key of the event that ended the last wait_for

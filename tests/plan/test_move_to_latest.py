@@ -178,3 +178,27 @@ def check_edits(new_store: Any, versions: list[tuple[str, bool]], kills: list[in
         assert set(shop.enrolments.values()) == {"finished"}
         letters = [(letter.cid, letter.text) for post in (shop.mail, shop.texts) for letter in post.letters]
         assert len(letters) == len(set(letters)) == shop.count(t.send)
+
+
+def test_of_those_who_moved_the_whole_way_is_asked_too(any_shop: Shop) -> None:
+    """Ada was moved at her wait: from there her way is known, and a step that she never came to is found out."""
+    any_shop.contact("ada")
+    any_shop.contact("bob")
+    any_shop.campaign("cart", ENTER + "journey: [{wait: 2d, id: pause}, {email: old}]\n")
+    any_shop.apply()
+    into(any_shop, "cart", "ada", "bob")
+    journey = "journey: [{wait: 3d, id: pause}, {email: new}, {wait: 1d, id: last}, {email: end}]\n"
+    any_shop.campaign("cart", MOVING + journey)
+    any_shop.apply()
+    any_shop.run("cart")
+    assert (on_versions(any_shop), any_shop.violations()) == ({"ada": 2, "bob": 2}, [])
+    with any_shop.store.write("ledger") as connection:
+        e, n = t.enrolment.c, t.node.c
+        last = sa.select(n.id).where(n.step_id == "last").scalar_subquery()
+        connection.execute(t.enrolment.update().where(e.contact_id == any_shop.id_of("ada")).values(node_id=last))
+        done = {"node_id": None, "due_at": None, "state": "done", "exit_code": "finished"}
+        connection.execute(t.enrolment.update().where(e.contact_id == any_shop.id_of("bob")).values(**done))
+    assert any_shop.violations() == [
+        "each step's people have arrived at it (cart, version 2, last): enrolment 1 stands there without having come",
+        "who finished has gone the whole way (cart, version 2): enrolment 2 ended without having come to the end",
+    ]
