@@ -199,7 +199,11 @@ class _Run:
                 names = list(applied_names(connection))
         loaded = [load_ground(self._engine.store, name, self._now) for name in names]
         asked = _not_after(self._campaign, loaded) if self._promptly else loaded
-        grounds = [g for g in asked if g.applied.is_running and not (self._is_other(g) and hold_unanswered(g))]
+        grounds = [
+            g
+            for g in asked
+            if g.applied.is_running and not (self._is_other(g) and (hold_unanswered(g) or hold_doubtful(g)))
+        ]
         gone = {g.applied.name: exits_of_due(g) for g in grounds}.get(self._campaign, Counter[str]())
         again = resend(grounds, machine_now=self._engine.machine_clock.now())
         decided = reserve(grounds, max_people=self._engine.max_people)
