@@ -52,6 +52,8 @@ def lines(told: Explained) -> Iterator[str]:
     for draw in told.draws:
         share = f"of which the first {draw.share:,} are held" if draw.share else "nobody is held"
         yield f"  {draw.experiment}: bucket {draw.bucket:,} of 10,000, {share}"
+    yield f"Clock: {told.clock}"
+    yield from _chances(told)
     for way in told.ways:
         yield ""
         yield from _way(way)
@@ -66,6 +68,15 @@ def lines(told: Explained) -> Iterator[str]:
         yield f"  but nothing leaves: {sentence}"
 
 
+def _chances(told: Explained) -> Iterator[str]:
+    if told.chances:
+        yield ""
+        yield "What could have taken them in"
+    for one in told.chances:
+        about = f" {one.thing}" if one.thing else ""
+        yield f"  {_clock(one.at)}  {one.entry}{about}: {'took them in' if one.took_in else f'did not: {one.why}'}"
+
+
 def _condition(trace: Trace, depth: int = 0) -> Iterator[str]:
     found = f"  [{trace.found}]" if trace.found else ""
     yield f"{'  ' * depth}{_MARKS[trace.holds]} {trace.asks}{found}"
@@ -75,7 +86,11 @@ def _condition(trace: Trace, depth: int = 0) -> Iterator[str]:
 
 def _way(way: Way) -> Iterator[str]:
     about = f" about {way.thing}" if way.thing else ""
-    yield f"Entered {_clock(way.entered_at)}{about} as {way.role} on version {way.version} (enrolment {way.id})"
+    by = f" by {way.entry}" if way.entry else ""
+    version = f"version {way.version}" + (f" of {_clock(way.applied_at)}" if way.applied_at else "")
+    yield f"Entered {_clock(way.entered_at)}{by}{about} as {way.role} on {version} (enrolment {way.id})"
+    if way.trigger_at is not None:
+        yield f"  {_clock(way.trigger_at)}  the event it is about"
     for h in way.happenings:
         yield f"  {_clock(h.at)}  {h.step}: {h.what}" + (f" – {h.why}" if h.why else "")
     if way.exit_code is not None:

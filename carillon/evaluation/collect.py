@@ -113,6 +113,15 @@ def _answers(people: sa.CTE, node_ids: Sequence[int]) -> sa.Select[Any]:
     )
 
 
+def conversions(enrolment_id: int, goal: Goal, moment: Moment) -> sa.Select[tuple[int, int]]:
+    """(instant, cents) of what counts for one enrolment from its entry on: each order once, and refunds."""
+    e = t.enrolment.c
+    one = sa.select(sa.literal("").label("arm"), e.id.label("enrolment_id"), e.contact_id, e.entered_at.label("at"))
+    counted = _counted(one.where(e.id == enrolment_id).cte("one"), goal, moment).c
+    found = sa.select(counted.happened_at, counted.cents).where(sa.or_(counted.place == 1, counted.cents < 0))
+    return found.order_by(counted.happened_at)
+
+
 def _earnings(people: sa.CTE, goal: Goal, moment: Moment) -> sa.Select[Any]:
     """Orders and cents of each exposed enrolment; what is refunded (a negative value) reduces the cents."""
     counted = _counted(people, goal, moment)
@@ -147,7 +156,7 @@ def _counted(people: sa.CTE, goal: Goal, moment: Moment) -> sa.CTE:
             trigger, sa.and_(trigger.c.occurred_at == own.c.trigger_at, trigger.c.hash64 == own.c.trigger_hash)
         )
         wanted += [is_same(e.props, trigger.c.props, same) for same in goal.same]
-    columns = (x.arm, x.enrolment_id, cents.label("cents"), place.label("place"))
+    columns = (x.arm, x.enrolment_id, cents.label("cents"), place.label("place"), e.occurred_at.label("happened_at"))
     return sa.select(*columns).select_from(source).where(*wanted).cte("counted")
 
 

@@ -16,7 +16,9 @@ from carillon.audience.values import say_found
 from carillon.audience.words import say
 from carillon.definition.conditions import All, AnyOf, Condition, ContactIs, HasEvent, Not
 from carillon.delivery.reserve import question_of
+from carillon.evaluation.collect import conversions
 from carillon.experiment.holdout import GLOBAL, campaign_holdout, role_for
+from carillon.foresight.explain_chances import Chance, chances
 from carillon.foresight.explain_codes import code_story
 from carillon.foresight.explain_entry import explain_entry
 from carillon.foresight.outlook import as_enrolled
@@ -24,7 +26,7 @@ from carillon.foresight.screen import entry_sentence
 from carillon.journey.acts import DONE, REFUSED, SPARED
 from carillon.journey.awaited import awaited
 from carillon.journey.ground import Ground
-from carillon.kernel.clock import Micros, from_micros
+from carillon.kernel.clock import SECOND, Micros, from_micros
 from carillon.kernel.ids import bucket
 from carillon.policy.decide import decisions
 from carillon.policy.words import WAITS
@@ -70,6 +72,12 @@ class Way:
     exit_code: str | None
     ended_at: Micros | None
     happenings: tuple[Happening, ...]
+    entry: str = ""
+    """By which it came, as waves name it."""
+    trigger_at: Micros | None = None
+    """The newest event of its thing."""
+    applied_at: Micros | None = None
+    """When its version was applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,10 @@ class Explained:
     """(entry, whether it would take the contact in now, and why not)."""
     messages: tuple[tuple[str, str], ...]
     """(message step, what would be decided if it were due now)."""
+    clock: str = ""
+    """Whose clock its instants follow, and what told it."""
+    chances: tuple[Chance, ...] = ()
+    """What could have taken the contact in, and why it did not."""
     waits: tuple[str, ...] = ()
     """What keeps everything from leaving for now: a pause, a brake, a person's yes."""
 
@@ -112,8 +124,21 @@ def explain(connection: Connection, ground: Ground, shop_id: str) -> Explained:
         ways=ways,
         entries=tuple((entry_sentence(e), explain_entry(connection, ground, e, contact.id)) for e in plan.entries),
         messages=tuple(_messages(connection, ground, contact.id, next((w for w in ways if w.stands_at), None))),
+        clock=_clock_of(connection, contact),
+        chances=tuple(chances(connection, ground, contact.id)),
         waits=tuple(_waits(connection, ground, next((w for w in ways if w.stands_at), None))),
     )
+
+
+def _clock_of(connection: Connection, contact: sa.Row[Any]) -> str:
+    zone = connection.scalar(sa.select(t.standing.c.zone).where(t.standing.c.contact_id == contact.id))
+    return f"{zone}, by {_TOLD_BY.get(contact.zone_source, contact.zone_source)}"
+
+
+_TOLD_BY = {
+    "contact": "what they said", "phone": "their phone's country", "country": "their country",
+    "workspace": "the workspace's",
+}  # fmt: skip
 
 
 def _waits(connection: Connection, ground: Ground, under_way: Way | None) -> Iterator[str]:
@@ -250,10 +275,12 @@ def _as_candidate(ground: Ground, contact_id: int) -> sa.Select[Any]:
 
 
 def _ways(connection: Connection, ground: Ground, contact_id: int) -> Iterator[Way]:
-    e, n = t.enrolment.c, t.node.c
+    e, n, w, v = t.enrolment.c, t.node.c, t.wave.c, t.version.c
     rows = connection.execute(
-        sa.select(t.enrolment, n.step_id)
+        sa.select(t.enrolment, n.step_id, w.entry, v.applied_at)
         .outerjoin_from(t.enrolment, t.node, n.id == e.node_id)
+        .outerjoin(t.wave, w.id == e.wave_id)
+        .outerjoin(t.version, v.id == e.version_id)
         .where(e.campaign_id == ground.applied.id, e.contact_id == contact_id)
         .order_by(e.id)
     ).all()
@@ -263,6 +290,7 @@ def _ways(connection: Connection, ground: Ground, contact_id: int) -> Iterator[W
             *(Happening(*told) for told in code_story(connection, ground, row.id)),
             *_sends(connection, row.id),
             *_reports(connection, contact_id, row.id),
+            *_conversions(connection, ground, row),
         ]
         yield Way(
             id=row.id,
@@ -275,6 +303,9 @@ def _ways(connection: Connection, ground: Ground, contact_id: int) -> Iterator[W
             exit_code=row.exit_code,
             ended_at=row.ended_at,
             happenings=tuple(sorted(told, key=lambda h: (h.at is None, h.at or 0))),
+            entry=row.entry or "",
+            trigger_at=row.trigger_at,
+            applied_at=row.applied_at,
         )
 
 
@@ -312,7 +343,10 @@ def _sends(connection: Connection, enrolment_id: int) -> Iterator[Happening]:
         outcome = row.outcome or row.state
         what = outcome.replace("skipped:", "skipped: ") if outcome else "decided"
         what += f", the texts of {from_micros(row.texts_at):%Y-%m-%d %H:%M} UTC" if row.texts_at else ""
-        yield Happening(row.claimed_at or row.decided_at, row.step_id, f"{row.channel}{arm} {what}", row.note or "")
+        at = row.claimed_at or row.decided_at
+        if at - row.due_at >= SECOND:
+            what += f", due since {from_micros(row.due_at):%Y-%m-%d %H:%M:%S} UTC"
+        yield Happening(at, row.step_id, f"{row.channel}{arm} {what}", row.note or "")
         if row.batch_id is None:
             continue
         attempts = connection.execute(
@@ -321,6 +355,16 @@ def _sends(connection: Connection, enrolment_id: int) -> Iterator[Happening]:
         for no, status, note in attempts:  # their own instants are machine time: not to be sorted among these
             what = f"attempt {no} of batch {row.batch_id} by {row.connector}: {status}"
             yield Happening(row.claimed_at or row.decided_at, row.step_id, what, note or "")
+
+
+def _conversions(connection: Connection, ground: Ground, way: sa.Row[Any]) -> Iterator[Happening]:
+    """What counts for the goal of the version that they are on, or of the live one where that is gone."""
+    goal = ground.applied.versions.get(way.version_id, ground.applied.plan).goal
+    if goal is None:
+        return
+    for at, cents in connection.execute(conversions(way.id, goal, ground.moment)):
+        money = f"{cents / 100:,.2f} {ground.rules.currency}" if cents else ""
+        yield Happening(at, "goal", f"{goal.event} counts" if cents >= 0 else f"{goal.event} taken back", money)
 
 
 def _reports(connection: Connection, contact_id: int, enrolment_id: int) -> Iterator[Happening]:
