@@ -64,7 +64,7 @@ def test_the_whole_way_is_told_in_order(any_shop: Shop) -> None:
     (way,) = told.ways
     arm = any_shop.arms("email.sale")["ada"]
     assert [(h.step, h.what) for h in way.happenings] == [
-        ("email.sale", f"email ({arm}) accepted"),
+        ("email.sale", f"email ({arm}) accepted, the texts of 2026-11-02 11:00 UTC"),
         ("email.sale", "attempt 1 of batch 1 by sandbox.email: accepted"),
         ("email.sale", "clicked"),
         ("choose.email.sale", "took clicked.sale"),
