@@ -51,6 +51,24 @@ def instant_reader(zone: str, pattern: str | None = None) -> Callable[[Any], Mic
     return read
 
 
+def instants_reader(zone: str, pattern: str | None = None) -> Callable[[list[str]], list[Micros]]:
+    """The same for a whole column of texts; refuses all of it where one cannot be read so (`instant_reader` says which)."""
+    read_one = instant_reader(zone, pattern)
+
+    def read(texts: list[str]) -> list[Micros]:
+        stripped = list(map(str.strip, texts))
+        if pattern is not None or any(map(str.isdigit, stripped)):  # epoch numbers
+            return list(map(read_one, stripped))
+        found = list(map(datetime.fromisoformat, stripped))
+        if any(at.tzinfo is None for at in found):
+            return list(map(read_one, found))
+        instants = list(map(to_micros, found))
+        _plausible(min(instants)), _plausible(max(instants))
+        return instants
+
+    return read
+
+
 def epoch(number: float) -> Micros:
     """Seconds, milliseconds or microseconds since 1970: the size says which. Raises ValueError."""
     for unit in (1_000_000, 1_000, 1):

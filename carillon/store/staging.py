@@ -20,11 +20,11 @@ def stage(connection: Connection, name: str, columns: str) -> None:
 
 def fill(connection: Connection, name: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
     """Put rows from outside into a staged table, by each store's fastest door."""
+    driver: Any = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
         marks = ", ".join("?" * len(columns))
-        connection.exec_driver_sql(f"INSERT INTO temp.{name} ({', '.join(columns)}) VALUES ({marks})", list(rows))
+        driver.executemany(f"INSERT INTO temp.{name} ({', '.join(columns)}) VALUES ({marks})", rows)
         return
-    driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"COPY {name} ({', '.join(columns)}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
