@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from carillon.kernel.collecting import collect_rarely
+
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("init", "init", "Make a new workspace."),
     "new": ("init", "new", "Make a new campaign."),
@@ -62,6 +64,7 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """The command; a store that fails under it (cut off, full, too new) is an outside fault, told in one line."""
+        collect_rarely()
         try:
             return super().invoke(ctx)
         except Exception as error:
