@@ -1,7 +1,7 @@
 """One advance in a fresh process: `python -m tests.benchmarks.advancing URL SINK NOW` prints what it took as JSON.
 
 A process of its own, so that its memory is a worker's: idle is the store open and everything imported, growth the most
-that it grew by afterwards.
+that it grew by afterwards. `… NOW work` hands over what is ready: it says "ready" once it has started, and begins when told.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from carillon.delivery.reserve import reserve
 from carillon.delivery.work import work
 from carillon.journey.enter import enter
 from carillon.journey.ground import load_ground
-from carillon.kernel.clock import SystemClock, VirtualClock
+from carillon.kernel.clock import DAY, SystemClock, VirtualClock
 from carillon.kernel.worker import worker_id
 from carillon.store.engine import Store
 from connectors.sendgrid import connector as sendgrid
@@ -55,7 +55,10 @@ def advance_apart(url: str, sink: Sink, now: int) -> Run:
 
 
 def work_apart(url: str, sink: Sink, now: int, workers: int, postmaster: int | None) -> Run:
-    """Enter and reserve here, then hand over in so many processes at once: the wall of the hand-over, and all its CPU."""
+    """Enter and reserve here, then hand over in so many processes at once: the wall of the hand-over, and all its CPU.
+
+    A worker stands all day: all have started before the clock does, and none begins before the others.
+    """
     store = Store(url)
     engine = _engine(store, sink.url, now)
     ground = load_ground(store, "picks", now)
@@ -63,15 +66,25 @@ def work_apart(url: str, sink: Sink, now: int, workers: int, postmaster: int | N
     reserve([ground], max_people=engine.max_people)
     store.close()
     command = [sys.executable, "-m", "tests.benchmarks.advancing", url, sink.url, str(now), "work"]
+    helpers = [_started(command) for _ in range(workers)]
     with watch(sink.pid, *(() if postmaster is None else (postmaster,))) as spent:
         before = sum(os.times()[2:4])
-        helpers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(workers)]
+        for helper in helpers:
+            helper.stdin.write("go\n")  # type: ignore[union-attr]
+            helper.stdin.flush()  # type: ignore[union-attr]
         runs = [Run(**json.loads(helper.communicate()[0])) for helper in helpers]
         theirs = sum(os.times()[2:4]) - before
     people = sum((Counter(run.people) for run in runs), Counter())
     # What a worker takes to start is no recipient's.
     cpu = spent.cpu - theirs + sum(run.cpu for run in runs)
     return Run(max(run.wall for run in runs), cpu, people=dict(people))
+
+
+def _started(command: list[str]) -> subprocess.Popen[str]:
+    helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    said = helper.stdout.readline()  # type: ignore[union-attr]
+    assert said == "ready\n", said
+    return helper
 
 
 def _engine(store: Store, sink_url: str, now: int) -> Engine:
@@ -86,6 +99,11 @@ def main(url: str, sink_url: str, now: str, what: str = "advance") -> None:
     engine = _engine(store, sink_url, int(now))
     with store.read() as connection:
         connection.exec_driver_sql("SELECT 1")
+    if what == "work":
+        # A day before anything is due: all is imported, every statement compiled but those of a batch.
+        asyncio.run(_work(_engine(store, sink_url, int(now) - DAY)))
+        print("ready", flush=True)
+        sys.stdin.readline()
     with _growth(run):
         wall, cpu = time.perf_counter(), _cpu()
         run.people = dict(_advance(engine, run) if what == "advance" else asyncio.run(_work(engine)))

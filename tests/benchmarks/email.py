@@ -59,7 +59,9 @@ def _crews(ground: Ground, people: int) -> Iterator[tuple[int, Run]]:
     for workers in (1, 4):
         with ground.postgres() as store, sink(0.25) as target:
             now = crowd(store, ground.path("workspace"), people).clock.now()
-            yield workers, work_apart(store.url, target, now, workers, ground.postmaster)
+            run = work_apart(store.url, target, now, workers, ground.postmaster)
+            assert run.people == {"accepted": people}, run.people
+            yield workers, run
 
 
 def email_sizes(ground: Ground) -> Iterable[Figure]:
