@@ -532,9 +532,7 @@ class Shop:
             )
             .join_from(t.enrolment, t.contact, c.id == e.contact_id)
             .outerjoin(t.node, n.id == e.node_id),
-            "send": sa.select(
-                c.shop_id, n.step_id, s.enrolment_id, s.arm, s.ghost, s.due_at, s.outcome, b.state, b.claimed_at
-            )
+            "send": sa.select(c.shop_id, n.step_id, s.enrolment_id, s.arm, s.due_at, s.outcome, b.state, b.claimed_at)
             .join_from(t.send, t.contact, c.id == s.contact_id)
             .join(t.node, n.id == s.node_id)
             .outerjoin(t.batch, b.id == s.batch_id),

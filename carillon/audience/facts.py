@@ -29,7 +29,6 @@ class SendFact:
     """Its hand-over."""
     state: str
     enrolment: int = 0
-    ghost: bool = False
     bounced_at: Micros | None = None
     opened_at: Micros | None = None
     machine_opened_at: Micros | None = None

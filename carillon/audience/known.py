@@ -114,7 +114,7 @@ def _sends(ids: Sequence[int]) -> sa.Select[Any]:
     same_send = sa.and_(r.c.node_id == s.c.node_id, r.c.enrolment_id == s.c.enrolment_id)
     return (
         sa.select(
-            s.c.contact_id, s.c.enrolment_id, s.c.channel, s.c.ghost, t.campaign.c.name, t.node.c.step_id,
+            s.c.contact_id, s.c.enrolment_id, s.c.channel, t.campaign.c.name, t.node.c.step_id,
             sa.func.coalesce(s.c.outcome, b.c.state).label("state"),
             sa.func.coalesce(b.c.claimed_at, s.c.due_at).label("at"),
             r.c.bounced_at, r.c.first_open, r.c.machine_open, r.c.first_click,
@@ -131,7 +131,7 @@ def _sends(ids: Sequence[int]) -> sa.Select[Any]:
 
 def _send(row: Row[Any]) -> SendFact:
     return SendFact(
-        row.name, row.step_id, row.channel, row.at, row.state, row.enrolment_id, bool(row.ghost), row.bounced_at,
+        row.name, row.step_id, row.channel, row.at, row.state, row.enrolment_id, row.bounced_at,
         row.first_open, row.machine_open, row.first_click,
     )  # fmt: skip
 

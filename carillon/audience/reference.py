@@ -206,7 +206,7 @@ def _response(send: SendFact, condition: Responded, at: Moment) -> bool | None:
     match condition.what:
         case "received":
             bounced = send.bounced_at is not None and send.bounced_at <= at.now
-            has_left = send.state in HANDED_OVER and not send.ghost
+            has_left = send.state in HANDED_OVER
             return has_left and not bounced and _in_time(send.at, condition.within, at)
         case "clicked":
             return _in_time(send.clicked_at, condition.within, at)

@@ -113,7 +113,7 @@ def _received(condition: Responded, at: Moment) -> _Messages:
     )
     left = sa.func.coalesce(send.c.outcome, batch.c.state).in_(HANDED_OVER)
     when = sa.func.coalesce(batch.c.claimed_at, send.c.due_at)
-    where = [left, send.c.ghost == 0, send.c.channel.not_in(OURS), sa.not_(bounced)]
+    where = [left, send.c.channel.not_in(OURS), sa.not_(bounced)]
     if condition.of == "channel":
         where.append(send.c.channel == condition.name)
     source = send.outerjoin(batch, batch.c.id == send.c.batch_id)

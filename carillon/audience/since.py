@@ -21,7 +21,7 @@ def reached(step: str, enrolment: sa.FromClause, at: Moment) -> Expression:
     """A message: its hand-over (or the decision not to). A fork: its decision. Where people stand now: their arrival."""
     send, batch, passage = tables.send.alias(), tables.batch.alias(), tables.passage.alias()
     handed_over = (
-        sa.select(sa.func.coalesce(batch.c.claimed_at, send.c.decided_at))
+        sa.select(sa.func.coalesce(batch.c.claimed_at, send.c.decided_at, batch.c.decided_at))
         .select_from(send.outerjoin(batch, batch.c.id == send.c.batch_id))
         .where(send.c.node_id == step_node(step, at), send.c.enrolment_id == enrolment.c.id)
         .correlate_except(send, batch)

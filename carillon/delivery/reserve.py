@@ -394,10 +394,9 @@ def _write_sends(
             d.enrolment_id,
             d.contact_id,
             d.arm,
-            sa.literal(str(node.channel)).label("channel"),
-            sa.case((is_ghost, 1), else_=0).label("ghost"),
+            sa.literal(str(node.channel), t.send.c.channel.type).label("channel"),
             d.due_at,
-            sa.literal(ground.now, sa.BigInteger()).label("decided_at"),
+            sa.case((f.batch_id.is_(None), sa.literal(ground.now, sa.BigInteger()))).label("decided_at"),
             f.batch_id,
             outcome.label("outcome"),
         )

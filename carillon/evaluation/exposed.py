@@ -20,8 +20,8 @@ SENT_STATES = ("accepted", "unsure", "closed")
 TREATED, HELD = "treated", "held"
 
 _s, _b, _e = t.send.c, t.batch.c, t.enrolment.c
-_is_sent = sa.and_(_s.ghost == 0, _s.channel.not_in(OURS), sa.func.coalesce(_s.outcome, _b.state).in_(SENT_STATES))
-_left_at = sa.func.coalesce(_b.claimed_at, _s.decided_at)
+_is_sent = sa.and_(_s.channel.not_in(OURS), sa.func.coalesce(_s.outcome, _b.state).in_(SENT_STATES))
+_left_at = sa.func.coalesce(_b.claimed_at, _s.decided_at, _b.decided_at)
 
 
 def of_test(
@@ -72,7 +72,7 @@ def of_holdout(campaign_id: int, *, from_entry: bool = False) -> sa.Select[Any]:
     return (
         sa.select(arm, _e.id.label("enrolment_id"), _e.contact_id, first)
         .select_from(t.enrolment.join(t.send, _s.enrolment_id == _e.id).outerjoin(t.batch, _b.id == _s.batch_id))
-        .where(_e.campaign_id == campaign_id, sa.or_(_is_sent, _s.ghost == 1))
+        .where(_e.campaign_id == campaign_id, sa.or_(_is_sent, _s.outcome == "ghost"))
         .group_by(_e.id, _e.contact_id, _e.role)
     )
 

@@ -102,7 +102,7 @@ _STAGE_CLICKS = f"""
     JOIN events.response r ON r.node_id = k.node_id AND r.enrolment_id = k.enrolment_id
     LEFT JOIN ledger.send s ON s.node_id = k.node_id AND s.enrolment_id = k.enrolment_id
     LEFT JOIN ledger.batch b ON b.id = s.batch_id
-    LEFT JOIN core.node_content nc ON nc.node_id = s.node_id AND nc.arm = s.arm AND nc.channel = s.channel
+    LEFT JOIN core.node_content nc ON nc.node_id = s.node_id AND nc.arm = s.arm AND nc.channel = b.channel
                                   AND nc.language = b.language
     LEFT JOIN core.content c ON c.id = nc.content_id"""
 _FOLD_CLICKS = sa.text(

@@ -331,7 +331,7 @@ def _sends(connection: Connection, enrolment_id: int) -> Iterator[Happening]:
     s, b, n, a = t.send.c, t.batch.c, t.node.c, t.attempt.c
     rows = connection.execute(
         sa.select(
-            n.step_id, s.arm, s.channel, s.outcome, s.due_at, s.decided_at, s.batch_id, b.state, b.claimed_at, b.connector,
+            n.step_id, s.arm, s.channel, s.outcome, s.due_at, sa.func.coalesce(s.decided_at, b.decided_at).label("decided_at"), s.batch_id, b.state, b.claimed_at, b.connector,
             b.note, b.texts_at,
         )
         .join_from(t.send, t.node, n.id == s.node_id)

@@ -37,7 +37,8 @@ def leave(ground: Ground) -> Counter[str]:
 def _leave_node(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: MessageNode) -> int:
     e, s, b = t.enrolment.c, t.send.c, t.batch.c
     node_id = ground.applied.nodes[node.id]
-    over = sa.case((s.outcome.like("skipped:%"), s.decided_at), else_=sa.func.coalesce(b.claimed_at, s.decided_at))
+    decided = sa.func.coalesce(s.decided_at, b.decided_at)
+    over = sa.case((s.outcome.like("skipped:%"), decided), else_=sa.func.coalesce(b.claimed_at, decided))
     # Who comes by once more, in a version with another order, had it long ago: nobody goes back in time.
     arrived = sa.case((over < e.arrived_at, e.arrived_at), else_=over)
     zone, h31 = t.standing.c.zone, t.standing.c.h31

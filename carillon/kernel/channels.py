@@ -24,6 +24,9 @@ OURS = ("notify", "webhook")
 CHANNEL_NUMBER: dict[Channel, int] = {Channel.EMAIL: 0, Channel.SMS: 1, Channel.PUSH: 2, Channel.WHATSAPP: 3}
 """Stable for ever: `standing.closed_bits` is stored by it."""
 
+SEND_NUMBER: dict[Channel, int] = {**CHANNEL_NUMBER, Channel.WEBHOOK: 4, Channel.NOTIFY: 5}
+"""Stable for ever: `send.channel` is stored by it."""
+
 NO_ADDRESS, INVALID_ADDRESS, SUPPRESSED = 0, 4, 8
 """Groups of four bits in `standing.closed_bits`; the bit of a channel is `1 << (group + CHANNEL_NUMBER[channel])`."""
 

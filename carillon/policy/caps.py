@@ -111,16 +111,19 @@ def _count(candidate: sa.FromClause, begins: sa.FromClause | None, here: CapHere
         sa.select(sa.func.count())
         .select_from(t.send)
         .where(
-            _of_person(candidate, here, limits), _is_in_window(_begins_at(candidate, begins, here.cap), limits, outside)
+            _of_person(candidate, here, limits),
+            _is_in_window(_begins_at(candidate, begins, here.cap), here, limits, outside),
         )
         .correlate(*outside)
         .scalar_subquery()
     )
 
 
-def _is_in_window(begins_at: Column, limits: MessageLimits, outside: list[sa.FromClause]) -> sa.ColumnElement[bool]:
+def _is_in_window(
+    begins_at: Column, here: CapHere, limits: MessageLimits, outside: list[sa.FromClause]
+) -> sa.ColumnElement[bool]:
     # A look-up a send: joined, PostgreSQL began with all batches of the store and tried each of them for each person.
-    its = sa.select(_stands_in(begins_at, limits)).where(t.batch.c.id == t.send.c.batch_id)
+    its = sa.select(_stands_in(begins_at, here, limits)).where(t.batch.c.id == t.send.c.batch_id)
     return sa.func.coalesce(its.correlate(t.send, *outside).scalar_subquery(), sa.false())
 
 
@@ -128,23 +131,23 @@ def _counts(
     candidate: sa.FromClause, begins_at: Column, here: CapHere, limits: MessageLimits
 ) -> sa.ColumnElement[bool]:
     """The sends, with their batches, that count for a cap whose window begins there."""
-    return sa.and_(_of_person(candidate, here, limits), _stands_in(begins_at, limits))
+    return sa.and_(_of_person(candidate, here, limits), _stands_in(begins_at, here, limits))
 
 
 def _of_person(candidate: sa.FromClause, here: CapHere, limits: MessageLimits) -> sa.ColumnElement[bool]:
     """The sends of the candidate's person that the cap is about."""
     s = t.send.c
-    channel = s.channel.not_in(OURS) if here.cap.channel is None else s.channel == str(here.cap.channel)
-    of_scope = [channel, here.counted_nodes]
     others = [] if limits.again is None else [s.batch_id != limits.again]
     mine = s.contact_id == candidate.c.contact_id
-    return sa.and_(mine, s.due_at >= limits.scan_from, s.outcome.is_(None), *others, *of_scope)
+    return sa.and_(mine, s.due_at >= limits.scan_from, s.outcome.is_(None), *others, here.counted_nodes)
 
 
-def _stands_in(begins_at: Column, limits: MessageLimits) -> sa.ColumnElement[bool]:
-    """Whether a send still pends, or left within the window, by its batch."""
-    later = sa.and_(t.batch.c.state.in_(_SENT), _place() > begins_at)
-    return sa.or_(is_pending(limits.resends, wanted=limits.again is None), later)
+def _stands_in(begins_at: Column, here: CapHere, limits: MessageLimits) -> sa.ColumnElement[bool]:
+    """Whether a send is on the cap's channel and still pends, or left within the window: all of it by its batch."""
+    b = t.batch.c
+    channel = b.channel.not_in(OURS) if here.cap.channel is None else b.channel == str(here.cap.channel)
+    later = sa.and_(b.state.in_(_SENT), _place() > begins_at)
+    return sa.and_(channel, sa.or_(is_pending(limits.resends, wanted=limits.again is None), later))
 
 
 def _place() -> Column:

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Integer, String
+from sqlalchemy import JSON, BigInteger, Column, Integer, SmallInteger, String
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field
+
+from carillon.kernel.channels import SEND_NUMBER, Channel
 
 Int64 = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only where the type is spelt INTEGER."""
+Int32 = Integer()
 Document = JSON().with_variant(JSONB(), "postgresql")
+
+_CHANNEL_OF = {number: str(channel) for channel, number in SEND_NUMBER.items()}
+
+
+class ChannelNumber(TypeDecorator[str]):
+    """A channel's word outside, its number in the store: a byte or none a row, where rows are counted by the million."""
+
+    impl = SmallInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> int | None:
+        return None if value is None else SEND_NUMBER[Channel(value)]
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> str | None:
+        return None if value is None else _CHANNEL_OF[value]
 
 
 def row_id() -> Any:
@@ -29,6 +49,16 @@ def number(*, default: int | None = None) -> Any:
         default=default,
         sa_column=Column(Int64, nullable=False, server_default=None if default is None else str(default)),
     )
+
+
+def narrow() -> Any:
+    """32 bits, never null: a number of what never is many."""
+    return Field(sa_column=Column(Int32, nullable=False))
+
+
+def channel_number() -> Any:
+    """A channel, by its number."""
+    return Field(default=Channel.EMAIL, sa_column=Column(ChannelNumber, nullable=False, server_default="0"))
 
 
 def maybe_number() -> Any:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Index, String, UniqueConstraint, text
+from sqlalchemy import Index, PrimaryKeyConstraint, String, UniqueConstraint, text
 from sqlmodel import SQLModel
 
-from carillon.store.columns import document, key, maybe_number, maybe_text, number, part, row_id, words
+from carillon.store.columns import (
+    channel_number,
+    document,
+    key,
+    maybe_number,
+    maybe_text,
+    narrow,
+    number,
+    part,
+    row_id,
+    words,
+)
 
 
 class Wave(SQLModel, table=True):
@@ -118,19 +129,20 @@ class Send(SQLModel, table=True):
     __tablename__ = "send"
     __table_args__ = part(
         "ledger",
+        PrimaryKeyConstraint("node_id", "enrolment_id"),
         Index("ix_send_batch", "batch_id"),
-        Index("ix_send_contact", "contact_id", "due_at", "batch_id", "channel", "outcome"),
+        Index("ix_send_contact", "contact_id", "due_at", "batch_id", "outcome"),
         rowid=False,
     )
-    node_id: int = key()
-    enrolment_id: int = key()
+    # Wide columns first, and none wider than it must be: what lies between them is filled up on PostgreSQL.
+    enrolment_id: int = number()
     contact_id: int = number()
-    arm: str = words("")
-    channel: str = words("")
-    ghost: int = number(default=0)
     due_at: int = number()
-    decided_at: int = number()
+    decided_at: int | None = maybe_number()  # null: with its batch
     batch_id: int | None = maybe_number()
+    node_id: int = narrow()
+    channel: str = channel_number()
+    arm: str = words("")
     outcome: str | None = maybe_text()  # skipped:<reason> | ghost | rejected | exited … ; null: as its batch
 
 

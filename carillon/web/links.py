@@ -19,7 +19,7 @@ _LINKS_OF_SEND = (
         sa.and_(
             t.node_content.c.node_id == t.send.c.node_id,
             t.node_content.c.arm == t.send.c.arm,
-            t.node_content.c.channel == t.send.c.channel,
+            t.node_content.c.channel == t.batch.c.channel,
             t.node_content.c.language == t.batch.c.language,
         ),
     )

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from carillon.audience.facts import EnrolmentFact, Facts, SendFact
+from carillon.kernel.channels import SEND_NUMBER, Channel
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows
 from carillon.store.engine import PARTS, Store
@@ -159,7 +160,7 @@ class _Writer:
             )  # fmt: skip
         self.rows[t.send].append(
             {
-                "node_id": node, "enrolment_id": enrolment_id, "contact_id": contact_id, "channel": fact.channel, "ghost": int(fact.ghost),
+                "node_id": node, "enrolment_id": enrolment_id, "contact_id": contact_id, "channel": SEND_NUMBER[Channel(fact.channel)],
                 "due_at": fact.at - 5, "decided_at": fact.at - 5, "batch_id": batch_id, "outcome": None if batch_id else fact.state,
             }
         )  # fmt: skip

@@ -97,7 +97,7 @@ def test_received_is_sent_or_unsure_and_not_bounced(store: Store) -> None:
     first = mail()[0]
     kinds = (
         first, replace(first, state="unsure"), replace(first, state="closed"), replace(first, state="rejected"),
-        replace(first, ghost=True), replace(first, bounced_at=NOW), replace(first, bounced_at=NOW + 1),
+        replace(first, state="ghost"), replace(first, bounced_at=NOW), replace(first, bounced_at=NOW + 1),
         replace(first, at=NOW + 1),
     )  # fmt: skip
     people = {number: person(f"p{number}", sends=(send,)) for number, send in enumerate(kinds, 1)}

@@ -172,10 +172,10 @@ def _week(store: Store, people: int, now: Micros) -> None:
             else:
                 batch_id = sa.cast(batch_id, sa.Integer)
             rows = sa.select(
-                sa.literal(900), e.id, e.contact_id, sa.literal("email"), sa.literal(sent_at, sa.BigInteger),
-                sa.literal(sent_at, sa.BigInteger), batch_id,
+                sa.literal(900), e.id, e.contact_id, sa.literal("email", t.send.c.channel.type), sa.literal(sent_at, sa.BigInteger),
+                batch_id,
             ).where(e.id > base).order_by(e.id)  # fmt: skip
-            names = ("node_id", "enrolment_id", "contact_id", "channel", "due_at", "decided_at", "batch_id")
+            names = ("node_id", "enrolment_id", "contact_id", "channel", "due_at", "batch_id")
             insert_select(c, t.send, names, rows)
     if store.dialect == "postgresql":
         with store.write("ledger") as c:

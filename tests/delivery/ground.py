@@ -16,7 +16,7 @@ from carillon.delivery.model import Built, Needs, ReadyBatch, WorkResult
 from carillon.delivery.parcels import Letter, Unbuilt, make_parcel
 from carillon.delivery.protocol import Connector, People, Sender, SharedEmail, SharedSms
 from carillon.delivery.work import work_on
-from carillon.kernel.channels import Channel
+from carillon.kernel.channels import SEND_NUMBER, Channel
 from carillon.kernel.clock import HOUR, SystemClock, VirtualClock
 from carillon.kernel.worker import worker_id
 from carillon.plan.rules import Rules, TopicRule
@@ -83,7 +83,7 @@ def reserve_again(
         insert_rows(
             c, t.send,
             ("node_id", "enrolment_id", "contact_id", "channel", "due_at", "decided_at", "batch_id"),
-            ((7, i, i, channel, NOW, NOW, batches[row // size]) for row, i in enumerate(ids)),
+            ((7, i, i, SEND_NUMBER[Channel(channel)], NOW, NOW, batches[row // size]) for row, i in enumerate(ids)),
         )  # fmt: skip
     return batches
 

@@ -33,9 +33,7 @@ class Field:
     store: Store
     numbers: Any = field(default_factory=lambda: count(1))
 
-    def send(
-        self, arm: str = "", state: str = "accepted", *, role: str = "treated", node: int = NODE, ghost: int = 0
-    ) -> int:
+    def send(self, arm: str = "", state: str = "accepted", *, role: str = "treated", node: int = NODE) -> int:
         """A new contact with an enrolment and one send in `state`; returns its number, contact and enrolment alike."""
         n = next(self.numbers)
         with self.store.write("core") as connection:
@@ -57,7 +55,7 @@ class Field:
                 ).inserted_primary_key[0]  # fmt: skip
             connection.execute(
                 t.send.insert().values(
-                    node_id=node, enrolment_id=n, contact_id=n, arm=arm, ghost=ghost, due_at=1, decided_at=SENT_AT,
+                    node_id=node, enrolment_id=n, contact_id=n, arm=arm, due_at=1, decided_at=SENT_AT,
                     batch_id=batch, outcome=None if batch else state,
                 )
             )  # fmt: skip
@@ -99,7 +97,7 @@ def test_sent_and_unsure_are_exposed_and_nobody_else(shop: Field) -> None:
     """Accepted, unsure and closed count; ready, skipped, rejected and ghosts do not."""
     for state in ("accepted", "unsure", "closed", "ready", "skipped:capped", "rejected"):
         shop.send("a", state)
-    shop.send("a", "ghost", ghost=1)
+    shop.send("a", "ghost")
     a, b = shop.figures(exposed.of_test(NODE), "a", "b")
     assert (a.exposed, b.exposed) == (3, 0)
     assert b == ArmFigures("b", 0, 0, 0, 0, 0, 0, 0, Moments(0, 0.0, 0.0))
@@ -148,7 +146,7 @@ def test_a_goal_can_ask_for_properties_and_for_the_same_thing(shop: Field) -> No
 
 def test_treated_and_held_are_compared_from_the_first_send_or_ghost(shop: Field) -> None:
     """Intention to treat: the held person's orders count from the ghost on."""
-    held, treated = shop.send(state="ghost", role="held_global", ghost=1), shop.send()
+    held, treated = shop.send(state="ghost", role="held_global"), shop.send()
     shop.event(held, SENT_AT + 1, total=100)
     shop.event(treated, SENT_AT + 1, total=250)
     shop.respond(treated, delivered_at=1, first_click=2)

@@ -34,7 +34,7 @@ def set_back(store: Store, layout: Layout) -> None:
         with store.write(part) as connection:
             for table, kept in rows.items():
                 if table.schema == part and kept:
-                    _fill(connection, table, kept)
+                    _fill(connection, table, _as_once(kept, rows[t.batch]) if table is t.send else kept)
     store.close()
 
 
@@ -50,13 +50,27 @@ def _clear(connection: Connection, part: Part) -> None:
         connection.exec_driver_sql(f"DROP TABLE {part}.{name}")
 
 
+def _as_once(sends: list[dict[str, Any]], batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each send as it was written before it left to its batch when it was decided, and to its outcome that it is a ghost."""
+    decided = {batch["id"]: batch["decided_at"] for batch in batches}
+    return [
+        send | {"ghost": int(send["outcome"] == "ghost"), "decided_at": send["decided_at"] or decided[send["batch_id"]]}
+        for send in sends
+    ]
+
+
 def _fill(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     seen = sa.inspect(connection)
     if table.name not in seen.get_table_names(schema=table.schema):
         return
-    columns = {column["name"] for column in seen.get_columns(table.name, schema=table.schema)}
+    columns = {column["name"]: column["type"] for column in seen.get_columns(table.name, schema=table.schema)}
+    # A channel was a word before it was a number, and `ghost` is no column of ours any more.
+    was_text = {name for name, kind in columns.items() if isinstance(kind, sa.String)}
+    kinds = {c.name: sa.String() if c.name in was_text else c.type for c in table.c if c.name in columns}
     there = sa.table(
-        table.name, *(sa.column(c.name, c.type) for c in table.c if c.name in columns), schema=table.schema
+        table.name,
+        *(sa.column(name, kinds.get(name, columns[name])) for name in columns if name in rows[0]),
+        schema=table.schema,
     )
     connection.execute(there.insert(), [{k: v for k, v in row.items() if k in columns} for row in rows])
     if connection.dialect.name == "postgresql" and "id" in columns:

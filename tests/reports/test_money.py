@@ -251,7 +251,9 @@ def test_held_people_are_compared_from_a_step_that_they_reach(any_shop: Shop) ->
     assert holdout is not None
     assert [(arm.arm, arm.conversions) for arm in holdout.arms] == [("held", len(held)), ("treated", 0)]
     with any_shop.store.read() as connection:
-        assert connection.scalar(sa.select(sa.func.count()).select_from(t.send).where(t.send.c.ghost == 1)) == len(held)
+        assert connection.scalar(
+            sa.select(sa.func.count()).select_from(t.send).where(t.send.c.outcome == "ghost")
+        ) == len(held)
 
 
 def test_sentences_say_nothing_where_nothing_can_be_said(shop: Shop) -> None:
