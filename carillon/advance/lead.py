@@ -76,7 +76,7 @@ def _open_tests(connection: Connection, ground: Ground) -> Iterator[_Open]:
                     .where(
                         s.node_id == node_id,
                         e.wave_id == wave_id,
-                        asked.owns(sa.func.coalesce(b.texts_at, s.decided_at)),
+                        asked.owns(sa.func.coalesce(b.texts_at, s.decided_at, b.decided_at)),
                     )
                 )
                 # A ghost stands here too, with the end of its goal's window as its instant: it is not awaited.

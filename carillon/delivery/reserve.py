@@ -49,6 +49,9 @@ DENSE = 4
 SLICE = 100_000
 """Enrolments decided in one transaction: bounds the memory of a run and the time others wait for the ledger."""
 
+RUN = SLICE // 10
+"""Enrolments are counted by so many numbers at a time to find where a slice ends."""
+
 PASS_LOCK = 0x43524C4E
 """PostgreSQL advisory lock of the reserve pass ("CRLN"); on SQLite the ledger's write lock is the same."""
 
@@ -173,12 +176,29 @@ def _due(
 
 
 def _slice_ends(connection: Connection, ground: Ground, version_id: int, node: MessageNode) -> Sequence[int]:
-    """The last enrolment of each slice."""
+    """The last enrolment of each slice in which somebody is to be decided."""
     e = t.enrolment.c
-    number = sa.func.row_number().over(order_by=e.id)
-    due = sa.select(e.id, number.label("number")).where(_due(ground, version_id, node)).subquery()
-    last = sa.func.max(due.c.id)
-    return connection.scalars(sa.select(last).group_by((due.c.number - 1) // SLICE).order_by(last)).all()
+    # Of those who stand here runs of numbers are counted: who of them is due is asked in the slice, where it is needed.
+    here = sa.and_(e.node_id == ground.applied.nodes[node.id], e.state == "live", e.due_at <= ground.now)
+    last = sa.func.max(e.id)
+    runs = connection.execute(sa.select(last, sa.func.count()).where(here).group_by(e.id // RUN).order_by(last)).all()
+    return [
+        end
+        for after, end in pairwise([-1, *_full_slices(runs)])
+        if connection.scalar(sa.select(sa.exists(sa.select(e.id).where(_due(ground, version_id, node, (after, end))))))
+    ]
+
+
+def _full_slices(runs: Iterable[tuple[int, int] | sa.Row[tuple[int, int]]]) -> Iterator[int]:
+    """The ends of slices of so many runs as go into one."""
+    people, end = 0, None
+    for last, n in runs:
+        if end is not None and people + n > SLICE:
+            yield end
+            people = 0
+        people, end = people + n, last
+    if end is not None:
+        yield end
 
 
 def _decide_slice(

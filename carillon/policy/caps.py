@@ -21,6 +21,7 @@ from carillon.policy.scan import PUNCTUAL, is_pending
 from carillon.policy.words import SkipReason, WaitReason
 from carillon.store import localtime
 from carillon.store import tables as t
+from carillon.store.ledger_tables import WEEK
 
 Column = sa.ColumnElement[Any]
 
@@ -139,7 +140,9 @@ def _of_person(candidate: sa.FromClause, here: CapHere, limits: MessageLimits) -
     s = t.send.c
     others = [] if limits.again is None else [s.batch_id != limits.again]
     mine = s.contact_id == candidate.c.contact_id
-    return sa.and_(mine, s.due_at >= limits.scan_from, s.outcome.is_(None), *others, here.counted_nodes)
+    # PostgreSQL finds them by the week.
+    since_week = s.due_at // sa.literal_column(str(WEEK), sa.BigInteger) >= limits.scan_from // WEEK
+    return sa.and_(mine, s.due_at >= limits.scan_from, since_week, s.outcome.is_(None), *others, here.counted_nodes)
 
 
 def _stands_in(begins_at: Column, here: CapHere, limits: MessageLimits) -> sa.ColumnElement[bool]:

@@ -48,7 +48,10 @@ def differences(store: Store, part: Part) -> Any:
             opts={
                 "include_schemas": True,
                 "include_name": only_this_part,
-                "include_object": lambda thing, *_: getattr(getattr(thing, "table", thing), "schema", part) == part,
+                "include_object": lambda thing, *_: (
+                    getattr(getattr(thing, "table", thing), "schema", part) == part
+                    and thing.info.get("only", store.dialect) == store.dialect
+                ),
                 "version_table_schema": part,
             },
         )

@@ -44,5 +44,7 @@ def upgrade() -> None:
     op.rename_table("narrow_send", "send", schema="ledger")
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER INDEX ledger.narrow_send_pkey RENAME TO send_pkey")
+        op.create_index("ix_send_person", "send", ["contact_id", sa.text("(due_at / 604800000000)")], schema="ledger")
+    else:
+        op.create_index("ix_send_contact", "send", ["contact_id", "due_at", "batch_id", "outcome"], schema="ledger")
     op.create_index("ix_send_batch", "send", ["batch_id"], schema="ledger")
-    op.create_index("ix_send_contact", "send", ["contact_id", "due_at", "batch_id", "outcome"], schema="ledger")
