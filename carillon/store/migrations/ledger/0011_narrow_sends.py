@@ -6,8 +6,8 @@ The rows are copied as they are wanted: wide columns first, so that PostgreSQL f
 import sqlalchemy as sa
 from alembic import op
 
-revision = "ledger_0010"
-down_revision = "ledger_0009"
+revision = "ledger_0011"
+down_revision = "ledger_0010"
 branch_labels = None
 depends_on = None
 
