@@ -8,7 +8,6 @@ from __future__ import annotations
 NOT_YET = frozenset(
     {
         # journeys
-        "campaign.series",
         "reach.push",
         "reach.whatsapp",
         # consent and law

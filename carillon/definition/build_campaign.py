@@ -112,6 +112,7 @@ def build_campaign(words: CampaignWords, names: Names, around: CampaignContext) 
         spend=words.spend,
         target=_target(words, reading),
         verdict=_verdict(words.verdict) if words.verdict is not None else Verdict(),
+        series=str(words.series) if words.series is not None else None,
         keeps_texts=words.messages == "as_entered",
         moves_to_latest=words.on_change is not None and words.on_change.move == "latest",
     )

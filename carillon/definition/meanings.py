@@ -82,7 +82,7 @@ MEANINGS: Mapping[str, str] = {
     "campaign.state": "`draft` is checked and planned, never applied; `ended` lets nobody in.",
     "campaign.owner": "Who answers for it.",
     "campaign.tags": "Words to find it by, in Prefect too.",
-    "campaign.series": "The campaigns that it is compared with.",
+    "campaign.series": "A name that several campaigns share: the report of each sets it beside the others.",
     "campaign.was": "Its folder's name before it was renamed: people, history and buckets come along.",
     "campaign.starts": "Nobody enters before.",
     "campaign.ends": "Nobody enters and nothing is sent after.",

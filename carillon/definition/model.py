@@ -546,6 +546,8 @@ class Campaign:
     """What it cost outside of Carillon."""
     target: Target | None = None
     verdict: Verdict = Verdict()
+    series: str | None = None
+    """The name under which reports set it beside other campaigns; no part of the meaning."""
     keeps_texts: bool = False
     """`messages: as_entered`: people get the texts that stood when they entered."""
     moves_to_latest: bool = False

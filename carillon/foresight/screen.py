@@ -43,7 +43,8 @@ NOT_ENTERED = {
 def show(console: Console, draft: Draft, outlook: Outlook) -> None:
     """Print the plan screen."""
     zone = ZoneInfo(draft.rules.timezone)
-    console.print(Text(f"Plan of {outlook.title}", style="bold"), Text(f"({outlook.campaign})", style="dim"))
+    series = "" if draft.plan.series is None else f", of the series {draft.plan.series}"
+    console.print(Text(f"Plan of {outlook.title}", style="bold"), Text(f"({outlook.campaign}{series})", style="dim"))
     newest = clock_time(outlook.newest_event, zone.key) if outlook.newest_event else "no event yet"
     console.print(Text(f"as of {clock_time(outlook.at, zone.key)} · newest event {newest}", style="dim"))
     for title, lines in sections(draft, outlook):

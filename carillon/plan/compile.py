@@ -95,6 +95,7 @@ def compile_plan(campaign: Campaign, segments: Mapping[str, Segment], workspace:
         spend=campaign.spend,
         target=campaign.target,
         owner=campaign.owner,
+        series=campaign.series,
         keeps_texts=campaign.keeps_texts,
         moves_to_latest=campaign.moves_to_latest,
         was=campaign.was,

@@ -181,6 +181,8 @@ class Plan:
     spend: Decimal | None = None
     target: Target | None = None
     owner: str | None = None
+    series: str | None = None
+    """The name under which reports set it beside other campaigns; no part of the meaning."""
     keeps_texts: bool = False
     """`messages: as_entered`: people get the texts that stood when they entered."""
     moves_to_latest: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +15,13 @@ from carillon.evaluation.collect import collect
 from carillon.evaluation.exposed import SENT_STATES, of_campaign
 from carillon.evaluation.model import ArmFigures, TestResult
 from carillon.evaluation.of_campaign import Asked, holdout_result, results
-from carillon.journey.ground import Ground
+from carillon.journey.ground import Ground, load_ground
 from carillon.journey.leave import GHOST
 from carillon.kernel.channels import OURS
+from carillon.plan.applied import applied_names, load_campaign
 from carillon.plan.model import MessageNode
 from carillon.reports.measured import measured
-from carillon.reports.model import LeaderRow, Money, Question, Report, StepReport, Totals
+from carillon.reports.model import LeaderRow, Money, Question, Report, Sibling, StepReport, Totals
 from carillon.store import tables as t
 
 ALL = "all"
@@ -63,6 +64,8 @@ def build_report(connection: Connection, ground: Ground) -> Report:
         money=_money(connection, ground, holdout, totals),
         target=plan.target,
         also=measured(connection, ground),
+        series=plan.series,
+        siblings=tuple(_siblings(connection, ground)),
         newest_event=connection.scalar(sa.select(sa.func.max(t.event.c.occurred_at))),
         newest_feedback=connection.scalar(
             sa.select(sa.func.max(t.event.c.occurred_at)).where(t.event.c.kind.like("message.%"))
@@ -165,6 +168,17 @@ def _totals_of_campaign(connection: Connection, ground: Ground, steps: tuple[Ste
         complained=sum(s.totals.complained for s in steps),
         unsubscribed=sum(s.totals.unsubscribed for s in steps),
     )
+
+
+def _siblings(connection: Connection, ground: Ground) -> Iterator[Sibling]:
+    mine = ground.applied.plan.series
+    if mine is None:
+        return
+    others = [load_campaign(connection, name) for name in applied_names(connection) if name != ground.applied.name]
+    for other in sorted((o for o in others if o.plan.series == mine), key=lambda o: (o.first_applied_at, o.name)):
+        its = load_ground(ground.store, other.name, ground.now)
+        steps = tuple(_step(connection, its, node) for node in _message_nodes(its))
+        yield Sibling(other.name, other.plan.title, _totals_of_campaign(connection, its, steps))
 
 
 def _leaders(connection: Connection, ground: Ground) -> tuple[LeaderRow, ...]:

@@ -37,6 +37,8 @@ def _lines(report: Report) -> Iterator[str]:
     for line in (*say.targets(report), f"cost {say.cost(report)}", say.attributed(report)):
         if line:
             yield f"- {line}"
+    for sibling in report.siblings:
+        yield f"- in the series {report.series}: {say.sibling(sibling, report.currency)}"
     for one in report.also:
         yield f"- also measured: {'; '.join(say.measured(one, report.currency))}"
     yield "\n## Steps"

@@ -101,6 +101,15 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Sibling:
+    """Another campaign of the same series, in the numbers that can be set side by side."""
+
+    campaign: str
+    title: str
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything that is said about one campaign at one instant."""
 
@@ -124,6 +133,9 @@ class Report:
     newest_feedback: Micros | None
     target: Target | None = None
     also: tuple[Measured, ...] = ()
+    series: str | None = None
+    siblings: tuple[Sibling, ...] = ()
+    """The other campaigns of the series, the one applied first before."""
 
     @property
     def unsure(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from carillon.evaluation.model import Comparison, Interval, TestResult
 from carillon.kernel.clock import Micros, clock_time
-from carillon.reports.model import Measured, Question, Report, Totals
+from carillon.reports.model import Measured, Question, Report, Sibling, Totals
 
 COMPLAINT_LINE = 0.003
 """Above 0.3 % complaints mailbox providers stop delivering (the bulk senders' rules of Gmail and Yahoo, 2024)."""
@@ -157,3 +157,10 @@ def title_of(question: Question, zone: str) -> str:
     if question.ended_at is None:
         return f"Test at {question.step_id}"
     return f"Test at {question.step_id} until {clock_time(question.ended_at, zone)}, before its words were changed"
+
+
+def sibling(one: Sibling, currency: str) -> str:
+    """Another campaign of the series in its five numbers."""
+    its = one.totals
+    clicked = f"{share(its.clicked, its.delivered)} of the delivered clicked"
+    return f"{one.title} ({one.campaign}): {its.sent:,} sent, {clicked}, {its.conversions:,} bought for {money(its.revenue, currency)}"

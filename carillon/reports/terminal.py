@@ -34,6 +34,10 @@ def show(console: Console, report: Report) -> None:
     for one in report.also:
         for line in say.measured(one, report.currency):
             console.print(f"  {line}")
+    if report.siblings:
+        _head(console, f"Beside it in the series {report.series}")
+    for sibling in report.siblings:
+        console.print(f"  {say.sibling(sibling, report.currency)}")
     _head(console, "Guard-rails")
     for what, much, is_over in say.guard_rails(report.totals):
         console.print(Text(f"  {what}: {much}", style="red" if is_over else ""))

@@ -265,10 +265,6 @@ TOPS = {
         "2:11  CAR203  101 is not between 0 and 100",
     ),
     "nothing written": ("topic: offers\nentry:\n", "2:1  CAR203  nothing stands after the colon"),
-    "later": (
-        "topic: offers\nseries: winter\nentry: {api: true}\n",
-        '2:1  LATER  "series" is not available yet',
-    ),
 }
 
 
