@@ -9,5 +9,5 @@ RARELY = (50_000, 20, 50)
 
 
 def collect_rarely() -> None:
-    """For a process of ours, before it imports: about a sixth of its start was the search. What is not in a cycle goes as ever."""
+    """For a process of ours, before it imports: about a tenth of its imports was the search. What is not in a cycle goes as ever."""
     gc.set_threshold(*RARELY)
