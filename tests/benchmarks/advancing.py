@@ -100,7 +100,7 @@ def main(url: str, sink_url: str, now: str, what: str = "advance") -> None:
     with store.read() as connection:
         connection.exec_driver_sql("SELECT 1")
     if what == "work":
-        # A day before anything is due: all is imported, every statement compiled but those of a batch.
+        # A day before anything is due: what a worker imports and compiles to look for work is done.
         asyncio.run(_work(_engine(store, sink_url, int(now) - DAY)))
         print("ready", flush=True)
         sys.stdin.readline()
