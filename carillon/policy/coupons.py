@@ -20,6 +20,7 @@ from carillon.plan.model import MessageNode, Plan
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows
 from carillon.store.engine import rowcount
+from carillon.store.staging import stage, weigh
 
 FREE, SET_ASIDE, UNSURE, USED = "free", "set_aside", "unsure", "used"
 OPEN = (SET_ASIDE, UNSURE)
@@ -159,29 +160,32 @@ def set_aside(connection: Connection, pool: str, people: sa.Subquery, at: Micros
     p, c = people.c, t.coupon.c
     has_code = sa.exists(sa.select(sa.literal(1)).where(c.pool == pool, c.enrolment_id == p.enrolment_id))
     number = sa.func.row_number().over(order_by=p.place)
-    lacking = (
-        sa.select(p.enrolment_id, p.valid_until, number.label("number")).where(sa.not_(has_code)).subquery("lacking")
-    )
-    n = connection.scalar(sa.select(sa.func.count()).select_from(lacking)) or 0
+    lacking = sa.select(number, p.enrolment_id, p.valid_until).where(sa.not_(has_code))
+    # Numbered once each and joined by number: as subqueries SQLite went through one of them for every row of the other.
+    n = _numbered(connection, _taker, lacking)
     first = sa.select(c.code).where(c.pool == pool, c.state == FREE).order_by(c.code).limit(n).subquery("first")
-    free = sa.select(first.c.code, sa.func.row_number().over(order_by=first.c.code).label("number")).subquery(
-        "free_code"
-    )
-    pairs = (
-        sa.select(free.c.code, lacking.c.enrolment_id, lacking.c.valid_until)
-        .join_from(free, lacking, free.c.number == lacking.c.number)
-        .subquery("pair")
-    )
-    given = rowcount(
-        connection.execute(
-            t.coupon.update()
-            .where(c.pool == pool, c.code == pairs.c.code)
-            .values(enrolment_id=pairs.c.enrolment_id, state=SET_ASIDE, at=at, valid_until=pairs.c.valid_until)
-        )
-    )
+    _numbered(connection, _offer, sa.select(sa.func.row_number().over(order_by=first.c.code), first.c.code))
+    mine = sa.and_(c.pool == pool, c.code == _offer.c.code, _offer.c.number == _taker.c.number)
+    holder = {"enrolment_id": _taker.c.enrolment_id, "valid_until": _taker.c.valid_until}
+    given = rowcount(connection.execute(t.coupon.update().where(mine).values(state=SET_ASIDE, at=at, **holder)))
+    if connection.dialect.name == "postgresql":  # a second pool in this transaction stages them anew
+        connection.exec_driver_sql(f"DROP TABLE {_taker.name}, {_offer.name}")
     if given != n:
         raise RuntimeError(f"{pool}: {n} codes were promised, {given} are there")
     return given
+
+
+_taker = sa.table("code_taker", *(sa.column(name, sa.BigInteger) for name in ("number", "enrolment_id", "valid_until")))
+_offer = sa.table("code_offer", sa.column("number", sa.BigInteger), sa.column("code", sa.String))
+
+
+def _numbered(connection: Connection, staged: sa.TableClause, rows: sa.Select[Any]) -> int:
+    """Stage the rows under their numbers; how many they are."""
+    columns = ", ".join(f"{c.name} {'TEXT' if c.name == 'code' else 'BIGINT'}" for c in staged.c)
+    stage(connection, staged.name, f"{columns}, PRIMARY KEY (number)")
+    n = rowcount(connection.execute(sa.insert(staged).from_select([c.name for c in staged.c], rows)))
+    weigh(connection, staged.name)
+    return n
 
 
 def settle_codes(connection: Connection, pools: Collection[str]) -> int:
