@@ -20,7 +20,7 @@ from carillon.plan.model import MessageNode, Plan
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows
 from carillon.store.engine import rowcount
-from carillon.store.staging import stage, weigh
+from carillon.store.staging import stage, unstage, weigh
 
 FREE, SET_ASIDE, UNSURE, USED = "free", "set_aside", "unsure", "used"
 OPEN = (SET_ASIDE, UNSURE)
@@ -168,8 +168,7 @@ def set_aside(connection: Connection, pool: str, people: sa.Subquery, at: Micros
     mine = sa.and_(c.pool == pool, c.code == _offer.c.code, _offer.c.number == _taker.c.number)
     holder = {"enrolment_id": _taker.c.enrolment_id, "valid_until": _taker.c.valid_until}
     given = rowcount(connection.execute(t.coupon.update().where(mine).values(state=SET_ASIDE, at=at, **holder)))
-    if connection.dialect.name == "postgresql":  # a second pool in this transaction stages them anew
-        connection.exec_driver_sql(f"DROP TABLE {_taker.name}, {_offer.name}")
+    unstage(connection, _taker.name, _offer.name)
     if given != n:
         raise RuntimeError(f"{pool}: {n} codes were promised, {given} are there")
     return given

@@ -34,3 +34,9 @@ def weigh(connection: Connection, name: str) -> None:
     """Tell PostgreSQL's planner how large a staged table is; SQLite needs no telling."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"ANALYZE {name}")
+
+
+def unstage(connection: Connection, *names: str) -> None:
+    """Forget staged tables before the end of the transaction, so that it may stage them anew."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"DROP TABLE {', '.join(names)}")
