@@ -50,6 +50,10 @@ def read_source(raw: bytes, file: str, *, words: bool = False) -> Source:
     return source
 
 
+BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+"""Where YAML 1.1 begins a new line (§5.4); the parser counts them so."""
+
+
 class _Refused(Exception):
     """The rest of the file is not worth reading; the problem is already noted."""
 
@@ -64,7 +68,7 @@ class _Builder:
 
     def __init__(self, source: Source, words: bool) -> None:
         self.source = source
-        self.lines = source.text.split("\n")
+        self.lines = BREAK.split(source.text)
         self.lost = _LOST_TEXT if words else _LOST_WORD
         self.anchors: dict[str, Node] = {}
         self.open_anchors: set[str] = set()

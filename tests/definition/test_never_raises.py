@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from carillon.definition.load import load_workspace
-from carillon.definition.source import read_source
+from carillon.definition.source import BREAK, read_source
 from carillon.kernel.problems import render
 from tests.definition.conftest import RIGHT
 
@@ -38,10 +38,12 @@ TEXTS = {**RIGHT, "sale/campaign.yaml": RICH}
 
 
 @given(st.binary(max_size=200))
+@example(b"\r'")
+@example("a: {{ b }}\u2028'".encode())
 def test_random_bytes_give_problems_with_places(raw: bytes) -> None:
     """Any bytes: no exception, each problem names the file and, if any, a line that exists."""
     source = read_source(raw, "x.yaml")
-    lines = source.text.count("\n") + 1
+    lines = len(BREAK.split(source.text))
     for problem in source.problems:
         assert problem.position.file == "x.yaml"
         assert 0 <= problem.position.line <= lines
