@@ -21,6 +21,7 @@ from tests.shop import instant
 
 FIRST_DAY = instant("2026-12-01 10:00")
 ANY_INSTANT = "any instant"
+TOO_LONG = "a run that a loaded machine made too long"
 POINTS = get_args(CrashPoint)
 # Few are throttled: each 429 slows its connector for a minute, and the days would be spent waiting.
 MOODS = {"throttled": 0.004, "failed_before": 0.01, "failed_after": 0.01, "lost": 0.01, "cut": 0.01, "slow": 0.01}
@@ -146,7 +147,7 @@ class Ordeal:
         if killed:
             self.kills_left -= 1
             self.tally.kills += 1
-            self.tally.at[point] += 1
+            self.tally.at[point or TOO_LONG] += 1
         elif child.exitcode != 0:
             self.tally.faults.append(f"a run ended with {child.exitcode}: {self.house.said[-2000:]}")
         else:

