@@ -73,7 +73,10 @@ def test_a_throttled_campaign_waits_as_told_and_is_not_called_done(house: House,
     assert "130 ready to be handed over" in told
     with house.store.read() as connection:
         waits = connection.execute(sa.select(t.batch.c.retry_at).where(t.batch.c.state == "ready")).scalars().all()
-    assert all(at is not None and at > begun_at for at in waits)
+    own = [
+        at for at in waits if at is not None
+    ]  # who stands behind the first of a resting connector has none of its own
+    assert min(own) > begun_at
     house.sink.set(status=None)
     run(house)
     assert house.states() == {"accepted": 130}

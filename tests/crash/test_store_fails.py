@@ -53,9 +53,12 @@ def test_every_connection_is_cut_again_and_again(new_store: StoreMaker, tmp_path
         cut, codes = 0, []
         for number in range(5):
             child = house.start("run", "daily", "--now", NOW)
-            time.sleep(0.3 + 0.2 * number)
-            with store.read() as connection:
-                cut += len(connection.execute(_CUT_ALL).all())
+            now = 0
+            while not now and child.is_alive():  # the run connects when it has begun
+                time.sleep(0.1 * number)
+                with store.read() as connection:
+                    now = len(connection.execute(_CUT_ALL).all())
+            cut += now
             child.join(60)
             codes.append(child.exitcode)
             assert house.violations() == []
