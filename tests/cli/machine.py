@@ -62,7 +62,12 @@ class Up:
     def run_now(self, name: str) -> str:
         """Ask for a run, as a person does in the UI; its id."""
         api = f"{self.url('Prefect')}/api/deployments/{self.deployment(name)['id']}"
-        return str(httpx.post(f"{api}/create_flow_run", json={}, trust_env=False).raise_for_status().json()["id"])
+        for _ in range(10):  # 503 is Prefect's word for a database that is busy: nothing was made
+            answer = httpx.post(f"{api}/create_flow_run", json={}, trust_env=False)
+            if answer.status_code != 503:
+                break
+            time.sleep(1)
+        return str(answer.raise_for_status().json()["id"])
 
     def family(self) -> list[psutil.Process]:
         """The process and everything below it."""
