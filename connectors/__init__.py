@@ -8,7 +8,7 @@ To add a provider:
 
 1. `connector.py`: a frozen `CAPABILITIES`, honest about what the provider cannot do (a plan that needs it is refused),
    a class with `name`, `capabilities`, `build`, `hand_over`, `close`, and `make(settings, *, name=...)`.
-2. Requests go through `connectors.transport.client`. What an error or a status means is read from the one table there;
+2. Requests go through `connectors.transport.Endpoint`. What an error or a status means is read from the one table there;
    a provider's own error codes get a table of their own beside the connector. Ask of every row: *can anything have
    left?* If that is not known, the outcome is `Unsure`, never `Deferred`.
 3. Nothing is ever repeated inside a connector once a byte of a message may have left.

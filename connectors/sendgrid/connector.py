@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from email.utils import parseaddr
 
-import httpx
 import orjson
 
 from carillon.delivery.protocol import Capabilities, Outcome, Parcel, People, Shared, SharedEmail
@@ -62,8 +61,8 @@ class SendGrid:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, http: httpx.AsyncClient, name: str, clock: Clock) -> None:
-        self.name, self._http, self._clock = name, http, clock
+    def __init__(self, mails: transport.Endpoint, name: str, clock: Clock) -> None:
+        self.name, self._mails, self._clock = name, mails, clock
 
     def build(self, message: Shared, people: People, valid_for_s: int | None = None) -> Envelope:
         """Fragments of the people and the shared rest; raises ValueError for what SendGrid never takes."""
@@ -79,12 +78,12 @@ class SendGrid:
         if not isinstance(parcel, Envelope):
             raise TypeError(f"{self.name} built no {type(parcel).__name__}")
         try:
-            answer = await self._http.post("/v3/mail/send", content=parcel.body(rows))
+            answer = await self._mails.post(parcel.body(rows))
         except Exception as error:  # whatever it is: the table says what it means, and the unnamed is unsure
             return (transport.outcome(error, people=len(rows), reason=transport.reason_of(error)),)
         return (self._outcome(answer, len(rows)),)
 
-    def _outcome(self, answer: httpx.Response, people: int) -> Outcome:
+    def _outcome(self, answer: transport.Answer, people: int) -> Outcome:
         return transport.outcome(
             answer.status_code,
             people=people,
@@ -96,7 +95,7 @@ class SendGrid:
         )
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._mails.close()
 
 
 def make(settings: Mapping[str, str], *, name: str = "sendgrid", clock: Clock | None = None) -> SendGrid:
@@ -104,12 +103,13 @@ def make(settings: Mapping[str, str], *, name: str = "sendgrid", clock: Clock | 
     key = settings.get("SENDGRID_API_KEY", "")
     if not key:
         raise ValueError("SENDGRID_API_KEY is not set (SendGrid: Settings → API Keys; it needs the right Mail Send)")
-    http = transport.client(
-        settings.get("SENDGRID_BASE_URL") or "https://api.sendgrid.com",
+    api = (settings.get("SENDGRID_BASE_URL") or "https://api.sendgrid.com").rstrip("/")
+    mails = transport.Endpoint(
+        f"{api}/v3/mail/send",
         connections=CAPABILITIES.concurrency,
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
     )
-    return SendGrid(http, name, clock or SystemClock())
+    return SendGrid(mails, name, clock or SystemClock())
 
 
 def _refuse_reserved(headers: Sequence[str]) -> None:
@@ -153,7 +153,7 @@ def _content(message: SharedEmail) -> list[dict[str, str]]:
     return content
 
 
-def _complaint(answer: httpx.Response) -> str:
+def _complaint(answer: transport.Answer) -> str:
     """What SendGrid complains of, each error with its field; an nginx page (413) says nothing worth keeping."""
     try:
         errors = orjson.loads(answer.content)["errors"]
@@ -165,12 +165,12 @@ def _complaint(answer: httpx.Response) -> str:
         return answer.reason_phrase
 
 
-def _rest_s(headers: httpx.Headers, clock: Clock) -> float | None:
+def _rest_s(headers: Mapping[str, str], clock: Clock) -> float | None:
     """Until the allowance is renewed, where this request has used it up."""
     return _wait_s(headers, clock) if headers.get("x-ratelimit-remaining", "").strip() == "0" else None
 
 
-def _wait_s(headers: httpx.Headers, clock: Clock) -> float | None:
+def _wait_s(headers: Mapping[str, str], clock: Clock) -> float | None:
     # X-RateLimit-Reset is an instant in unix seconds; Retry-After is documented nowhere, obeyed where it comes.
     for name, since in (("retry-after", 0.0), ("x-ratelimit-reset", clock.now() / SECOND)):
         try:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from misbehaving import server
 
 from carillon.delivery.protocol import Accepted, Deferred, Divide, Held, Rejected, Unsure
-from connectors.transport import MEANING_OF_ERROR, MEANING_OF_STATUS, Endpoint, Meaning, client, meaning, outcome
+from connectors.transport import MEANING_OF_ERROR, MEANING_OF_STATUS, Answer, Endpoint, Meaning, meaning, outcome
 
 SHORT = httpx.Timeout(0.3, connect=1.0, pool=0.3)
 
@@ -39,10 +39,11 @@ class Heard:
         self.requests += 1
 
 
-async def failure_of(url: str, **options: object) -> Exception:
-    async with client(url, connections=1, timeout=SHORT, **options) as http:  # type: ignore[arg-type]
-        with pytest.raises(httpx.TransportError) as raised:
-            await http.post("/send", content=b"a message")
+async def failure_of(url: str) -> Exception:
+    one = Endpoint(f"{url}/send", connections=1, headers={}, timeout=SHORT)
+    with pytest.raises(httpx.TransportError) as raised:
+        await one.post(b"a message")
+    await one.close()
     return raised.value
 
 
@@ -185,9 +186,12 @@ def test_waiting_for_a_connection_of_the_pool_is_a_pool_timeout_and_nothing_left
 
     async def go() -> tuple[object, object]:
         slow = httpx.Timeout(2.0, pool=0.2)
-        async with server(script) as port, client(f"http://127.0.0.1:{port}", connections=1, timeout=slow) as http:
-            both = [http.post("/send", content=b"a message") for _ in range(2)]
-            return tuple(await asyncio.gather(*both, return_exceptions=True))  # type: ignore[return-value]
+        async with server(script) as port:
+            one = Endpoint(f"http://127.0.0.1:{port}/send", connections=1, headers={}, timeout=slow)
+            both = [one.post(b"a message") for _ in range(2)]
+            found = await asyncio.gather(*both, return_exceptions=True)
+            await one.close()
+            return tuple(found)  # type: ignore[return-value]
 
     answered, waited = run(go())  # type: ignore[misc]
     assert answered.status_code == 202
@@ -203,12 +207,15 @@ def test_an_answer_comes_through_with_its_status_headers_and_body() -> None:
         await Heard().read(reader)
         writer.write(b"HTTP/1.1 307 Elsewhere\r\nLocation: /there\r\nX-Message-Id: m1\r\nContent-Length: 2\r\n\r\nok")
 
-    async def go() -> httpx.Response:
-        async with server(script) as port, client(f"http://127.0.0.1:{port}", connections=1) as http:
-            return await http.post("/send", content=b"a message")
+    async def go() -> Answer:
+        async with server(script) as port:
+            one = Endpoint(f"http://127.0.0.1:{port}/send", connections=1, headers={})
+            answered = await one.post(b"a message")
+            await one.close()
+            return answered
 
     answer = run(go())
-    assert isinstance(answer, httpx.Response)
+    assert isinstance(answer, Answer)
     assert (answer.status_code, answer.headers["x-message-id"], answer.content) == (307, "m1", b"ok")
 
 
@@ -259,7 +266,7 @@ def test_no_server_error_is_ever_repeated() -> None:
 def test_an_address_that_is_none_is_refused_at_once(address: str) -> None:
     """Not at the first message of a campaign."""
     with pytest.raises(ValueError, match="not an http"):
-        client(address, connections=1)
+        Endpoint(address, connections=1, headers={})
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:
