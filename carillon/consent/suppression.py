@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.consent.standing import StandingRules, refold
+from carillon.consent.suppressed import Suppressed as Suppressed
 from carillon.kernel.clock import Micros
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows, many, update_rows
-
-
-class Suppressed(NamedTuple):
-    """An address key (as in `contact.email_key` and `phone_key`), its channel, and why."""
-
-    address_key: str
-    channel: str
-    reason: str
-    """hard_bounce | complaint | manual | import …"""
-    at: Micros
 
 
 def suppress(connection: Connection, rules: StandingRules, rows: Sequence[Suppressed]) -> int:

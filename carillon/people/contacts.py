@@ -15,54 +15,23 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.consent.notices import leave_notice
-from carillon.consent.record import Said, State, newest, record_consents
+from carillon.consent.record import Said, newest, record_consents
 from carillon.consent.standing import StandingRules, refold
-from carillon.kernel.channels import CHANNEL_NUMBER, Channel
 from carillon.kernel.clock import Micros
 from carillon.kernel.ids import h31
 from carillon.kernel.time.resolve import ResolvedZone, country_of_phone, resolve_zone
 from carillon.people.events import json_text
+from carillon.people.rows import INVALID_EMAIL, INVALID_PHONE
+from carillon.people.rows import ContactRow as ContactRow
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows, many, reserve_ids, update_rows
 from carillon.store.writing import take_turn
-
-INVALID_EMAIL, INVALID_PHONE = 1 << CHANNEL_NUMBER[Channel.EMAIL], 1 << CHANNEL_NUMBER[Channel.SMS]
 
 CONTACTS_TURN = 0x63617275
 """PostgreSQL's advisory lock of whoever tells contacts anew: their changes get ids in the order of their commits."""
 _STORED = ("email_key", "phone_key", "invalid_bits", "country", "language", "zone", "zone_source", "attrs")
 _NEW = ("id", "shop_id", *_STORED, "h31", "created_at")
 _CHANGE = ("contact_id", "at", "field", "old", "new", "source")
-
-
-class Wish(NamedTuple):
-    """What a row says about one topic on one channel; `at` None = as of now, told only where it differs from what stands."""
-
-    topic: str
-    channel: str
-    state: State
-    evidence: str
-    at: Micros | None
-
-
-_NOTHING: Mapping[str, Any] = {}
-
-
-class ContactRow(NamedTuple):
-    """What was told about one contact; None = not told. `attrs` holds the told fields of data.yaml and the names."""
-
-    shop_id: str
-    email: str | None = None
-    phone: str | None = None
-    phone_country: str | None = None
-    invalid_bits: int = 0
-    """Addresses that were told and cannot be one."""
-    country: str | None = None
-    language: str | None = None
-    timezone: str | None = None
-    created_at: Micros | None = None
-    attrs: Mapping[str, Any] = _NOTHING
-    consents: tuple[Wish, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import csv
 import gc
-import signal
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from carillon.people.ingest import contact_ids, ingest_events
 from carillon.people.lists import keep_only, put_on_list
 from carillon.people.mapping import Source
 from carillon.people.reading import Read, Refusal
+from carillon.people.reading_ahead import reading_ahead
 from carillon.people.shapes import ImportShape, Kind, read_chunk, shape_of
 from carillon.store.engine import Store
 
@@ -39,9 +38,7 @@ SMALL: Mapping[Kind, int] = {
     "suppressions": CHUNK,
     "list": 3 * CHUNK,
 }
-"""Rows up to which a second process costs more than it saves; telephone numbers are slow to read."""
-AHEAD = 8
-"""Chunks read ahead of the writer."""
+"""Rows up to which a second process costs more than it saves, in whole chunks; telephone numbers are slow to read."""
 WRITTEN_TOGETHER = 100_000
 """Events of one commit: larger sets go faster into an index, smaller ones let others write in between."""
 
@@ -133,41 +130,18 @@ def _no_collection() -> Iterator[None]:
 
 
 def read_chunks(plan: ImportPlan) -> Iterator[Read[Any]]:
-    """Chunks as rows, in order; behind the first few a second process reads, while this one writes."""
-    n = 0
-    for chunk in plan.file.chunks():
-        if n >= SMALL[plan.kind]:
-            break
-        yield read_chunk(plan.shape, chunk)
-        n += chunk.n
-    else:
+    """Chunks as rows, in order; of a large file a second process reads what is behind the first few, while this one writes."""
+    chunks = plan.file.chunks()
+    first = next(chunks, None)
+    if first is None:
         return
-    import multiprocessing
-
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=_begin_reading, initargs=(plan.file, plan.shape, n)) as reader:
-        ahead = deque(reader.submit(_read_next) for _ in range(AHEAD))
-        while (read := ahead.popleft().result()) is not None:
-            ahead.append(reader.submit(_read_next))
-            yield read
-        for left in ahead:
-            left.cancel()
-
-
-_reading: Iterator[Read[Any]] = iter(())
-
-
-def _begin_reading(file: RowFile, shape: ImportShape, rows_done: int) -> None:
-    """In the second process: begin behind the rows that the first one has read. Ctrl-C is the first one's to answer."""
-    global _reading
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.disable()
-    behind = (chunk for chunk in file.chunks() if chunk.first >= rows_done + 1)
-    _reading = (read_chunk(shape, chunk) for chunk in behind)
-
-
-def _read_next() -> Read[Any] | None:
-    return next(_reading, None)
+    if first.n <= first.done * SMALL[plan.kind]:
+        yield from (read_chunk(plan.shape, chunk) for chunk in chain((first,), chunks))
+        return
+    with reading_ahead(plan.file, plan.shape, SMALL[plan.kind]) as behind:
+        own = SMALL[plan.kind] // CHUNK - 1
+        yield from (read_chunk(plan.shape, chunk) for chunk in chain((first,), islice(chunks, own)))
+        yield from behind
 
 
 def _gathered(reads: Iterator[Read[Any]], size: int) -> Iterator[Read[Any]]:

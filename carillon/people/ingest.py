@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
+from carillon.people.rows import ArrivedEvent as ArrivedEvent
 from carillon.store import tables as t
 from carillon.store.bulk import many, reserve_ids
 from carillon.store.engine import Store
@@ -27,21 +27,6 @@ adoption that did not see an uncommitted orphan would never look for it again.""
 
 _AT = itemgetter(0)
 _UNTOLD: Mapping[str, str | None] = {}
-
-
-class ArrivedEvent(NamedTuple):
-    """An event that came in, typed (`events.EventShape`) and with its key (`events.event_hash`)."""
-
-    occurred_at: Micros
-    hash64: int
-    kind: str
-    shop_id: str
-    """The contact's id as the shop knows it."""
-    value_cents: int | None
-    props: str
-    """JSON text."""
-    currency: str | None = None
-    """None: the workspace's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,21 +8,20 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, Literal
 
-from carillon.consent.suppression import Suppressed
+from carillon.consent.suppressed import Suppressed
 from carillon.definition.model import Data, Field
 from carillon.kernel.channels import TO_PEOPLE
 from carillon.kernel.clock import Micros
 from carillon.kernel.problems import did_you_mean
 from carillon.kernel.time.zones import is_zone
 from carillon.people.addresses import country_code, email_key, language_tag, phone_key
-from carillon.people.contacts import INVALID_EMAIL, INVALID_PHONE, ContactRow, Wish
 from carillon.people.events import EventShape, event_hash, event_hashes, json_text, json_texts
 from carillon.people.fields import Reading, currency_of, flag, one_of, reader_of, word
 from carillon.people.files import Chunk
-from carillon.people.ingest import ArrivedEvent
 from carillon.people.instants import instant_reader, instants_reader
 from carillon.people.mapping import Bound, MappingError, Source, bind, require
 from carillon.people.reading import Columns, Read
+from carillon.people.rows import INVALID_EMAIL, INVALID_PHONE, ArrivedEvent, ContactRow, Wish
 
 Kind = Literal["contacts", "events", "consents", "suppressions", "list"]
 
