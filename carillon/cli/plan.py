@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,10 +90,12 @@ def apply(
     if campaigns and everything:
         raise click.UsageError("either names or --all")
     with opened(folder) as house:
-        names = [n for n in house.campaigns(campaigns) if house.loaded.campaigns[n].state != "draft" or campaigns]
+        wanted = with_confirmations(house, campaigns) if campaigns else ()
+        names = [n for n in house.campaigns(wanted) if house.loaded.campaigns[n].state != "draft" or campaigns]
         if not yes:
             _ask(house, names, now)
         done = apply_all(house, names, now, restarts=restarts)
+        done += _end_unasked(house, now)
         vanished = _vanished(house)
         if as_json:
             tell_json([{"campaign": c, "outcome": outcome} for c, outcome in done])
@@ -140,6 +143,24 @@ def apply_all(house: Opened, names: list[str], now: str | None, *, restarts: boo
         )  # fmt: skip
         done.append((name, change.outcome))
     return done
+
+
+def with_confirmations(house: Opened, names: Sequence[str]) -> tuple[str, ...]:
+    """These campaigns and those that ask for a second yes: the house rules, which every apply writes, promise them."""
+    from carillon.definition.confirming import is_confirmation
+
+    return tuple(dict.fromkeys([*names, *filter(is_confirmation, house.loaded.campaigns)]))
+
+
+def _end_unasked(house: Opened, now: str | None) -> list[tuple[str, str]]:
+    """End the confirmations of topics that no longer ask."""
+    from carillon.definition.confirming import is_confirmation
+    from carillon.plan.operate import end_campaigns
+
+    gone = [name for name in _vanished(house) if is_confirmation(name)]
+    if gone:
+        end_campaigns(house.store, gone, who=me(), why="its topic asks no more", at=house.instant(now))
+    return [(name, "ended") for name in gone]
 
 
 def _lay_in(house: Opened) -> None:

@@ -6,12 +6,13 @@ behind. Nothing else writes `standing`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from carillon.consent.permissions import Pair, known_bits
 from carillon.definition.model import Workspace
@@ -26,6 +27,9 @@ _ADDRESS = {Channel.EMAIL: t.contact.c.email_key, Channel.SMS: t.contact.c.phone
 """The column that holds a channel's address; other channels have none yet."""
 _SAME_LANGUAGE = {"no": "nb"}
 """Norwegian without a choice is Bokmål (ISO 639-1)."""
+
+_A_YES_ASKS = "a yes asks"
+"""In the fingerprint since a yes to a `double` topic no longer takes back the confirmed one before it."""
 
 COLUMNS = ("contact_id", "zone", "language", "country", "allow_bits", "deny_bits", "closed_bits", "h31")
 
@@ -42,7 +46,8 @@ class StandingRules:
     def fingerprint(self) -> str:
         """Changes when standing rows folded before may be wrong."""
         spoken = sorted((tag, sorted(countries)) for tag, countries in self.languages.items())
-        return str(hash64(next(iter(self.languages)), repr(spoken), repr(sorted(self.double))))
+        twice = repr(sorted(self.double)) + (_A_YES_ASKS if self.double else "")
+        return str(hash64(next(iter(self.languages)), repr(spoken), twice))
 
 
 def rules_of(workspace: Workspace) -> StandingRules:
@@ -75,7 +80,7 @@ def refold(connection: Connection, rules: StandingRules, contact_ids: Iterable[i
     if only is not None and not only:
         return 0
     bits = known_bits(connection)
-    said = _said(only, [bit for pair, bit in bits.items() if pair in rules.double]).subquery("said")
+    said = _said(only, rules.double & bits.keys()).subquery("said")
     select = sa.select(
         t.contact.c.id,
         t.contact.c.zone,
@@ -91,35 +96,41 @@ def refold(connection: Connection, rules: StandingRules, contact_ids: Iterable[i
     return upsert_select(connection, t.standing, COLUMNS, select, key=("contact_id",))
 
 
-def _said(only: list[int] | None, double_bits: list[int]) -> sa.Select[Any]:
-    """Per contact: the bits of a yes that suffices, and of a no; of each pair the newest word rules."""
+def _said(only: list[int] | None, double: Collection[Pair]) -> sa.Select[Any]:
+    """Per contact: the bits of a yes that suffices, and of a no; of each pair the newest word rules.
+
+    Where two are needed a yes only asks to be confirmed: it neither suffices nor takes back what was confirmed.
+    """
     c = t.consent.c
-    newest_first = sa.func.row_number().over(
-        partition_by=(c.contact_id, c.topic, c.channel), order_by=(c.at.desc(), c.id.desc())
-    )
-    said = sa.select(c.contact_id, c.topic, c.channel, c.state, newest_first.label("age"))
+    pair, newest_first = (c.contact_id, c.topic, c.channel), (c.at.desc(), c.id.desc())
+    asks = sa.and_(c.state == "yes", sa.or_(sa.false(), *(is_pair(c, pair) for pair in sorted(double))))
+    age = sa.func.row_number().over(partition_by=pair, order_by=newest_first)
+    place = sa.func.row_number().over(partition_by=pair, order_by=(sa.case((asks, 1), else_=0), *newest_first))
+    said = sa.select(
+        c.contact_id, c.topic, c.channel, c.state, sa.case((asks, 1), else_=0).label("asks"), age.label("age"),
+        (place if double else age).label("place"),
+    )  # fmt: skip
     if only is not None:
         said = said.where(c.contact_id.in_(many(only)))
-    newest = said.subquery("newest")
-    yes = sa.or_(
-        newest.c.state == "confirmed",
-        sa.and_(newest.c.state == "yes", t.permission.c.bit.not_in(double_bits)),
-    )
+    row = said.subquery("row").c
+    suffices = sa.and_(row.place == 1, row.state != "no", row.asks == 0)
+    denies = sa.and_(row.age == 1, row.state == "no")
     mask = bit_mask(t.permission.c.bit)
     return (
         sa.select(
-            newest.c.contact_id,
-            sa.cast(sa.func.sum(sa.case((yes, mask), else_=0)), sa.BigInteger).label("allow_bits"),
-            sa.cast(sa.func.sum(sa.case((newest.c.state == "no", mask), else_=0)), sa.BigInteger).label("deny_bits"),
+            row.contact_id,
+            sa.cast(sa.func.sum(sa.case((suffices, mask), else_=0)), sa.BigInteger).label("allow_bits"),
+            sa.cast(sa.func.sum(sa.case((denies, mask), else_=0)), sa.BigInteger).label("deny_bits"),
         )
-        .select_from(newest)
-        .join(
-            t.permission,
-            sa.and_(t.permission.c.topic == newest.c.topic, t.permission.c.channel == newest.c.channel),
-        )
-        .where(newest.c.age == 1)
-        .group_by(newest.c.contact_id)
+        .join(t.permission, sa.and_(t.permission.c.topic == row.topic, t.permission.c.channel == row.channel))
+        .where(sa.or_(row.age == 1, row.place == 1))
+        .group_by(row.contact_id)
     )
+
+
+def is_pair(consent: ReadOnlyColumnCollection[str, Any], pair: Pair) -> sa.ColumnElement[bool]:
+    """Is the row about this topic and channel?"""
+    return sa.and_(consent.topic == pair[0], consent.channel == pair[1])
 
 
 def bit_mask(bit: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:

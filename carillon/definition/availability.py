@@ -10,8 +10,6 @@ NOT_YET = frozenset(
         # journeys
         "reach.push",
         "reach.whatsapp",
-        # consent and law
-        "topic.confirm",
         # evaluation
         # people (⟨B⟩)
         "data.surveys",

@@ -25,6 +25,7 @@ BUILT_IN_CONTACT: Mapping[str, Field] = _fields(
 
 BUILT_IN_EVENTS: Mapping[str, Mapping[str, Field]] = {
     "contact.created": {},
+    "contact.signed_up": _fields(topic="word", channel="word"),
     "contact.subscribed": _fields(topic="word", channel="word"),
     "contact.unsubscribed": _fields(topic="word", channel="word"),
     "survey.answered": _fields(survey="word", score="number", answer="word"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from carillon.definition.build_campaign import CampaignContext, build_campaign
 from carillon.definition.campaign_words import CampaignWords
+from carillon.definition.confirming import confirmations
 from carillon.definition.load_common import NOT_OURS, Common, load_common, parsed_file
 from carillon.definition.message_files import read_messages
 from carillon.definition.model import Campaign, Data, MessageSource, Segment, SourceText, Workspace
@@ -27,6 +28,7 @@ class Loaded:
     values: Mapping[str, str]
     segments: Mapping[str, Segment]
     campaigns: dict[str, Campaign]
+    """Also those by which the workspace asks for a second yes (`confirming`)."""
     messages: dict[str, Mapping[str, MessageSource]]
     """Campaign → message → its files."""
     shared: Mapping[str, SourceText]
@@ -61,6 +63,7 @@ def load_workspace(path: Path, *, env: str | None = None) -> Loaded:
     tree = read_tree(path)
     common = load_common(tree, env)
     folders = {name: load_campaign(name, common) for name in tree.campaigns()}
+    asking = {campaign.name: campaign for campaign in confirmations(common.workspace)}
     problems = in_order([*common.problems, *(problem for folder in folders.values() for problem in folder.problems)])
     return Loaded(
         root=path,
@@ -68,8 +71,8 @@ def load_workspace(path: Path, *, env: str | None = None) -> Loaded:
         data=common.data,
         values={name: str(value) for name, value in common.values.items()},
         segments=common.segments,
-        campaigns={name: folder.campaign for name, folder in folders.items() if folder.campaign is not None},
-        messages={name: folder.messages for name, folder in folders.items()},
+        campaigns={name: folder.campaign for name, folder in folders.items() if folder.campaign is not None} | asking,
+        messages={name: folder.messages for name, folder in folders.items()} | dict.fromkeys(asking, common.messages),
         shared=common.shared,
         problems=problems,
         sources=sources_of(tree, problems),
@@ -122,7 +125,5 @@ def _unread_messages(sent: set[str], messages: Mapping[str, MessageSource], read
     for message, source in messages.items():
         if message in sent:
             continue
-        designs = (source.mjml, source.html, source.txt, source.sms)
-        paths = [words.path for words in source.words.values()]
-        for path in [*paths, *(text.path for design in designs for text in design.values())]:
+        for path in source.paths:
             reading.note(Position(path), 10, f'no step sends the message "{message}"', warning=True)

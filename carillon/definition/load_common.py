@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from carillon.definition.build_conditions import Names, condition_of
+from carillon.definition.build_confirm import FOLDER as MESSAGES
+from carillon.definition.build_confirm import check_confirmations, files_of_messages
 from carillon.definition.build_coupons import check_files
 from carillon.definition.build_data import build_data
 from carillon.definition.build_workspace import build_workspace
 from carillon.definition.field_tests import Typing
-from carillon.definition.model import Data, Segment, SourceText, Workspace
+from carillon.definition.message_files import read_messages
+from carillon.definition.model import Data, MessageSource, Segment, SourceText, Workspace
 from carillon.definition.nodes import Map, Node, Text
 from carillon.definition.scalars import NAME_PATTERN, Reading, is_name
 from carillon.definition.source import read_source
@@ -31,6 +34,8 @@ class Common:
     values: Mapping[str, Text]
     segments: dict[str, Segment]
     shared: dict[str, SourceText]
+    messages: dict[str, MessageSource]
+    """Those of the workspace itself."""
     problems: list[Problem]
 
     def names(self, reading: Reading) -> Names:
@@ -55,14 +60,22 @@ def load_common(tree: Tree, env: str | None) -> Common:
     reading = Reading("WSP", values, problems)
     root = _overlaid(tree, env, reading)
     words = read(WorkspaceWords, root, reading)[0] if root is not None else None
-    common = Common(tree, _empty_workspace(), data, values, {}, _shared(tree), problems)
+    common = Common(tree, _empty_workspace(), data, values, {}, _shared(tree), {}, problems)
     if words is not None:
         names = common.names(reading)
         common.workspace = build_workspace(words, names, tree.shown("workspace.yaml"))
         check_files(words, tree.files, reading)
+        common.messages = _messages(common)
+        check_confirmations(words, common.workspace, common.messages, common.shared, reading)
     _segments(common)
     _strays(tree, problems)
     return common
+
+
+def _messages(common: Common) -> dict[str, MessageSource]:
+    files = {common.tree.shown(path): raw for path, raw in files_of_messages(common.tree).items()}
+    reading = Reading("MSG", common.values, common.problems)
+    return read_messages(files, common.workspace.languages, reading)
 
 
 def _empty_workspace() -> Workspace:
@@ -190,7 +203,7 @@ def _circles_from(
 
 # ---------------------------------------------------------------- files that nothing reads
 
-_FOLDERS = ("segments", "shared", "coupons")
+_FOLDERS = ("segments", "shared", "coupons", MESSAGES)
 NOT_OURS = (".md", ".csv")
 """Endings of files that people keep beside their campaigns."""
 
@@ -200,7 +213,7 @@ def _strays(tree: Tree, problems: list[Problem]) -> None:
     reading = Reading("WSP", {}, problems)
     for path in tree.files:
         folder, _, rest = path.partition("/")
-        if path.endswith(NOT_OURS) or (rest and (folder in campaigns or folder in ("shared", "coupons"))):
+        if path.endswith(NOT_OURS) or (rest and (folder in campaigns or folder in ("shared", "coupons", MESSAGES))):
             continue
         if not rest and (
             path in ("data.yaml", "values.yaml") or (path.startswith("workspace.") and path.endswith(".yaml"))

@@ -41,7 +41,7 @@ MEANINGS: Mapping[str, str] = {
     "topic.name": "What people read on the preference page, in one text or one a language.",
     "topic.consent": "The channels of the topic and the yes that each needs; a channel not named is not sent.",
     "topic.sender": "The sender of this topic's messages.",
-    "topic.confirm": "The message that asks for a confirmed yes (`double`).",
+    "topic.confirm": "The message of the workspace's own `messages/` that asks for the second yes (`double`), with `{{ links.confirm }}`.",
     "limits.caps": "The most messages a contact gets, across all campaigns.",
     "limits.quiet_hours": "Hours on the contact's own clock in which nothing leaves.",
     "limits.blackouts": "Times in which nothing leaves.",

@@ -57,6 +57,8 @@ class Topic:
     sender: str | None = None
     confirm: str | None = None
     """The message that asks for the second yes of `double`."""
+    asks_for: str | None = None
+    """The topic whose yes is asked for under this one; only of those that `confirming` makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -590,3 +592,10 @@ class MessageSource:
     html: Mapping[str, SourceText] = field(default_factory=dict)
     txt: Mapping[str, SourceText] = field(default_factory=dict)
     sms: Mapping[str, SourceText] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All its files."""
+        designs = (self.mjml, self.html, self.txt, self.sms)
+        words = [words.path for words in self.words.values()]
+        return (*words, *(text.path for design in designs for text in design.values()))

@@ -7,6 +7,7 @@ from typing import Any
 
 from carillon.definition.availability import is_available
 from carillon.definition.campaign_words import CampaignWords
+from carillon.definition.confirming import is_confirmation
 from carillon.definition.load import Loaded
 from carillon.definition.meanings import MEANINGS
 from carillon.definition.model import walk
@@ -21,7 +22,7 @@ FILES: Mapping[str, tuple[type[Words], tuple[str, ...]]] = {
     "data.json": (DataWords, ("data.yaml",)),
     "segment.json": (SegmentFileWords, ("segments/*.yaml",)),
     "campaign.json": (CampaignWords, ("*/campaign.yaml",)),
-    "message.json": (MessageWordsFile, ("*/messages/*.yaml",)),
+    "message.json": (MessageWordsFile, ("*/messages/*.yaml", "messages/*.yaml")),
 }
 """Schema → its model and the files it is for, below the workspace."""
 
@@ -48,10 +49,11 @@ def _names(loaded: Loaded) -> dict[str, list[str]]:
     workspace = loaded.workspace
     steps = {step.id for campaign in loaded.campaigns.values() for step in walk(campaign.journey)}
     messages = {name for of_campaign in loaded.messages.values() for name in of_campaign}
+    campaigns = [name for name in loaded.messages if not is_confirmation(name)]
     return {
         "segment": sorted(loaded.segments),
         "event": sorted(name for name in loaded.data.events if is_available(f"event.{name}")),
-        "campaign": sorted(loaded.messages),
+        "campaign": sorted(campaigns),
         "topic": sorted(workspace.topics),
         "sender": sorted({name for senders in workspace.senders.values() for name in senders}),
         "connector": ["sandbox", "sendgrid", "smtp", "twilio", "webhook"],

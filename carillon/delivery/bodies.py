@@ -155,8 +155,9 @@ class Bodies:
         sender = self._sender(batch)
         if sender is None:
             return Unbuilt(batch.id, f'no sender "{batch.sender}" for {batch.channel}')
-        kind = HousePermissions(self._rules).kind(place.topic, batch.channel.value)
-        needs = Needs(place.topic, kind, batch.node_id in self._several)
+        house = HousePermissions(self._rules)
+        kind = house.kind(place.topic, batch.channel.value)
+        needs = Needs(house.of(place.topic), kind, batch.node_id in self._several)
         connector = self._connectors[batch.connector]
         if columns is None:
             return Built(batch, (), (), (), needs, connector.capabilities.whole)

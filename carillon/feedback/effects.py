@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from carillon.consent.record import Said, record_consents
 from carillon.consent.standing import StandingRules
 from carillon.consent.suppression import Suppressed, holders, lift, suppress
+from carillon.definition.confirming import asked_for
 from carillon.feedback.adopt import adopt_orphans
 from carillon.feedback.halts import apply_halts
 from carillon.kernel.channels import Channel
@@ -97,16 +98,19 @@ def _withdraw(connection: Connection, standing: StandingRules, rules: Rules, fou
     said = []
     for signal in found:
         topic = topics.get(signal.enrolment_id)
-        # Without a send nobody knows the topic: then it is all of that channel; on SMS the law means all of it.
-        names = (
-            [topic] if topic else [n for n, r in rules.topics.items() if r.marketing or signal.subject == Channel.SMS]
-        )
+        names = [asked_for(topic)] if topic else _all_topics(rules, signal.subject)
         said += [
             Said(contact, name, signal.subject, "no", SOURCE, _evidence(signal), signal.event_at)
             for contact in _people(connection, signal)
             for name in names
         ]
     return record_consents(connection, standing, said)
+
+
+def _all_topics(rules: Rules, channel: str) -> list[str]:
+    # Without a send nobody knows the topic: then it is all of that channel; on SMS the law means all of it.
+    own = {name: rule for name, rule in rules.topics.items() if rule.asks_for is None}
+    return [name for name, rule in own.items() if rule.marketing or channel == Channel.SMS]
 
 
 def _restore(connection: Connection, standing: StandingRules, found: Sequence[Any]) -> int:

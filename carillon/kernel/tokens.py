@@ -1,8 +1,8 @@
 """Tokens: 28 URL-safe characters that say which send a link, pixel or callback belongs to, and that only we can make.
 
 A token is 21 bytes: version and kind (1), node (4), enrolment (7), seal (9). 21 is a multiple of 3, so base64 has no
-spare bits and every flipped bit is another token. One keyed hash seals a person's tokens of all kinds: each kind takes
-its own 9 bytes of the 64, so a click token says nothing about the unsubscribe token.
+spare bits and every flipped bit is another token. One keyed hash seals a person's tokens of seven kinds: each takes its
+own 9 bytes of the 64, so a click token says nothing about the unsubscribe token. The next seven have a hash of their own.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class TokenKind(Enum):
     SMS_LINK = 4
     PREFERENCES = 5
     BROWSER = 6
+    CONFIRM = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,12 @@ class Keyring:
         if not 0 <= node <= MAX_NODE or any(not 0 <= e <= MAX_ENROLMENT for e in (*_ends(enrolments),)):
             raise ValueError(f"node {node} or an enrolment does not fit into a token")
         subject = node.to_bytes(4, "big")
-        hasher = _hasher(self.keys[0], subject)
         bodies = [enrolment.to_bytes(7, "big") for enrolment in enrolments]
-        seals = [_digest(hasher, body) for body in bodies]
-        return {kind: _column(kind, subject, bodies, seals) for kind in kinds}
+        seals = {}
+        for hashed in {_hash_of(kind) for kind in kinds}:
+            hasher = _hasher(self.keys[0], subject, hashed)
+            seals[hashed] = [_digest(hasher, body) for body in bodies]
+        return {kind: _column(kind, subject, bodies, seals[_hash_of(kind)]) for kind in kinds}
 
     def read(self, token: str) -> Token | None:
         """What the token says, or None where we did not make it."""
@@ -100,8 +103,21 @@ def _ends(enrolments: Sequence[int]) -> tuple[int, ...]:
     return (min(enrolments), max(enrolments)) if enrolments else ()
 
 
-def _hasher(key: bytes, subject: bytes) -> hashlib.blake2b:
-    return hashlib.blake2b(subject, key=key, digest_size=64, person=b"carillon-tok-v1")
+_KINDS_A_HASH = 64 // _SEAL
+_PERSONS = (b"carillon-tok-v1", b"carillon-tok-v1b")
+
+
+def _hash_of(kind: TokenKind) -> int:
+    return kind.value // _KINDS_A_HASH
+
+
+def _place(kind: TokenKind) -> int:
+    """Where the kind's seal begins in its hash."""
+    return kind.value % _KINDS_A_HASH * _SEAL
+
+
+def _hasher(key: bytes, subject: bytes, hashed: int) -> hashlib.blake2b:
+    return hashlib.blake2b(subject, key=key, digest_size=64, person=_PERSONS[hashed])
 
 
 def _digest(hasher: hashlib.blake2b, body: bytes) -> bytes:
@@ -115,7 +131,7 @@ def _head(kind: TokenKind) -> int:
 
 
 def _column(kind: TokenKind, subject: bytes, bodies: Sequence[bytes], seals: Sequence[bytes]) -> list[str]:
-    head, at = bytes([_head(kind)]) + subject, kind.value * _SEAL
+    head, at = bytes([_head(kind)]) + subject, _place(kind)
     own = map(itemgetter(slice(at, at + _SEAL)), seals)
     raw = b"".join(chain.from_iterable(zip(repeat(head), bodies, own, strict=False)))
     text = urlsafe_b64encode(raw).decode("ascii")
@@ -131,8 +147,8 @@ def _decode(token: str) -> bytes | None:
 
 
 def _proves(key: bytes, kind: TokenKind, raw: bytes) -> bool:
-    at = kind.value * _SEAL
-    expected = _digest(_hasher(key, raw[1:5]), raw[5:12])[at : at + _SEAL]
+    at = _place(kind)
+    expected = _digest(_hasher(key, raw[1:5], _hash_of(kind)), raw[5:12])[at : at + _SEAL]
     return hmac.compare_digest(expected, raw[12:_BYTES])
 
 

@@ -39,6 +39,8 @@ class Setting:
     brand_name: str = ""
     brand_address: str = ""
     is_marketing: bool = True
+    is_confirming: bool = False
+    """Whether it asks for a second yes, with `links.confirm`."""
     is_tracked: bool = True
     """Whether opens and clicks of it are the contact's: a mail to one of ours has no pixel, and its links lead directly."""
     utm: Mapping[str, str] = field(default_factory=dict)
@@ -128,7 +130,11 @@ class _Work:
         html_pieces, derived = self._html(*design, preheader) if design else ([], [])
         text_pieces = self._plain(own_text) if own_text is not None else derived
         html, text = Composed(html_pieces), Composed(text_pieces)
-        self._check_footer(html if design else text, Composed(derived) if design else text)
+        visible = Composed(derived) if design else text
+        self._check_footer(html if design else text, visible)
+        for file, seen in ((design[0] if design else None, visible), (own_text, text)):
+            if file is not None:
+                self._check_confirming(file, seen)
         self.problems += [*lint_subject(subject), *(lint_size(html) if design else ())]
         return self._content(subject=subject, html=html, text=text)
 
@@ -141,6 +147,7 @@ class _Work:
             return None
         hidden = hide_in_text(self.composer.compose(file, for_html=False), self.salt)
         text = self.tracker.track_text(hidden, hidden.composed.text.strip(), "s")
+        self._check_confirming(file, Composed(text))
         return self._content(subject=Composed([]), html=Composed([]), text=Composed(text))
 
     def _design(self) -> tuple[SourceText, bool] | None:
@@ -240,6 +247,15 @@ class _Work:
 
     # ------------------------------------------------------------ checks and result
 
+    def _check_confirming(self, file: SourceText, visible: Composed) -> None:
+        if self.setting.is_confirming and "links.confirm" not in visible.text:
+            self._wrong(
+                Position(file.path),
+                "MSG422",
+                f'"{self.source.name}" asks for a second yes without a visible link in {self.language}',
+                "{{ links.confirm }}",
+            )
+
     def _check_footer(self, html: Composed, visible: Composed) -> None:
         if not self.setting.is_marketing:
             return
@@ -283,6 +299,7 @@ class _Work:
 
     def _constants(self) -> dict[str, Any]:
         base = self.setting.public_url
+        confirming = {"confirm": f"{base}/y/{self.tags['y']}"} if self.setting.is_confirming else {}
         return {
             "t": {key: text.text for key, text in self.texts.items()},
             "values": {name: _stored(value) for name, value in self.setting.values.items()},
@@ -291,6 +308,7 @@ class _Work:
                 "unsubscribe": f"{base}/u/{self.tags['u']}",
                 "preferences": f"{base}/p/{self.tags['p']}",
                 "browser": f"{base}/b/{self.tags['b']}",
+                **confirming,
             },
             "currency": self.setting.currency,
             "locale": self.language.replace("-", "_"),

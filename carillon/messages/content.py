@@ -21,6 +21,7 @@ TAGGED = {
     "s": TokenKind.SMS_LINK,
     "p": TokenKind.PREFERENCES,
     "b": TokenKind.BROWSER,
+    "y": TokenKind.CONFIRM,
 }
 """The letter in a tag and in a link's path → the kind of token that takes its place."""
 

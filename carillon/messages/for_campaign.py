@@ -110,6 +110,7 @@ def _setting(
         brand_name=rules.name,
         brand_address=rules.address,
         is_marketing=plan.marketing and not node.is_ours,
+        is_confirming=rules.topic(plan.topic).asks_for is not None,
         is_tracked=not node.is_ours,
         utm=utm,
         values=values,

@@ -1,4 +1,4 @@
-"""What happened to contacts in core, told as events: `contact.created`, `contact.subscribed`, `contact.unsubscribed`.
+"""What happened to contacts in core, told as events: created, signed up, subscribed, unsubscribed.
 
 The rows themselves are the evidence, so an event's key follows from its row: telling a notice twice, as after a crash
 between the two parts, adds nothing.
@@ -11,7 +11,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
+from carillon.consent.standing import is_pair
 from carillon.kernel.clock import Micros
 from carillon.store import tables as t
 from carillon.store.bulk import insert_select, many, reserve_ids
@@ -19,7 +21,8 @@ from carillon.store.engine import Store
 from carillon.store.json import as_document
 from carillon.store.staging import stage, weigh
 
-CREATED, SUBSCRIBED, UNSUBSCRIBED = "contact.created", "contact.subscribed", "contact.unsubscribed"
+CREATED, SIGNED_UP = "contact.created", "contact.signed_up"
+SUBSCRIBED, UNSUBSCRIBED = "contact.subscribed", "contact.unsubscribed"
 SOURCE = "carillon"
 TOLD_TOGETHER = 50
 """Notices of one round."""
@@ -32,8 +35,8 @@ _TOLD = "occurred_at BIGINT, hash64 BIGINT, kind TEXT, contact_id BIGINT, props 
 def tell(store: Store, now: Micros, *, double: Collection[Pair] = (), assumed: Collection[Pair] = ()) -> int:
     """Tell everything that waits as events; returns how many were new.
 
-    `double` are the topics and channels where only a confirmed yes subscribes, `assumed` those where nobody need say yes
-    to be able to leave.
+    `double` are the topics and channels where only a confirmed yes subscribes, and a first one signs up; `assumed` those
+    where nobody need say yes to be able to leave.
     """
     told = 0
     while notices := _waiting(store):
@@ -89,12 +92,14 @@ def _created(notice: sa.Row[Any]) -> sa.Select[Any]:
 
 
 def _consents(notice: sa.Row[Any], double: Collection[Pair], assumed: Collection[Pair]) -> sa.Select[Any]:
-    """Words that changed whether somebody is subscribed: a second yes, or a first one where two are needed, says nothing."""
+    """Words that changed whether somebody is subscribed, and each yes that wants to be confirmed."""
     c, b = t.consent.c, t.consent.alias("before").c
     before = (
         sa.select(b.state)
         .where(b.contact_id == c.contact_id, b.topic == c.topic, b.channel == c.channel)
         .where(sa.or_(b.at < c.at, sa.and_(b.at == c.at, b.id < c.id)))
+        # Where two are needed, a yes does not take back what was confirmed.
+        .where(sa.or_(b.state != "yes", sa.not_(_is_one_of(double, b))))
         .order_by(b.at.desc(), b.id.desc())
         .limit(1)
         .correlate(t.consent)
@@ -103,7 +108,7 @@ def _consents(notice: sa.Row[Any], double: Collection[Pair], assumed: Collection
     asked = (
         sa.select(
             c.id, c.contact_id, c.topic, c.channel, c.state, c.at, sa.func.coalesce(before, "").label("before"),
-            _is_one_of(double).label("is_double"), _is_one_of(assumed).label("is_assumed"),
+            _number(_is_one_of(double, c)).label("is_double"), _number(_is_one_of(assumed, c)).label("is_assumed"),
         )
         .where(c.id.between(notice.low, notice.high))
         .subquery("asked")
@@ -111,16 +116,19 @@ def _consents(notice: sa.Row[Any], double: Collection[Pair], assumed: Collection
     a = asked.c
     is_in, was_in = _suffices(a.state, a.is_double), _suffices(a.before, a.is_double)
     leaves = sa.and_(a.state == "no", sa.or_(was_in, sa.and_(a.is_assumed == 1, a.before != "no")))
-    kind = sa.case((sa.and_(is_in, sa.not_(was_in)), SUBSCRIBED), (leaves, UNSUBSCRIBED))
-    number = sa.case((kind == SUBSCRIBED, 1), else_=2)
+    asks = sa.and_(a.state == "yes", a.is_double == 1, sa.not_(was_in))
+    kind = sa.case((sa.and_(is_in, sa.not_(was_in)), SUBSCRIBED), (leaves, UNSUBSCRIBED), (asks, SIGNED_UP))
+    number = sa.case((kind == SUBSCRIBED, 1), (kind == UNSUBSCRIBED, 2), else_=3)
     props = sa.literal('{"channel":"') + a.channel + '","topic":"' + a.topic + '"}'
     return sa.select(a.at, -4 * a.id - number, kind, a.contact_id, props).where(kind.is_not(None))
 
 
-def _is_one_of(pairs: Collection[Pair]) -> sa.ColumnElement[int]:
-    c = t.consent.c
-    found = sa.or_(sa.false(), *(sa.and_(c.topic == topic, c.channel == channel) for topic, channel in sorted(pairs)))
-    return sa.case((found, 1), else_=0)
+def _is_one_of(pairs: Collection[Pair], consent: ReadOnlyColumnCollection[str, Any]) -> sa.ColumnElement[bool]:
+    return sa.or_(sa.false(), *(is_pair(consent, pair) for pair in sorted(pairs)))
+
+
+def _number(holds: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.case((holds, 1), else_=0)
 
 
 def _suffices(state: sa.ColumnElement[Any], is_double: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:

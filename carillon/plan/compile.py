@@ -16,6 +16,7 @@ from typing import Any, assert_never
 from pydantic import TypeAdapter
 
 from carillon.definition.conditions import All, AnyOf, Condition, InSegment, Not
+from carillon.definition.confirming import asking_topics, topic_of
 from carillon.definition.entries import LaterEntry, OnSegment
 from carillon.definition.model import (
     Act,
@@ -63,7 +64,7 @@ def compile_plan(campaign: Campaign, segments: Mapping[str, Segment], workspace:
         if isinstance(entry, OnSegment):
             entry = dataclasses.replace(entry, condition=inline_segments(InSegment(entry.segment), segments))
         entries.append(entry)
-    marketing = workspace.topics[campaign.topic].kind == "marketing"
+    marketing = topic_of(workspace, campaign.topic).kind == "marketing"
     audience = campaign.audience
     who = [audience.condition, *(Not(c) for c in audience.exclude)]
     return Plan(
@@ -122,9 +123,14 @@ def compile_rules(workspace: Workspace, segments: Mapping[str, Segment]) -> Rule
         country_language={c: language for language, countries in workspace.languages.items() for c in countries},
         topics={
             t.name: TopicRule(
-                t.name, t.kind == "marketing", dict(t.titles), {str(c): k for c, k in t.consent.items()}, t.sender
+                t.name,
+                t.kind == "marketing",
+                dict(t.titles),
+                {str(c): k for c, k in t.consent.items()},
+                t.sender,
+                t.asks_for,
             )
-            for t in workspace.topics.values()
+            for t in (*workspace.topics.values(), *asking_topics(workspace))
         },
         senders=tuple(
             SenderRule(

@@ -61,6 +61,15 @@ def set_paused_for_all(store: Store, is_paused: bool, *, who: str, why: str = ""
         write_audit(connection, at, who, "pause" if is_paused else "resume", "--all", why)
 
 
+def end_campaigns(store: Store, names: Sequence[str], *, who: str, why: str, at: Micros) -> None:
+    """Nobody enters these any more; who is under way goes on to the end."""
+    c = t.campaign.c
+    with store.write("core") as connection:
+        connection.execute(t.campaign.update().where(c.name.in_(list(names))).values(wanted_state="ended"))
+        for name in names:
+            write_audit(connection, at, who, "end", name, why)
+
+
 def first_operator_state(connection: Connection) -> OperatorState:
     """The state that a campaign begins in when it is applied for the first time."""
     paused = connection.scalar(sa.select(t.setting.c.value).where(t.setting.c.name == PAUSED_ALL))

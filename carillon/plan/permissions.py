@@ -21,14 +21,18 @@ class HousePermissions:
 
     def kind(self, topic: str, channel: str) -> ConsentKind:
         """What a yes must be: a transactional topic needs none, a channel that the topic does not name is closed."""
-        rule = self.rules.topics[topic]
+        rule = self.rules.topic(topic)
         if not rule.marketing:
             return "none"
         return rule.consent.get(channel, "closed")
 
+    def of(self, topic: str) -> str:
+        """The topic whose consent is read: its own, or the one that is asked for under it."""
+        return self.rules.topic(topic).asks_for or topic
+
     def allowed(self, standing: sa.FromClause, topic: str, channel: str) -> sa.ColumnElement[bool]:
         """Does consent suffice for the topic on the channel?"""
-        return allowed_sql(topic, Channel(channel), self.kind(topic, channel), standing)
+        return allowed_sql(self.of(topic), Channel(channel), self.kind(topic, channel), standing)
 
     def open(self, standing: sa.FromClause, channel: str) -> sa.ColumnElement[bool]:
         """Is there a valid address on the channel that is not suppressed?"""

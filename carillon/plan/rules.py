@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Literal
 
 from carillon.definition.conditions import Condition, Span
+from carillon.definition.confirming import asked_for, is_confirmation
 from carillon.definition.limits import Budget, Limits
 from carillon.definition.model import Attribution, CouponPool
 
@@ -31,6 +32,8 @@ class TopicRule:
     consent: Mapping[str, ConsentKind]
     """Channel → what a yes must be. A channel that is missing here is not used under a marketing topic."""
     sender: str | None = None
+    asks_for: str | None = None
+    """The topic whose second yes is asked for under this one: a no to that one is a no to being asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,17 @@ class Rules:
     allow_list: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Channel → the only addresses (or `@domains`) that are written to on it, in small letters; for staging."""
 
+    def topic(self, name: str) -> TopicRule:
+        """The topic's rule; raises KeyError for one that is gone, unless it only asked for another's second yes."""
+        found = self.topics.get(name)
+        if found is None and is_confirmation(name):
+            return TopicRule(name, False, {}, {}, asks_for=asked_for(name))
+        return self.topics[name]
+
     def sender(self, channel: str, *, topic: str, named: str | None = None) -> SenderRule | None:
         """Who writes: the campaign's `sender`, else the topic's, else the channel's first; None where there is none."""
         mine = [s for s in self.senders if s.channel == channel]
-        for wanted in (named, self.topics[topic].sender):
+        for wanted in (named, self.topic(topic).sender):
             for sender in mine:
                 if wanted is not None and sender.name == wanted:
                     return sender

@@ -114,7 +114,9 @@ class WebApp:
                 return await self._pages.unsubscribe(token, scope, receive) or self._not_found(scope)
             case ["", "p", token], "GET" | "POST":
                 return await self._pages.preferences(token, scope, receive) or self._not_found(scope)
-            case ["", "o" | "u" | "p", _] | ["", "c" | "s", _, _], _:
+            case ["", "y", token], "GET" | "POST":
+                return await self._pages.confirmation(token, scope, receive) or self._not_found(scope)
+            case ["", "o" | "u" | "p" | "y", _] | ["", "c" | "s", _, _], _:
                 return _only("GET, HEAD, POST")
             case ["", "health"], "GET":
                 return await asyncio.to_thread(self._health)

@@ -1,4 +1,4 @@
-"""Unsubscribe and preferences: what a reader may change with a link from a message, and only with it."""
+"""Unsubscribe, preferences and the second yes: what a reader may change with a link from a message, and only with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from carillon.kernel.clock import SECOND, Clock
 from carillon.kernel.tokens import Keyring, Token, TokenKind
 from carillon.plan.rules import Rules
 from carillon.store.engine import Store
-from carillon.web import persons
+from carillon.web import confirming, persons
 from carillon.web.committer import Committer
 from carillon.web.persons import Addressee
 from carillon.web.render import render, words_for
@@ -67,6 +67,22 @@ class Pages:
             await asyncio.to_thread(self._choose, who, form, evidence)
         return page(200, await asyncio.to_thread(self._preferences_html, who, scope, saved=is_saving))
 
+    async def confirmation(self, raw: str, scope: Scope, receive: Receive) -> Answer | None:
+        """A page with a button: mail scanners fetch links, so only a POST is a second yes."""
+        token = self._keyring.read(raw)
+        if token is None or token.kind is not TokenKind.CONFIRM:
+            return None
+        if scope["method"] == "POST":
+            await read_body(scope, receive, _LONGEST_FORM)
+            given = await asyncio.to_thread(self._confirm, token, caller(scope))
+            if given is None:
+                return None
+        asked = await asyncio.to_thread(confirming.question, self._store, token, self._clock.now())
+        return page(200, self._confirmation_html(asked, scope)) if asked else None
+
+    def _confirm(self, token: Token, ip: str) -> confirming.Question | None:
+        return confirming.confirm(self._store, self._rules(), token, caller=ip, at=self._clock.now())
+
     async def _found(self, raw: str, kind: TokenKind) -> tuple[Token, Addressee] | None:
         token = self._keyring.read(raw)
         if token is None or token.kind is not kind:
@@ -94,6 +110,16 @@ class Pages:
         return render(
             "unsubscribe.html", rules, tag, title=words[key].format(**named), text=words[f"{key}_text"].format(**named),
             action=None if done else scope["path"], preferences=f"{rules.public_url.rstrip('/')}/p/{preferences}",
+        )  # fmt: skip
+
+    def _confirmation_html(self, asked: confirming.Question, scope: Scope) -> str:
+        rules = self._rules()
+        tag, words = words_for(asked.language or spoken(scope))
+        named = {"topic": _title(rules, asked.topic, tag), "channel": words[asked.channel], "address": asked.address}
+        key = {"asks": "confirm", "confirmed": "confirmed", "lapsed": "lapsed"}[asked.state]
+        return render(
+            "confirm.html", rules, tag, title=words[key].format(**named), text=words[f"{key}_text"].format(**named),
+            action=scope["path"] if asked.state == "asks" else None,
         )  # fmt: skip
 
     def _preferences_html(self, who: Addressee, scope: Scope, *, saved: bool) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from carillon.consent.record import Said, State, newest, record_consents
+from carillon.definition.confirming import asked_for
 from carillon.kernel.clock import Micros
 from carillon.kernel.tokens import Token
 from carillon.plan.permissions import standing_rules
@@ -50,7 +51,7 @@ def addressee(store: Store, token: Token) -> Addressee | None:
         ).first()
     if row is None:
         return None
-    return Addressee(row.contact_id, row.language or "", json.loads(row.plan_json)["topic"], row.channel)
+    return Addressee(row.contact_id, row.language or "", asked_for(json.loads(row.plan_json)["topic"]), row.channel)
 
 
 def choices(store: Store, rules: Rules, contact_id: int) -> list[Choice]:

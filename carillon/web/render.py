@@ -20,6 +20,15 @@ WORDS: dict[str, dict[str, str]] = {
         "unsubscribed": "You are unsubscribed",
         "unsubscribed_text": "You will get no more “{topic}” by {channel}. "
         "A message that is already on its way may still arrive.",
+        "confirm": "Do you want “{topic}” by {channel}?",
+        "confirm_text": "We will write to {address} as soon as you say yes. If it was not you who asked for it, just close "
+        "this page: you will get nothing more.",
+        "confirm_button": "Yes, I want it",
+        "confirmed": "Thank you, you are in",
+        "confirmed_text": "From now on you get “{topic}” by {channel}. You can leave at any time, by a link in each message.",
+        "lapsed": "This link is no longer valid",
+        "lapsed_text": "A link is good for seven days, and for the address that it was sent to. Please sign up for “{topic}” once more, and we send you a new one. "
+        "Nothing was changed.",
         "to_preferences": "Choose what you want to get from us",
         "preferences": "What may we send you?",
         "preferences_text": "Choose for each kind of message and each way. You can come back at any time.",
@@ -45,6 +54,16 @@ WORDS: dict[str, dict[str, str]] = {
         "unsubscribed": "Abbestellt",
         "unsubscribed_text": "Sie erhalten „{topic}“ nicht mehr per {channel}. "
         "Eine Nachricht, die schon unterwegs ist, kann noch ankommen.",
+        "confirm": "Möchten Sie „{topic}“ per {channel}?",
+        "confirm_text": "Wir schreiben an {address}, sobald Sie Ja sagen. Falls nicht Sie darum gebeten haben, schließen Sie "
+        "einfach diese Seite: Sie erhalten dann nichts weiter.",
+        "confirm_button": "Ja, ich möchte das",
+        "confirmed": "Danke, Sie sind dabei",
+        "confirmed_text": "Ab jetzt erhalten Sie „{topic}“ per {channel}. Sie können jederzeit gehen, über einen Link in jeder "
+        "Nachricht.",
+        "lapsed": "Dieser Link gilt nicht mehr",
+        "lapsed_text": "Ein Link gilt sieben Tage, und für die Adresse, an die er ging. Bitte melden Sie sich noch einmal für „{topic}“ an, dann schicken wir Ihnen einen "
+        "neuen. Es wurde nichts geändert.",
         "to_preferences": "Auswählen, was Sie von uns erhalten möchten",
         "preferences": "Was dürfen wir Ihnen senden?",
         "preferences_text": "Wählen Sie für jede Art von Nachricht und jeden Weg. Sie können jederzeit wiederkommen.",

@@ -61,8 +61,10 @@ def language_of(person: Person) -> str:
 
 
 def allowed(topic: str, channel: Channel, said: list[Said]) -> bool:
-    """Plain reference of consent: the newest word, the later row of two at one instant."""
+    """Plain reference of consent: the newest word, the later row of two at one instant; of a double topic a yes says nothing."""
     words = [row for row in said if (row.topic, row.channel) == (topic, channel.value)]
+    if consent_kind(WORKSPACE, topic, channel) == "double":
+        words = [row for row in words if row.state != "yes"]
     newest = max(enumerate(words), key=lambda row: (row[1].at, row[0]))[1].state if words else None
     match consent_kind(WORKSPACE, topic, channel):
         case "explicit":

@@ -91,7 +91,8 @@ def test_schemas_complete_this_workspaces_fields(shop: Shop) -> None:
     found = schemas(shop.load())["campaign.json"]["$defs"]
     assert "tier" in found["ContactWords"]["properties"]["contact"]["properties"]
     assert "cart_id" in found["EventWords"]["properties"]["where"]["properties"]
-    events = ["cart_updated", "contact.created", "contact.subscribed", "contact.unsubscribed", "order_completed"]
+    told = ["contact.created", "contact.signed_up", "contact.subscribed", "contact.unsubscribed"]
+    events = ["cart_updated", *told, "order_completed"]
     assert sorted(found["EventWords"]["properties"]["event"]["enum"]) == events
     assert found["value"]["properties"]["value"] == {"enum": ["sale_ends"]}
 
