@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from typing import Any
 
@@ -28,6 +28,7 @@ from carillon.kernel.clock import Clock, Micros
 from carillon.kernel.crash import crash_point
 from carillon.policy.decide import address_of
 from carillon.store.packed import packed, unpacked
+from carillon.store.stretch import by_stretch, in_stretch
 from carillon.store.tables import attempt, batch, contact, enrolment, send, standing
 
 RELEASED = "released"
@@ -91,7 +92,8 @@ def _unchanged(connection: Connection, batches: Sequence[Built]) -> dict[int, _C
     found: dict[int, _Chosen] = {}
     by_id = {built.batch.id: built for built in batches}
     for (channel, needs), ids in _alike(batches).items():
-        for batch_id, enrolments, addresses, closed in connection.execute(_digest(channel, needs), {"ids": ids}):
+        digests = by_stretch(connection, ids, partial(_digest, channel, needs))
+        for batch_id, enrolments, addresses, closed in digests:
             built = by_id[batch_id]
             if enrolments == sum(built.enrolments) and unpacked(addresses) == list(built.addresses):
                 found[batch_id] = _without(built, unpacked(closed))
@@ -109,7 +111,7 @@ def _without(built: Built, closed: Sequence[str]) -> _Chosen:
 
 
 @cache
-def _digest(channel: Channel, needs: Needs) -> sa.Select[tuple[int, int, str, str | None]]:
+def _digest(channel: Channel, needs: Needs, is_near: bool) -> sa.Select[tuple[int, int, str, str | None]]:
     """Of each batch its people and addresses, short enough to compare, and in full only who is closed and why."""
     e, closed = send.c.enrolment_id, why_not(channel, needs)
     exception = sa.case((closed.is_not(None), sa.cast(e, sa.String).concat(" ").concat(closed)))
@@ -118,7 +120,7 @@ def _digest(channel: Channel, needs: Needs) -> sa.Select[tuple[int, int, str, st
         sa.cast(sa.func.sum(e), sa.BigInteger),
         packed(sa.func.coalesce(address_of(channel), ""), e),
     )
-    return _of_people(*digest, packed(exception, e)).group_by(send.c.batch_id)
+    return _of_people(*digest, packed(exception, e), is_near=is_near).group_by(send.c.batch_id)
 
 
 def _standing_now(connection: Connection, batches: Sequence[Built]) -> Mapping[int, Sequence[_Person]]:
@@ -143,11 +145,16 @@ def _standing_select(channel: Channel, needs: Needs) -> sa.Select[tuple[int, int
     return _of_people(*columns).order_by(send.c.batch_id, send.c.enrolment_id)
 
 
-def _of_people(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+def _of_people(*columns: sa.ColumnElement[Any], is_near: bool = False) -> sa.Select[Any]:
     """What is asked of the open people of batches, `ids`."""
-    people = send.outerjoin(enrolment, enrolment.c.id == send.c.enrolment_id)
-    people = people.outerjoin(contact, contact.c.id == send.c.contact_id)
-    people = people.outerjoin(standing, standing.c.contact_id == send.c.contact_id)
+    people: sa.FromClause = send
+    for column, its, ends in (
+        (enrolment.c.id, send.c.enrolment_id, "enrolment"),
+        (contact.c.id, send.c.contact_id, "contact"),
+        (standing.c.contact_id, send.c.contact_id, "contact"),
+    ):
+        where = sa.and_(column == its, in_stretch(column, ends)) if is_near else column == its
+        people = people.outerjoin(column.table, where)
     mine = send.c.batch_id.in_(sa.bindparam("ids", expanding=True))
     return sa.select(*columns).select_from(people).where(mine, send.c.outcome.is_(None))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache, partial
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ from carillon.policy.decide import address_of
 from carillon.store import localtime
 from carillon.store.json import json_at, json_of
 from carillon.store.packed import in_order, packed, unpacked, unpacked_texts
+from carillon.store.stretch import by_stretch, in_stretch
 from carillon.store.tables import batch, contact, coupon, enrolment, event, send, standing
 
 _ANSWER = event.alias("answer_event")
@@ -59,13 +61,15 @@ def fetch_columns(
 ) -> dict[int, Columns]:
     """The columns of these batches, which share a channel and the paths that their message names."""
     wanted = sorted(set(paths))
-    rows = connection.execute(_select(channel, batch_ids, wanted)).all()
+    rows = by_stretch(connection, batch_ids, partial(_select, channel, tuple(wanted)))
     return {batch_id: _columns(wanted, *columns) for batch_id, *columns in rows}
 
 
-def _select(channel: Channel, batch_ids: Sequence[int], paths: Sequence[str]) -> sa.Select[Any]:
+@lru_cache(maxsize=256)
+def _select(channel: Channel, paths: Sequence[str], is_near: bool) -> sa.Select[Any]:
     roots = {path.partition(".")[0] for path in paths}
-    people = send.join(contact, contact.c.id == send.c.contact_id)
+    person = contact.c.id == send.c.contact_id
+    people = send.join(contact, sa.and_(person, in_stretch(contact.c.id, "contact")) if is_near else person)
     if roots & {"trigger", "answer"}:
         people = people.join(enrolment, enrolment.c.id == send.c.enrolment_id)
     if "trigger" in roots:
@@ -82,7 +86,7 @@ def _select(channel: Channel, batch_ids: Sequence[int], paths: Sequence[str]) ->
     return (
         sa.select(send.c.batch_id, *(packed(column, send.c.enrolment_id) for column in asked))
         .select_from(people)
-        .where(send.c.batch_id.in_(batch_ids), send.c.outcome.is_(None))
+        .where(send.c.batch_id.in_(sa.bindparam("ids", expanding=True)), send.c.outcome.is_(None))
         .group_by(send.c.batch_id)
     )
 
