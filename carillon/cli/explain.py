@@ -11,7 +11,8 @@ from carillon.cli.opened import json_option, now_option, opened, refuse, tell_js
 
 if TYPE_CHECKING:  # imported when the command runs
     from carillon.audience.reference import Trace
-    from carillon.foresight.explain import Explained, Way
+    from carillon.foresight.explain import Explained
+    from carillon.foresight.explain_ways import Way
 
 _MARKS = {True: "✓", False: "✗", None: "?"}
 
@@ -92,7 +93,8 @@ def _way(way: Way) -> Iterator[str]:
     if way.trigger_at is not None:
         yield f"  {_clock(way.trigger_at)}  the event it is about"
     for h in way.happenings:
-        yield f"  {_clock(h.at)}  {h.step}: {h.what}" + (f" – {h.why}" if h.why else "")
+        since = f" since {_clock(h.since)}" if h.since is not None else ""
+        yield f"  {_clock(h.at)}  {h.step}: {h.what}{since}" + (f" – {h.why}" if h.why else "")
     if way.exit_code is not None:
         yield f"  {_clock(way.ended_at)}  left: {way.exit_code}"
     else:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from carillon.journey.acts import DONE, REFUSED, SPARED
 from carillon.journey.ground import Ground
@@ -56,6 +57,7 @@ def _move(ground: Ground, version_id: int, plan: Plan, node: PlanNode) -> int:
             return 0
     m = movers.subquery("movers")
     with ground.store.write("ledger") as connection:
+        _write_down(connection, ground, version_id, node, m)
         return rowcount(
             connection.execute(
                 t.enrolment.update()
@@ -63,6 +65,20 @@ def _move(ground: Ground, version_id: int, plan: Plan, node: PlanNode) -> int:
                 .values(version_id=ground.applied.live_version, due_at=m.c.due_at, moved_node=t.enrolment.c.node_id)
             )
         )
+
+
+def _write_down(
+    connection: Connection, ground: Ground, version_id: int, node: PlanNode, movers: sa.Subquery
+) -> None:  # fmt: skip
+    """One row a person and move: nothing else says later on which version somebody was, and what it changed for them."""
+    row: dict[str, Any] = {
+        "enrolment_id": movers.c.enrolment_id, "to_version": sa.literal(ground.applied.live_version, sa.BigInteger()),
+        "from_version": sa.literal(version_id, sa.BigInteger()),
+        "node_id": sa.literal(ground.applied.nodes[node.id], sa.BigInteger()),
+        "at": sa.literal(ground.now, sa.BigInteger()), "due_before": movers.c.due_before, "due_at": movers.c.due_at,
+    }  # fmt: skip
+    rows = sa.select(*(value.label(name) for name, value in row.items())).select_from(movers)
+    connection.execute(t.moved.insert().from_select(list(row), rows))
 
 
 def standing_at(ground: Ground, version_id: int, step_id: str) -> sa.ColumnElement[bool]:

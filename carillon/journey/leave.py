@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -10,6 +11,7 @@ from sqlalchemy.engine import Connection
 from carillon.journey.ground import Ground
 from carillon.journey.moving import write_moves
 from carillon.journey.stand import Arriving, stand_at
+from carillon.kernel.clock import Micros
 from carillon.plan.model import MessageNode, Plan
 from carillon.store import tables as t
 from carillon.store.engine import rowcount
@@ -34,11 +36,16 @@ def leave(ground: Ground) -> Counter[str]:
     return left
 
 
+def over_at(send: Any, batch: Any) -> sa.ColumnElement[Micros]:
+    """When a message was over for somebody, by the columns of their send and its batch: handed over, or decided not to be."""
+    decided = sa.func.coalesce(send.decided_at, batch.decided_at)
+    return sa.case((send.outcome.like("skipped:%"), decided), else_=sa.func.coalesce(batch.claimed_at, decided))
+
+
 def _leave_node(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: MessageNode) -> int:
     e, s, b = t.enrolment.c, t.send.c, t.batch.c
     node_id = ground.applied.nodes[node.id]
-    decided = sa.func.coalesce(s.decided_at, b.decided_at)
-    over = sa.case((s.outcome.like("skipped:%"), decided), else_=sa.func.coalesce(b.claimed_at, decided))
+    over = over_at(s, b)
     # Who comes by once more, in a version with another order, had it long ago: nobody goes back in time.
     arrived = sa.case((over < e.arrived_at, e.arrived_at), else_=over)
     zone, h31 = t.standing.c.zone, t.standing.c.h31

@@ -123,6 +123,20 @@ class Passage(SQLModel, table=True):
     at: int = number()
 
 
+class Moved(SQLModel, table=True):
+    """Who was moved onto a newer version, from which, where they stood, and what was due before and after it."""
+
+    __tablename__ = "moved"
+    __table_args__ = part("ledger", rowid=False)
+    enrolment_id: int = key()
+    to_version: int = key()
+    from_version: int = number()  # 0: it was not written down then
+    node_id: int = number()
+    at: int = number()
+    due_before: int | None = maybe_number()
+    due_at: int | None = maybe_number()
+
+
 WEEK = 604_800_000_000
 """Weeks of 1970 on: by them PostgreSQL's index of a person's sends is kept, and read."""
 

@@ -55,6 +55,7 @@ from carillon.store.ledger_tables import (
     LedgerCursor,
     Look,
     Member,
+    Moved,
     Pace,
     Passage,
     Receipt,
@@ -105,6 +106,7 @@ watch = _table(Watch)
 member = _table(Member)
 enrolment = _table(Enrolment)
 passage = _table(Passage)
+moved = _table(Moved)
 send = _table(Send)
 batch = _table(Batch)
 attempt = _table(Attempt)

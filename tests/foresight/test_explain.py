@@ -67,6 +67,7 @@ def test_the_whole_way_is_told_in_order(any_shop: Shop) -> None:
         ("email.sale", f"email ({arm}) accepted, the texts of 2026-11-02 11:00 UTC"),
         ("email.sale", "attempt 1 of batch 1 by sandbox.email: accepted"),
         ("email.sale", "clicked"),
+        ("wait.email.sale", "waited"),
         ("choose.email.sale", "took clicked.sale"),
         ("exit.interested", "took exit"),
     ]

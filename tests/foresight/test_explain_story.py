@@ -100,5 +100,6 @@ def test_the_clock_the_lateness_and_the_goal_are_told(any_shop: Shop) -> None:
     assert [(h.step, h.what, h.why) for h in way.happenings if not h.what.startswith("attempt")] == [
         ("email.cart", "email accepted", ""),
         ("goal", "order_completed counts", "49.90 EUR"),
+        ("wait.email.cart", "waited", "its time came"),
         ("email.again", "email accepted, due since 2026-11-06 11:00:00 UTC", ""),
     ]

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carillon.store import tables as t
+from tests.foresight.test_explain import ask
 from tests.shop import Interrupted, Shop
 
 ENTER = "audience: everyone\nentry: {event: cart_updated, again: always}\n"
@@ -178,6 +179,9 @@ def check_edits(new_store: Any, versions: list[tuple[str, bool]], kills: list[in
         assert set(shop.enrolments.values()) == {"finished"}
         letters = [(letter.cid, letter.text) for post in (shop.mail, shop.texts) for letter in post.letters]
         assert len(letters) == len(set(letters)) == shop.count(t.send)
+        for name in ("ada", "bob", "cem", "dan"):
+            waits = [h for way in ask(shop, name, "cart").ways for h in way.happenings if h.since is not None]
+            assert all(h.at is not None and h.since is not None and h.since <= h.at for h in waits)
 
 
 def test_of_those_who_moved_the_whole_way_is_asked_too(any_shop: Shop) -> None:
