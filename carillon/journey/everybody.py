@@ -31,7 +31,8 @@ def everybody(ground: Ground, arrived_at: sa.ColumnElement[Any]) -> sa.Select[An
             t.standing.c.zone.label("zone"),
             t.standing.c.h31.label("h31"),
         )
-        .join_from(t.contact, t.standing, t.standing.c.contact_id == t.contact.c.id)
+        # Everybody has a standing; from an outer join both stores leave it out where nothing asks for it.
+        .join_from(t.contact, t.standing, t.standing.c.contact_id == t.contact.c.id, isouter=True)
         .where(t.contact.c.merged_into.is_(None), t.contact.c.erased_at.is_(None))
         .where(where(ground.applied.plan.audience, of_contact(), ground.moment))
     )

@@ -23,7 +23,7 @@ from carillon.journey.acts import (
     write_core,
 )
 from carillon.journey.ground import Ground
-from carillon.journey.moving import DATE_PAST, write_moves
+from carillon.journey.moving import DATE_PAST, slices, write_moves
 from carillon.journey.stand import Arriving, stand_at, stand_by_branch
 from carillon.journey.wait_dates import end_date_waits
 from carillon.journey.wait_for import AFTER, judge_waits
@@ -77,8 +77,9 @@ def _occupied(connection: Connection, ground: Ground, version_id: int, plan: Pla
 def _move_node(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: PlanNode) -> int:
     match node:
         case WaitNode(rule=WaitUntilDate() as rule):
-            here = _due_here(ground, version_id, ground.applied.nodes[node.id])
-            return end_date_waits(connection, ground, plan, here, node, rule)
+            node_id = ground.applied.nodes[node.id]
+            here, parts = _due_here(ground, version_id, node_id), slices(connection, _due_at(ground, node_id))
+            return sum(end_date_waits(connection, ground, plan, sa.and_(here, part), node, rule) for part in parts)
         case WaitNode():
             return _end_waits(connection, ground, version_id, plan, node)
         case WaitForNode():
@@ -117,14 +118,17 @@ def _act(connection: Connection, ground: Ground, version_id: int, plan: Plan, no
 
 
 def _due_here(ground: Ground, version_id: int, node_id: int | sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    return sa.and_(_due_at(ground, node_id), t.enrolment.c.version_id == version_id, ground.gate(version_id))
+
+
+def _due_at(ground: Ground, node_id: int | sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
     # A step is of one campaign: to name that too would lead through the index of all who are under way in it.
     e = t.enrolment.c
-    here = sa.and_(e.node_id == node_id, e.state == "live", e.due_at <= ground.now)
-    return sa.and_(here, e.version_id == version_id, ground.gate(version_id))
+    return sa.and_(e.node_id == node_id, e.state == "live", e.due_at <= ground.now)
 
 
 def _end_waits(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: WaitNode) -> int:
-    e, s = t.enrolment.c, t.standing.c
+    e, s, node_id = t.enrolment.c, t.standing.c, ground.applied.nodes[node.id]
     # Who arrives behind an instant goes on at once: a wait never takes anybody back in time.
     over = sa.case((e.due_at > e.arrived_at, e.due_at), else_=e.arrived_at)
     stand = stand_at(ground, plan, node.next, Arriving(over, s.zone, s.h31, e.wave_id, e.contact_id))
@@ -139,10 +143,10 @@ def _end_waits(connection: Connection, ground: Ground, version_id: int, plan: Pl
             stand.due_at.label("due_at"),
             exit_code.label("exit_code"),
         )
-        .join_from(t.enrolment, t.standing, s.contact_id == e.contact_id)
-        .where(_due_here(ground, version_id, ground.applied.nodes[node.id]))
+        .join_from(t.enrolment, t.standing, s.contact_id == e.contact_id, isouter=True)
+        .where(_due_here(ground, version_id, node_id))
     )
-    return write_moves(connection, moves)
+    return sum(write_moves(connection, moves.where(part)) for part in slices(connection, _due_at(ground, node_id)))
 
 
 def _branch_of_choose(ground: Ground, node: ChooseNode) -> sa.ColumnElement[Any]:
@@ -198,11 +202,11 @@ def _take_branches(
             stand.due_at.label("due_at"),
             stand.exit_code.label("exit_code"),
         )
-        .join_from(t.enrolment, t.standing, s.contact_id == e.contact_id)
+        .join_from(t.enrolment, t.standing, s.contact_id == e.contact_id, isouter=True)
         .join(t.passage, sa.and_(p.node_id == node_id, p.enrolment_id == e.id))
         .where(here)
     )
-    return write_moves(connection, moves)
+    return sum(write_moves(connection, moves.where(part)) for part in slices(connection, _due_at(ground, node_id)))
 
 
 def _end_wait_fors(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: WaitForNode) -> int:

@@ -1,7 +1,8 @@
-"""How people are moved: one update of a Select that says where each of them stands next."""
+"""How people are moved: an update of a Select that says where each of them stands next, so many people at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,27 @@ from carillon.store.engine import rowcount
 
 DATE_PAST, NO_DATE = "date_past", "no_date"
 """The exit codes of those who arrive too late at a wait for a date, or have no such date (`if_past: exit`)."""
+
+MOST_AT_ONCE = 100_000
+"""SQLite holds what an update writes in memory until it has read everybody: so many, however many stand at a step."""
+
+
+def slices(connection: Connection, here: sa.ColumnElement[bool]) -> Iterator[sa.ColumnElement[bool]]:
+    """Everybody at a step in parts of MOST_AT_ONCE, one where they are fewer; `here` as the index of who stands there has it.
+
+    Each part is cut when it is asked for: who has gone on by then is in none.
+    """
+    e = t.enrolment.c
+    place = sa.tuple_(e.due_at, e.id)
+    ahead: sa.ColumnElement[bool] = sa.true()
+    while True:
+        instants = sa.select(e.due_at, e.id).where(here, e.due_at.is_not(None), ahead).order_by(e.due_at, e.id)
+        last = connection.execute(instants.offset(MOST_AT_ONCE - 1).limit(1)).one_or_none()
+        if last is None:
+            break
+        yield sa.and_(ahead, place <= tuple(last))
+        ahead = place > tuple(last)
+    yield sa.or_(ahead, e.due_at.is_(None))
 
 
 def write_moves(connection: Connection, moves: sa.Select[Any]) -> int:

@@ -1,0 +1,40 @@
+"""However many stand at a step, no statement takes more than so many of them on."""
+
+from __future__ import annotations
+
+import pytest
+
+from carillon.journey import moving
+from tests.shop import DATA, Shop, counted
+
+JOURNEY = """\
+audience: everyone
+entry: {at: 2026-11-02 12:00}
+journey:
+  - email: first
+  - wait: 1d
+  - {wait: {until: {date: starts_on}, at: 12:00}, id: day}
+  - choose:
+      - {if: {contact: {tier: gold}}, then: [{wait: 2d, id: rest}]}
+      - otherwise: {exit: basic}
+"""
+
+
+def test_people_go_on_in_parts_as_they_would_at_once(any_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven, three at a time: past a message, a wait, their own date (later for one of them) and a fork, to the end."""
+    monkeypatch.setattr(moving, "MOST_AT_ONCE", 3)
+    any_shop.write("data.yaml", DATA.replace("points: number", "points: number, starts_on: date"))
+    any_shop.campaign("parts", JOURNEY)
+    for number in range(7):
+        day = "2026-11-09" if number == 6 else "2026-11-04"
+        any_shop.contact(f"c{number}", starts_on=day, tier="gold" if number % 3 else "basic")
+    any_shop.apply()
+    any_shop.run("parts", "2026-11-02 12:00")
+    assert counted(any_shop.sends("email.first")) == {"accepted": 7}
+    any_shop.run("parts", "2026-11-04 13:00")
+    assert counted(any_shop.enrolments) == {"basic": 2, "rest": 4, "day": 1}
+    any_shop.run("parts", "2026-11-06 13:00")
+    assert counted(any_shop.enrolments) == {"basic": 2, "finished": 4, "day": 1}
+    any_shop.run("parts", "2026-11-09 13:00")
+    assert counted(any_shop.enrolments) == {"basic": 3, "finished": 4}
+    assert any_shop.violations() == []
