@@ -39,6 +39,7 @@ from carillon.policy.limits import limits_of
 from carillon.policy.words import WAITS, SkipReason
 from carillon.store import localtime
 from carillon.store import tables as t
+from carillon.store.bulk import reserve_ids
 from carillon.store.columns import Int64
 from carillon.store.staging import weigh
 from carillon.store.writing import take_turn
@@ -217,19 +218,22 @@ def _decide_slice(
     size = batch_size(ground.rules, sender.channel, max_people.get(sender.connector, 1000))
     due = sa.select(t.enrolment).where(_due(ground, version_id, node, span)).subquery("due")
     question = question_of(connection, ground, plan, node)
-    with _temporary(connection, _decision_table()) as decision, _temporary(connection, _fresh_table()) as fresh:
+    with _temporary(connection, _decision_table()) as decision, _temporary(connection, _run_table()) as run:
         decided = decisions(question, due).subquery("decided")
         texts_at = _texts_at(connection, ground, node, decided.c)
         _fill(connection, node, decided, texts_at, _arm(connection, ground, node, decided.c, texts_at), decision)
-        ordinal = _ordinal(connection, decision, size)
-        _write_batches(connection, ground, plan, node, sender, ordinal, decision, fresh)
-        _write_sends(connection, ground, node, ordinal, decision, fresh)
+        alike = _alike(connection, decision)
+        if sum(group.n for group in alike) >= MANY:
+            weigh(connection, decision.name)
+        _write_batches(connection, ground, plan, node, sender, list(_runs(alike, size)), decision, run)
+        _write_sends(connection, ground, node, decision, run)
+        _write_others(connection, ground, node, decision)
         if question.stock is not None:
             give_codes(connection, ground, question.stock.pool, decision)
         _postpone(connection, decision)
         if not node.is_ours:
             _watch_ghosts(connection, ground, plan, decision)
-        _tally(connection, decision, node, result)
+        _tally(alike, node, result)
 
 
 @contextmanager
@@ -239,16 +243,14 @@ def _temporary(connection: Connection, table: sa.Table) -> Iterator[sa.Table]:
     table.drop(connection)
 
 
-def _fresh_table() -> sa.Table:
-    """Which batch was made for which run of people."""
+def _run_table() -> sa.Table:
+    """Which places of `decision` share which batch."""
     return sa.Table(
-        "fresh_batch",
+        "run_of_people",
         sa.MetaData(),
-        sa.Column("batch_id", sa.BigInteger),
-        sa.Column("arm", sa.String),
-        sa.Column("language", sa.String),
-        sa.Column("texts_at", sa.BigInteger),
-        sa.Column("ordinal", sa.BigInteger),
+        sa.Column("batch_id", Int64, primary_key=True, autoincrement=False),
+        sa.Column("first", sa.BigInteger),
+        sa.Column("last", sa.BigInteger),
         prefixes=["TEMPORARY"],
     )
 
@@ -331,99 +333,105 @@ def _arm_by(experiment: str, node: MessageNode, d: Any) -> sa.ColumnElement[Any]
     return sa.case((in_sample, split), else_=sa.func.coalesce(leader, split))
 
 
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """People with the same reason, arm, language and edition: they lie together in `decision`."""
+
+    reason: str | None
+    arm: str
+    language: str
+    texts_at: int
+    n: int
+    first: int
+
+
+def _alike(connection: Connection, decision: sa.Table) -> list[_Alike]:
+    d = decision.c
+    what = (d.reason, d.arm, d.language, d.texts_at)
+    rows = connection.execute(sa.select(*what, sa.func.count(), sa.func.min(d.place)).group_by(*what))
+    return sorted((_Alike(*row) for row in rows), key=lambda group: group.first)
+
+
+def _runs(alike: Iterable[_Alike], size: int) -> Iterator[tuple[_Alike, int, int]]:
+    """The places, first and last, of so many at most who may share a batch."""
+    for group in alike:
+        if group.reason is None:
+            end = group.first + group.n
+            yield from ((group, first, min(first + size, end) - 1) for first in range(group.first, end, size))
+
+
 def _write_batches(
     connection: Connection,
     ground: Ground,
     plan: Plan,
     node: MessageNode,
     sender: SenderRule,
-    ordinal: sa.ColumnElement[int],
+    runs: Sequence[tuple[_Alike, int, int]],
     decision: sa.Table,
-    fresh: sa.Table,
+    run: sa.Table,
 ) -> None:
-    """A ready batch for each arm, language, edition and run of people; `fresh` says which people are whose."""
+    """A ready batch for each arm, language, edition and run of people; `run` says which people are whose."""
+    if not runs:
+        return
+    ids = reserve_ids(connection, t.batch, len(runs))
+    connection.execute(
+        run.insert(),
+        [{"batch_id": i, "first": first, "last": last} for i, (_, first, last) in zip(ids, runs, strict=True)],
+    )
     d = decision.c
-    groups = connection.execute(
+    together = connection.execute(
         sa.select(
-            d.arm, d.language, d.texts_at, ordinal.label("ordinal"), sa.func.count().label("n"), sa.func.min(d.due_at).label("due_at"),
+            sa.func.count().label("n"), sa.func.min(d.due_at).label("due_at"),
             sa.func.min(d.not_after).label("not_after"), sa.func.sum(d.price).label("cost"),
         )
-        .where(d.reason.is_(None))
-        .group_by(d.arm, d.language, d.texts_at, sa.literal_column("ordinal"))
-        .order_by(sa.func.min(d.due_at), d.arm, d.language, d.texts_at, sa.literal_column("ordinal"))
+        .join_from(run, decision, _of_run(run, d)).group_by(run.c.batch_id).order_by(run.c.batch_id)
     ).all()  # fmt: skip
-    if not groups:
-        return
     shared = {
         "campaign_id": ground.applied.id, "node_id": ground.applied.nodes[node.id], "channel": str(node.channel),
         "sender": sender.name, "connector": sender.connector, "priority": plan.priority, "decided_at": ground.now,
         "coupon": pool_of(ground.applied.plan, node),
         "ask_at": ground.now + KEEPS if asks_conditions(plan, node, ground.rules) else None,
     }  # fmt: skip
-    ids = connection.scalars(
-        t.batch.insert().returning(t.batch.c.id, sort_by_parameter_order=True),
+    connection.execute(
+        t.batch.insert(),
         [
             shared
-            | {"arm": g.arm, "language": g.language, "n": g.n, "due_at": g.due_at, "not_after": g.not_after}
-            | {"price_micro": int(g.cost) // g.n, "texts_at": g.texts_at or None}
-            for g in groups
-        ],
-    ).all()
-    spend(connection, ground.applied.id, sum(int(g.cost) // g.n * g.n for g in groups), ground.now)
-    connection.execute(
-        fresh.insert(),
-        [
-            {"batch_id": batch_id, "arm": g.arm, "language": g.language, "texts_at": g.texts_at, "ordinal": g.ordinal}
-            for batch_id, g in zip(ids, groups, strict=True)
+            | {"id": batch_id, "arm": group.arm, "language": group.language, "texts_at": group.texts_at or None}
+            | {"n": b.n, "due_at": b.due_at, "not_after": b.not_after, "price_micro": int(b.cost) // b.n}
+            for batch_id, (group, _, _), b in zip(ids, runs, together, strict=True)
         ],
     )
+    spend(connection, ground.applied.id, sum(int(b.cost) // b.n * b.n for b in together), ground.now)
 
 
-def _ordinal(connection: Connection, decision: sa.Table, size: int) -> sa.ColumnElement[int]:
-    """Which run of `size` people of their arm, language and edition somebody is in."""
-    d = decision.c
-    firsts = connection.execute(
-        sa.select(d.arm, d.language, d.texts_at, sa.func.min(d.place))
-        .where(d.reason.is_(None))
-        .group_by(d.arm, d.language, d.texts_at)
-    ).all()
-    runs = [
-        (sa.and_(d.arm == arm, d.language == language, d.texts_at == texts_at), (d.place - first) // size)
-        for arm, language, texts_at, first in firsts
-    ]
-    return sa.case(*runs) if runs else sa.literal(0)
+def _of_run(run: sa.Table, d: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(d.place >= run.c.first, d.place <= run.c.last)
 
 
-def _write_sends(
-    connection: Connection,
-    ground: Ground,
-    node: MessageNode,
-    ordinal: sa.ColumnElement[int],
-    decision: sa.Table,
-    fresh: sa.Table,
-) -> None:
-    """One row of record each: in its batch, a ghost, or skipped with its reason."""
-    d, f = decision.c, fresh.c
-    is_ghost = sa.false() if node.is_ours else d.reason == SkipReason.HOLDOUT.value
-    outcome = sa.case((is_ghost, GHOST), (d.reason.is_not(None), sa.literal("skipped:") + d.reason))
-    alike = sa.and_(f.arm == d.arm, f.language == d.language, f.texts_at == d.texts_at)
-    mine = sa.and_(d.reason.is_(None), alike, f.ordinal == ordinal)
-    rows = (
-        sa.select(
-            sa.literal(ground.applied.nodes[node.id]).label("node_id"),
-            d.enrolment_id,
-            d.contact_id,
-            d.arm,
-            sa.literal(str(node.channel), t.send.c.channel.type).label("channel"),
-            d.due_at,
-            sa.case((f.batch_id.is_(None), sa.literal(ground.now, sa.BigInteger()))).label("decided_at"),
-            f.batch_id,
-            outcome.label("outcome"),
-        )
-        .join_from(decision, fresh, mine, isouter=True)
-        .where(d.wait_until.is_(None))
+def _write_sends(connection: Connection, ground: Ground, node: MessageNode, decision: sa.Table, run: sa.Table) -> None:
+    """One row of record for each who is in a batch."""
+    rows = sa.select(*_record(ground, node, decision.c), run.c.batch_id).join_from(
+        run, decision, _of_run(run, decision.c)
     )
     connection.execute(t.send.insert().from_select([c.name for c in rows.selected_columns], rows))
+
+
+def _write_others(connection: Connection, ground: Ground, node: MessageNode, decision: sa.Table) -> None:
+    """The row of record of who gets nothing: a ghost, or skipped with the reason."""
+    d = decision.c
+    is_ghost = sa.false() if node.is_ours else d.reason == SkipReason.HOLDOUT.value
+    outcome = sa.case((is_ghost, GHOST), else_=sa.literal("skipped:") + d.reason)
+    now = sa.literal(ground.now, sa.BigInteger())
+    rows = sa.select(*_record(ground, node, d), now.label("decided_at"), outcome.label("outcome"))
+    rows = rows.where(d.reason.is_not(None), d.wait_until.is_(None))
+    connection.execute(t.send.insert().from_select([c.name for c in rows.selected_columns], rows))
+
+
+def _record(ground: Ground, node: MessageNode, d: Any) -> list[sa.ColumnElement[Any]]:
+    return [
+        sa.literal(ground.applied.nodes[node.id]).label("node_id"), d.enrolment_id, d.contact_id, d.arm,
+        sa.literal(str(node.channel), t.send.c.channel.type).label("channel"), d.due_at,
+    ]  # fmt: skip
 
 
 def _postpone(connection: Connection, decision: sa.Table) -> None:
@@ -454,14 +462,13 @@ def _watch_ghosts(connection: Connection, ground: Ground, plan: Plan, decision: 
     connection.execute(t.enrolment.update().where(e.id.in_(ghosts)).values(due_at=ends_at))
 
 
-def _tally(connection: Connection, decision: sa.Table, node: MessageNode, result: Reserved) -> None:
-    d = decision.c
-    for reason, n in connection.execute(sa.select(d.reason, sa.func.count()).group_by(d.reason)):
-        if reason in WAITS:
-            result.waiting[reason] += n
-        elif reason is None:
-            result.ready += n
-        elif reason == SkipReason.HOLDOUT and not node.is_ours:
-            result.ghosts += n
+def _tally(alike: Iterable[_Alike], node: MessageNode, result: Reserved) -> None:
+    for group in alike:
+        if group.reason is None:
+            result.ready += group.n
+        elif group.reason in WAITS:
+            result.waiting[group.reason] += group.n
+        elif group.reason == SkipReason.HOLDOUT and not node.is_ours:
+            result.ghosts += group.n
         else:
-            result.skipped[reason] += n
+            result.skipped[group.reason] += group.n

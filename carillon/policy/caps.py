@@ -17,7 +17,7 @@ from carillon.kernel.clock import SECOND, Micros
 from carillon.kernel.durations import Span
 from carillon.kernel.time.calendar import Period
 from carillon.policy.limits import CapHere, MessageLimits
-from carillon.policy.scan import PUNCTUAL, is_pending
+from carillon.policy.scan import PUNCTUAL, is_pending, not_in_time
 from carillon.policy.words import SkipReason, WaitReason
 from carillon.store import localtime
 from carillon.store import tables as t
@@ -70,7 +70,7 @@ def _placed(timed: sa.CTE, limits: MessageLimits, now: Micros) -> sa.CTE:
     c = timed.c
     # Who is decided too late to be handed over in time will stand where it is handed over: now, at the earliest.
     stands_at = sa.case((c.due_at < now - PUNCTUAL, sa.literal(now, sa.BigInteger)), else_=c.due_at)
-    return sa.select(*c, stands_at.label("stands_at")).offset(_NOUGHT).cte("placed")
+    return sa.select(*c, stands_at.label("stands_at")).cte("placed")
 
 
 def _roomy(placed: sa.CTE, limits: MessageLimits) -> sa.CTE:
@@ -123,16 +123,20 @@ def _count(candidate: sa.FromClause, begins: sa.FromClause | None, here: CapHere
 def _is_in_window(
     begins_at: Column, here: CapHere, limits: MessageLimits, outside: list[sa.FromClause]
 ) -> sa.ColumnElement[bool]:
+    s = t.send.c
     # A look-up a send: joined, PostgreSQL began with all batches of the store and tried each of them for each person.
-    its = sa.select(_stands_in(begins_at, here, limits)).where(t.batch.c.id == t.send.c.batch_id)
-    return sa.func.coalesce(its.correlate(t.send, *outside).scalar_subquery(), sa.false())
+    its = sa.select(_stands_in(begins_at, limits)).where(t.batch.c.id == s.batch_id)
+    looked_up = sa.func.coalesce(its.correlate(t.send, *outside).scalar_subquery(), sa.false())
+    # Nearly all batches left in time: of their people the index says all that is asked.
+    left_in_time = sa.and_(s.batch_id.is_not(None), s.due_at > begins_at)
+    return sa.case((s.batch_id.in_(not_in_time(limits.scan_from)), looked_up), else_=left_in_time)
 
 
 def _counts(
     candidate: sa.FromClause, begins_at: Column, here: CapHere, limits: MessageLimits
 ) -> sa.ColumnElement[bool]:
     """The sends, with their batches, that count for a cap whose window begins there."""
-    return sa.and_(_of_person(candidate, here, limits), _stands_in(begins_at, here, limits))
+    return sa.and_(_of_person(candidate, here, limits), _stands_in(begins_at, limits))
 
 
 def _of_person(candidate: sa.FromClause, here: CapHere, limits: MessageLimits) -> sa.ColumnElement[bool]:
@@ -140,17 +144,18 @@ def _of_person(candidate: sa.FromClause, here: CapHere, limits: MessageLimits) -
     s = t.send.c
     others = [] if limits.again is None else [s.batch_id != limits.again]
     mine = s.contact_id == candidate.c.contact_id
+    channel = s.channel.not_in(sorted(OURS)) if here.cap.channel is None else s.channel == here.cap.channel
     # PostgreSQL finds them by the week.
     since_week = s.due_at // sa.literal_column(str(WEEK), sa.BigInteger) >= limits.scan_from // WEEK
-    return sa.and_(mine, s.due_at >= limits.scan_from, since_week, s.outcome.is_(None), *others, here.counted_nodes)
+    return sa.and_(
+        mine, s.due_at >= limits.scan_from, since_week, s.outcome.is_(None), channel, *others, here.counted_nodes
+    )
 
 
-def _stands_in(begins_at: Column, here: CapHere, limits: MessageLimits) -> sa.ColumnElement[bool]:
-    """Whether a send is on the cap's channel and still pends, or left within the window: all of it by its batch."""
-    b = t.batch.c
-    channel = b.channel.not_in(OURS) if here.cap.channel is None else b.channel == str(here.cap.channel)
-    later = sa.and_(b.state.in_(_SENT), _place() > begins_at)
-    return sa.and_(channel, sa.or_(is_pending(limits.resends, wanted=limits.again is None), later))
+def _stands_in(begins_at: Column, limits: MessageLimits) -> sa.ColumnElement[bool]:
+    """Whether a send still pends, or left within the window: by its batch."""
+    later = sa.and_(t.batch.c.state.in_(_SENT), _place() > begins_at)
+    return sa.or_(is_pending(limits.resends, wanted=limits.again is None), later)
 
 
 def _place() -> Column:
@@ -163,7 +168,7 @@ def _ranked(roomy: sa.CTE, limits: MessageLimits) -> sa.CTE:
     """Of several candidates of one person only so many pass as there is room; ghosts take none."""
     c = roomy.c
     if limits.once_a_person:
-        return sa.select(*c, sa.literal(1).label("rank")).offset(_NOUGHT).cte("ranked")
+        return sa.select(*c, sa.literal(1).label("rank")).cte("ranked")
     takes = sa.and_(c.stands.is_(None), c.role == "treated", *(c[f"room_{i}"] > 0 for i in range(len(limits.caps))))
     place = sa.func.row_number().over(
         partition_by=[c.contact_id, sa.case((takes, 1), else_=0)], order_by=[c.due_at, c.enrolment_id]

@@ -150,7 +150,7 @@ class Send(SQLModel, table=True):
         PrimaryKeyConstraint("node_id", "enrolment_id"),
         Index("ix_send_batch", "batch_id"),
         # SQLite reads a person's sends in the index alone; PostgreSQL reads rows anyhow, and keeps those that are equal once.
-        Index("ix_send_contact", "contact_id", "due_at", "batch_id", "outcome", info={"only": "sqlite"}),
+        Index("ix_send_contact", "contact_id", "due_at", "batch_id", "outcome", "channel", info={"only": "sqlite"}),
         Index("ix_send_person", "contact_id", text(f"(due_at / {WEEK})"), info={"only": "postgresql"}),
         rowid=False,
     )
@@ -168,6 +168,8 @@ class Send(SQLModel, table=True):
 
 LATE_BATCH = "claimed_at > due_at + 900000000"
 """Handed over more than `policy.scan.PUNCTUAL` after it was due: few, so that their index is small."""
+WITHDRAWN_BATCH = "state = 'withdrawn' AND n > 0"
+"""Stopped before it left; what was released has no people any more."""
 
 
 class Batch(SQLModel, table=True):
@@ -182,6 +184,10 @@ class Batch(SQLModel, table=True):
             postgresql_where=text("state IN ('ready', 'claimed', 'unsure')"),
         ),
         Index("ix_batch_late", "claimed_at", sqlite_where=text(LATE_BATCH), postgresql_where=text(LATE_BATCH)),
+        Index(
+            "ix_batch_withdrawn", "decided_at",
+            sqlite_where=text(WITHDRAWN_BATCH), postgresql_where=text(WITHDRAWN_BATCH),
+        ),
     )  # fmt: skip
     id: int | None = row_id()
     campaign_id: int = number()
