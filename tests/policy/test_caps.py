@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from carillon.delivery.protocol import Rejected
+from carillon.delivery.release import withdraw
 from carillon.delivery.reserve import reserve
 from carillon.feedback.fold import fold
 from carillon.foresight.hypothetical import hypothetical
@@ -241,3 +242,20 @@ def test_a_lowered_cap_holds_at_once(shop: Shop) -> None:
     shop.apply()
     cart(shop, "2026-11-04 10:00", "sale")
     assert shop.skips == {"ada": "capped"}
+
+
+def test_what_is_ready_takes_a_slot_until_it_is_stopped(any_shop: Shop) -> None:
+    """A message that has not left counts wherever it is due; stopped, it never does again."""
+    shop = house(any_shop, caps("channel: email, max: 1, per: 7d"), "sale", "news")
+    shop.at("2026-11-03 10:00")
+    shop.event("ada", "cart_updated")
+    fold(shop.store, now=shop.clock.now())
+    ground = load_ground(shop.store, "sale", shop.clock.now())
+    enter(ground)
+    reserve([ground], max_people={})
+    cart(shop, "2026-11-05 10:00", "news")
+    with shop.store.write("ledger") as connection:
+        assert withdraw(connection, ground.applied.id, at=shop.clock.now()) == 1
+    cart(shop, "2026-11-05 12:00", "news")
+    assert outcomes(shop) == ["withdrawn", "skipped:capped", "accepted"]
+    assert shop.inbox == ["ada"]
