@@ -136,7 +136,7 @@ def apply_all(house: Opened, names: list[str], now: str | None, *, restarts: boo
     _lay_in(house)
     done: list[tuple[str, str]] = []
     for name, draft, outlook in foreseen:
-        planned = None if outlook.is_by_event else outlook.enters
+        planned = None if outlook.is_by_event else outlook.planned
         change = apply_plan(
             house.store, draft.plan, draft.rules, draft.contents.contents, planned_audience=planned, by=me(),
             at=house.instant(now), anew=[test.step_id for test in outlook.tests],

@@ -23,8 +23,8 @@ from carillon.foresight.worked import WorkedWait, worked_waits
 from carillon.journey.awaited import awaited
 from carillon.journey.forecast import would_enter
 from carillon.journey.ground import Ground
-from carillon.journey.occasions import next_occasion_of, occasions
-from carillon.journey.take_in import not_entered
+from carillon.journey.occasions import Occasion, next_occasion_of, occasions
+from carillon.journey.take_in import AGAIN, UNDER_WAY, not_entered
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from carillon.messages.for_campaign import CampaignContents
@@ -108,10 +108,17 @@ class Outlook:
     """What is left of the pools of coupons that it gives, with what applying it lays in."""
     objections: tuple[str, ...] = ()
     """What forbids applying it that only the store tells."""
+    entered: int = 0
+    """Of those who do not enter: who has done so already, in the very wave that is counted here."""
 
     @property
     def enters(self) -> int:
         return self.matches - sum(self.not_entered.values())
+
+    @property
+    def planned(self) -> int:
+        """How many a wave is expected to have: planning anew while one is under way makes nobody of it unexpected."""
+        return self.enters + self.entered
 
 
 def outlook(
@@ -157,6 +164,7 @@ def outlook(
         tests=tuple(changed_tests(connection, ground, contents.contents)),
         supplies=tuple(_supply(ground.rules, stock) for stock in stocks.values()),
         objections=tuple(_objections(connection, ground)),
+        entered=sum(_entered(connection, ground, e) for e in plan.entries if isinstance(e, Broadcast)),
     )
 
 
@@ -179,14 +187,30 @@ def _supply(rules: Rules, stock: Stock) -> Supply:
 
 def _is_ahead(connection: Connection, ground: Ground, entry: Broadcast) -> bool:
     """Whether an occurrence of the entry is still to come, or has come and was not looked at yet."""
-    w, present = t.wave.c, next(iter(occasions(ground, entry)), None)
-    if present is not None and present.is_recent(ground.now):
-        known = sa.select(w.id).where(
-            w.campaign_id == ground.applied.id, w.entry == entry_key(entry), w.ref == present.ref
-        )
-        if connection.scalar(known) is None:
-            return True
+    present = next(iter(occasions(ground, entry)), None)
+    if present is not None and present.is_recent(ground.now) and _wave_of(connection, ground, entry, present) is None:
+        return True
     return next_occasion_of(ground, entry) is not None
+
+
+def _wave_of(connection: Connection, ground: Ground, entry: Broadcast, occasion: Occasion) -> int | None:
+    w = t.wave.c
+    mine = sa.and_(w.campaign_id == ground.applied.id, w.entry == entry_key(entry), w.ref == occasion.ref)
+    return connection.scalar(sa.select(w.id).where(mine))
+
+
+def _entered(connection: Connection, ground: Ground, entry: Broadcast) -> int:
+    """Of those whom the present occurrence would take in: who does not enter because they are of its wave."""
+    present = next(iter(occasions(ground, entry)), None)
+    wave_id = None if present is None else _wave_of(connection, ground, entry, present)
+    if wave_id is None:
+        return 0
+    e, rows = t.enrolment.c, _asked(ground, 0, entry).subquery("asked")
+    is_of_it = sa.exists().where(
+        e.campaign_id == ground.applied.id, e.contact_id == rows.c.contact_id, e.wave_id == wave_id
+    )
+    n = sa.select(sa.func.count()).select_from(rows).where(rows.c.reason.in_((UNDER_WAY, AGAIN)), is_of_it)
+    return connection.scalar(n) or 0
 
 
 def first_messages(plan: Plan) -> Iterator[MessageNode]:

@@ -97,8 +97,8 @@ def blocking(draft: Draft, outlook: Outlook, *, restarts: bool = False) -> Itera
         if n:
             yield f"{first.label} is not written in {', '.join(sorted(missing))}: {n:,} people would get nothing"
     expect = draft.plan.expect
-    if expect is not None and outlook.is_wave_ahead and not expect.fits(outlook.enters):
-        yield f"{outlook.enters:,} people would enter, {expect} are expected (expect: in campaign.yaml)"
+    if expect is not None and outlook.is_wave_ahead and not expect.fits(outlook.planned):
+        yield f"{outlook.planned:,} people would enter, {expect} are expected (expect: in campaign.yaml)"
 
 
 def _who(plan: Plan, outlook: Outlook) -> list[Text | Table]:

@@ -89,5 +89,7 @@ def priced(told: sa.CTE, purse: Purse) -> sa.CTE:
     pays = sa.and_(c.reason.is_(None), c.role == "treated")
     price = sa.case((pays, purse.price(c.country, c.language)), else_=0)
     rows = sa.select(*c, price.label("price")).offset(_NOUGHT).cte("priced")
-    running = sa.func.sum(rows.c.price).over(order_by=[rows.c.due_at, rows.c.enrolment_id], rows=(None, 0))
+    # By contact where they fall due together: those whom `plan` asks have no enrolment yet.
+    order = [rows.c.due_at, rows.c.contact_id, rows.c.enrolment_id]
+    running = sa.func.sum(rows.c.price).over(order_by=order, rows=(None, 0))
     return sa.select(*rows.c, running.label("running")).offset(_NOUGHT).cte("summed")

@@ -45,6 +45,25 @@ def test_exactly_twice_is_no_question(shop: Shop) -> None:
     assert len(shop.inbox) == 4
 
 
+@pytest.mark.parametrize("entry", ["at: 2026-12-01 09:00", "every: tuesday, at: 09:00"])
+def test_planning_anew_while_a_wave_waits_counts_its_people(any_shop: Shop, entry: str) -> None:
+    """Three wait for the end of quiet hours when it is applied once more: nobody of them, nor of the next week's, is a surprise."""
+    any_shop.people(3)
+    any_shop.at("2026-11-30 09:00")
+    any_shop.workspace("limits: {quiet_hours: {email: 06:00-10:30}}\n")
+    any_shop.campaign(
+        "sale", f"expect: {{audience: 3-4}}\naudience: everyone\nentry: {{{entry}}}\njourney: [{{email: sale}}]\n"
+    )
+    any_shop.apply()
+    any_shop.run("sale", "2026-12-01 09:00")
+    assert len(any_shop.standing("email.sale")) == 3
+    any_shop.at("2026-12-01 09:15")
+    any_shop.apply()
+    times = ["12-01 12:00"] if entry.startswith("at") else ["12-01 12:00", "12-08 09:00", "12-08 12:00"]
+    assert [any_shop.run("sale", f"2026-{at}").hold_reason for at in times] == [None] * len(times)
+    assert len(any_shop.inbox) == (3 if entry.startswith("at") else 6)
+
+
 def test_another_meaning_wants_another_yes(shop: Shop) -> None:
     shop.people(1)
     shop.campaign("sale", SALE)

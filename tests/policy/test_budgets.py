@@ -98,3 +98,17 @@ def test_plan_shows_who_is_over_budget(shop: Shop) -> None:
         ground = hypothetical(shop.store, connection, draft.plan, draft.rules, shop.clock.now())
         (first,) = outlook(connection, ground, draft.contents).first_messages
     assert (first.reached, first.gets, dict(first.skipped)) == (3, 2, {"over_budget": 1})
+
+
+def test_plan_names_those_whom_the_run_pays_for(any_shop: Shop) -> None:
+    """Of three who fall due at one instant two can be paid for: the same two, by their numbers, before and in the run."""
+    sale = "audience: everyone\nentry: {at: 2026-11-05 10:00}\njourney:\n  - email: hello\n"
+    shop = house(any_shop, "budget: {per: month, amount: 0.02}\n", sale=sale)
+    draft = shop.draft("sale")
+    with shop.store.read() as connection:
+        ground = hypothetical(shop.store, connection, draft.plan, draft.rules, shop.clock.now())
+        told = outlook(connection, ground, draft.contents)
+    assert (told.gets_it, told.gets_nothing) == ("ada", ("cem", "over_budget"))
+    shop.force("sale", planned=3)
+    shop.run("sale", "2026-11-05 10:00")
+    assert (shop.inbox, shop.skips) == (["ada", "bob"], {"cem": "over_budget"})
