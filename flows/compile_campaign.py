@@ -120,10 +120,11 @@ class Performer:
         self._bar = Bar(title, people_in(title))
         try:
             stage = run()
-            self._bar.move(settled(stage.counts))
+            self._bar.move(settled(stage.told[-1].counts))  # the hand-over is the last of what was done
         finally:
             self._bar.end()
-        get_run_logger().info(stage.line)
+        for part in stage.told:
+            get_run_logger().info(part.line)
         return stage
 
     def progress(self, result: WorkResult) -> None:

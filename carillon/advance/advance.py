@@ -24,6 +24,7 @@ from carillon.advance.lease import Held, lease
 from carillon.advance.next_due import next_due
 from carillon.advance.notices import tell_notices
 from carillon.advance.stages import Perform, Stage, perform_plainly, settled
+from carillon.advance.together import many_at, reserve_for, together
 from carillon.delivery.codes import settle_of
 from carillon.delivery.effects import suppress_refused
 from carillon.delivery.model import WorkResult
@@ -31,6 +32,7 @@ from carillon.delivery.release import release_without_yes
 from carillon.delivery.resend import resend
 from carillon.delivery.reserve import PASS_LOCK, Reserved, reserve
 from carillon.delivery.stopping import stop_when
+from carillon.delivery.supply import Supply
 from carillon.delivery.unsure import settle_unsure
 from carillon.delivery.work import Progress, work
 from carillon.feedback.effects import apply_effects
@@ -163,6 +165,11 @@ class _Run:
         self._do("go on", lambda: _gone_on(move(ground)))
         count_from_yes(ground)
         self._do("take back what has no yes", lambda: _taken_back(ground))
+        if many := many_at(ground):
+            steps = " + ".join(many)
+            title = f"{steps}: {sum(many.values()):,} to decide and hand over"
+            self._do(title, partial(self._together, steps), is_long=True)
+            return len(self.stages) > before
         self._do("decide who gets it", self._reserve)
         if ready := dict(self._ready(ground)):
             steps = " + ".join(ready)
@@ -192,7 +199,10 @@ class _Run:
         settled = settle_unsure(ground.store, ground.rules, now=ground.now, machine_now=machine_now)
         return _counted("settle what was unsure", settled)
 
-    def _reserve(self) -> Stage:
+    def _together(self, steps: str) -> Stage:
+        return together(steps, self._reserve, partial(self._work, steps))
+
+    def _reserve(self, supply: Supply | None = None) -> Stage:
         names = [self._campaign]
         if not self._alone:
             with self._engine.store.read() as connection:
@@ -206,7 +216,8 @@ class _Run:
         ]
         gone = {g.applied.name: exits_of_due(g) for g in grounds}.get(self._campaign, Counter[str]())
         again = resend(grounds, machine_now=self._engine.machine_clock.now())
-        decided = reserve(grounds, max_people=self._engine.max_people)
+        decide = reserve if supply is None else partial(reserve_for, supply)
+        decided = decide(grounds, max_people=self._engine.max_people, stopping=self._stopping)
         once_more = _decided(again.get(self._campaign, []), "{}, once more")
         parts = [_counted("exit", gone), *once_more, *_decided(decided.get(self._campaign, []))]
         return Stage("decide who gets it", parts=[part for part in parts if part.did_something])
@@ -230,13 +241,13 @@ class _Run:
         for node_id, n in rows:
             yield names[node_id], int(n)
 
-    def _work(self, steps: str) -> Stage:
+    def _work(self, steps: str, supply: Supply | None = None) -> Stage:
         """Hand over whatever is ready; `steps` are those with people waiting, in the marketer's words."""
-        result = run_on_loop(self._hand_over())
+        result = run_on_loop(self._hand_over(supply))
         self.worked = _sum(self.worked, result)
         return Stage(steps, None if " + " in steps else steps, dict(result.people))
 
-    async def _hand_over(self) -> WorkResult:
+    async def _hand_over(self, supply: Supply | None) -> WorkResult:
         connectors = self._engine.make_connectors()
         ground = self._ground()
         try:
@@ -253,6 +264,7 @@ class _Run:
                     refresh=lambda: self._refresh(ground),
                     progress=self._progress,
                     stop=stop,
+                    supply=supply,
                 )
         finally:
             await asyncio.gather(*(c.close() for c in connectors.values()))

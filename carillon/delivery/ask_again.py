@@ -15,8 +15,8 @@ from sqlalchemy.engine import Connection
 
 from carillon.delivery.model import skipped
 from carillon.delivery.parting import among, give_back, open_people
+from carillon.delivery.question import question_of
 from carillon.delivery.release import doubt_again
-from carillon.delivery.reserve import question_of
 from carillon.delivery.take import may_go
 from carillon.journey.ground import Ground, load_ground
 from carillon.kernel.clock import Micros

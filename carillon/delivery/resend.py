@@ -19,7 +19,8 @@ from carillon.audience.evaluate import where
 from carillon.audience.moment import of_enrolment
 from carillon.delivery.evidence import write_decision
 from carillon.delivery.parting import among, not_sent_again, part_off, unleased
-from carillon.delivery.reserve import PASS_LOCK, Reserved, question_of
+from carillon.delivery.question import question_of
+from carillon.delivery.reserve import PASS_LOCK, Reserved
 from carillon.journey.exits import exit_conditions
 from carillon.journey.ground import Ground
 from carillon.journey.stand import FINISHED

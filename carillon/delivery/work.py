@@ -26,6 +26,7 @@ from carillon.delivery.parcels import BodyBuilder, Unbuilt
 from carillon.delivery.protocol import Connector
 from carillon.delivery.reclaim import reclaim
 from carillon.delivery.release import release_late
+from carillon.delivery.supply import Supply
 from carillon.delivery.take import Wanted, paced_until, postpone, put_back, take
 from carillon.delivery.writer import LedgerWriter
 from carillon.kernel.clock import SECOND, Clock, Micros
@@ -66,16 +67,18 @@ async def work(
     refresh: Callable[[], None] | None = None,
     progress: Progress | None = None,
     stop: asyncio.Event | None = None,
+    supply: Supply | None = None,
 ) -> WorkResult:
     """Hand over what is due (of one campaign, or of all) and say what became of it, in people.
 
     `worker` is `kernel.worker.worker_id()`. `refresh` folds new intakes and applies exits: it is called, in a thread,
     before each round of batches is taken in hand. `stop` ends the work between two batches; what has begun is settled.
+    While `supply` goes on nothing more being due is no end: more is waited for.
     """
     bodies = Bodies(store, connectors, rules, keyring, campaign_clock)
     return await work_on(
         store, bodies, connectors=connectors, rules=rules, campaign_clock=campaign_clock, machine_clock=machine_clock,
-        worker=worker, campaign_id=campaign_id, refresh=refresh, progress=progress, stop=stop,
+        worker=worker, campaign_id=campaign_id, refresh=refresh, progress=progress, stop=stop, supply=supply,
     )  # fmt: skip
 
 
@@ -92,6 +95,7 @@ async def work_on(
     refresh: Callable[[], None] | None = None,
     progress: Progress | None = None,
     stop: asyncio.Event | None = None,
+    supply: Supply | None = None,
 ) -> WorkResult:
     """`work` with bodies from elsewhere: proofs and tests bring their own."""
     desk_of = partial(Desk, worker=worker, campaign_clock=campaign_clock, machine_clock=machine_clock, held={})
@@ -99,7 +103,9 @@ async def work_on(
     async with LedgerWriter(store) as writer:
         desk = desk_of(writer=writer, stop=stop or asyncio.Event())
         with _rare_collections():
-            return await _Work(store, desk, bodies, connectors, rules, campaign_id, refresh, progress, late).run()
+            its = _Work(store, desk, bodies, connectors, rules, campaign_id, refresh, progress, late)
+            with its.fed_by(supply):
+                return await its.run()
 
 
 def _clear(store: Store, now: Micros, machine_now: Micros, campaign_id: int | None) -> int:
@@ -148,6 +154,20 @@ class _Work:
         self._batches, self._began = 0, desk.machine_clock.now()
         self._settled_at_rest = -1
         self._unbuilt: dict[int, str] = {}
+        self._supply: Supply | None = None
+
+    @contextmanager
+    def fed_by(self, supply: Supply | None) -> Iterator[None]:
+        """Hear of what becomes ready while this runs."""
+        self._supply = supply
+        if supply is None:
+            yield
+            return
+        supply.heard_by(partial(asyncio.get_running_loop().call_soon_threadsafe, self._settled.set))
+        try:
+            yield
+        finally:
+            supply.nobody_hears()
 
     async def run(self) -> WorkResult:
         async with self._lanes():
@@ -202,7 +222,7 @@ class _Work:
             taken = await self._take()
             if taken:
                 return taken
-            if self._in_hand:
+            if self._in_hand or (self._supply is not None and self._supply.goes_on):
                 await self._settled.wait()
             elif self._settled.is_set():
                 continue  # what was settled while we looked may have divided into batches that we did not see

@@ -15,7 +15,7 @@ from carillon.audience.reference import Trace
 from carillon.audience.values import say_found
 from carillon.audience.words import say
 from carillon.definition.conditions import All, AnyOf, Condition, ContactIs, HasEvent, Not
-from carillon.delivery.reserve import question_of
+from carillon.delivery.question import question_of
 from carillon.experiment.holdout import GLOBAL, campaign_holdout, role_for
 from carillon.foresight.explain_chances import Chance, chances
 from carillon.foresight.explain_entry import explain_entry

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.pool import QueuePool
+
+from carillon.store.line import Line
 
 Part = Literal["core", "events", "ledger"]
 PARTS: tuple[Part, ...] = ("core", "events", "ledger")
@@ -34,6 +36,7 @@ class Store:
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.url = url
+        self._lines: dict[Part, Line] = {}
         parsed = make_url(url)
         self.dialect: Literal["sqlite", "postgresql"]
         if parsed.get_backend_name() == "sqlite":
@@ -42,6 +45,7 @@ class Store:
                 raise ValueError("Carillon needs a database file: three parts cannot share a memory database")
             self._base = Path(parsed.database).absolute()
             self._engines = {role: self._sqlite_engine(role, pool_size) for role in (None, *PARTS)}
+            self._lines = {part: Line() for part in PARTS}
         elif parsed.get_backend_name() == "postgresql":
             self.dialect = "postgresql"
             engine = sa.create_engine(
@@ -81,10 +85,14 @@ class Store:
     def write(self, part: Part) -> Iterator[Connection]:
         """A transaction that may write this part and read all; commits at the end, rolls back on any exception.
 
-        On SQLite it holds the part's single write lock from its first moment, so keep it short.
+        On SQLite it holds the part's single write lock from its first moment, so keep it short; writers of one
+        process have it in the order in which they came.
         """
-        with self._engines[part].begin() as connection:
+        with self._turn(part), self._engines[part].begin() as connection:
             yield connection
+
+    def _turn(self, part: Part) -> AbstractContextManager[None]:
+        return self._lines[part].turn() if part in self._lines else nullcontext()
 
     def engine(self, part: Part | None = None) -> Engine:
         """The engine behind `read` (None) or `write(part)`, for migrations and bulk loads."""

@@ -34,6 +34,8 @@ from tests.shop import Shop
 ROOT = Path(__file__).resolve().parents[2]
 SECRET_KEY = "a key of the kill suite without a comma"
 KEYS = Keyring((SECRET_KEY.encode(),))
+FEW_ARE_MANY = "CARILLON_TESTS_FEW_ARE_MANY"
+"""Told to a child: it decides and hands over at the same time, as others do from 50,000 people on."""
 CARILLON = (sys.executable, "-m", "carillon.cli.main")
 
 # A real process each time; only the interpreter's start and the imports are shared, which are the same for every run.
@@ -172,9 +174,12 @@ class House:
 
     # -------------------------------------------------------------------------------------------- processes
 
-    def start(self, *arguments: str, crash_at: str = "") -> multiprocessing.process.BaseProcess:
-        """`carillon ARGUMENTS` in a process of its own."""
+    def start(
+        self, *arguments: str, crash_at: str = "", few_are_many: bool = False
+    ) -> multiprocessing.process.BaseProcess:
+        """`carillon ARGUMENTS` in a process of its own, which may decide and hand over few people at the same time."""
         environ = self.environ | ({"CARILLON_CRASH_AT": crash_at} if crash_at else {})
+        environ |= {FEW_ARE_MANY: "1"} if few_are_many else {}
         child = CHILDREN.Process(target=_carillon, args=(str(self.folder), environ, arguments))
         child.start()
         return child
@@ -297,6 +302,10 @@ def _carillon(folder: str, environ: Mapping[str, str], arguments: Sequence[str])
     said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
     os.dup2(said, 2)
+    if FEW_ARE_MANY in environ:
+        from carillon.advance import together
+
+        together.MANY, together.SLICE = 10, 20
     from carillon.cli.main import main
 
     main(list(arguments), prog_name="carillon")

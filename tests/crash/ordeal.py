@@ -141,7 +141,9 @@ class Ordeal:
         point = self._choose_point() if self.kills_left > 0 else ""
         crash_at = f"{point}:{self.chance.randint(1, 3)}" if point in POINTS else ""
         began = time.monotonic()
-        child = self.house.start("run", "daily", "--now", from_micros(now).isoformat(), crash_at=crash_at)
+        child = self.house.start(
+            "run", "daily", "--now", from_micros(now).isoformat(), crash_at=crash_at, few_are_many=self.tally.runs % 2 == 1
+        )  # fmt: skip
         killed = kill(child, self.chance.uniform(0.05, self.usual_s) if point == ANY_INSTANT else 60.0)
         self.tally.runs += 1
         if killed:

@@ -1,0 +1,58 @@
+"""Many people are decided and handed over at the same time: the first of them leave while the others are decided.
+
+Each slice of people that was decided is ready, as it would be if the run had been killed behind it; the next are decided
+in a thread of their own. Fewer people are decided first and handed over then, which tells more clearly what a run did.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from carillon.advance.stages import Stage
+from carillon.delivery.reserve import Reserved, reserve
+from carillon.delivery.slices import undecided
+from carillon.delivery.supply import Supply
+from carillon.journey.ground import Ground
+
+MANY = 50_000
+"""From so many people on."""
+SLICE = 20_000
+"""People decided in one transaction, between two of which whoever hands over has its turn to write."""
+
+
+def many_at(ground: Ground) -> Mapping[str, int]:
+    """The steps at which so many people are to be decided that the first may leave meanwhile; step → about how many."""
+    with ground.store.read() as connection:
+        return undecided(connection, ground, more_than=MANY)
+
+
+def reserve_for(
+    supply: Supply, grounds: Sequence[Ground], *, max_people: Mapping[str, int], stopping: Callable[[], bool]
+) -> Mapping[str, Sequence[Reserved]]:
+    """Decide slice by slice, and tell of each; ends early where nobody hands over any more."""
+    return reserve(
+        grounds, max_people=max_people, slice_people=SLICE, told=lambda decided: supply.more(),
+        stopping=lambda: stopping() or not supply.is_wanted,
+    )  # fmt: skip
+
+
+def together(title: str, decide: Callable[[Supply], Stage], hand_over: Callable[[Supply], Stage]) -> Stage:
+    """Both at once; what each did are the parts of what is returned. Where one fails the other ends in order."""
+    supply = Supply()
+    with ThreadPoolExecutor(1, thread_name_prefix="decide") as thread:
+        deciding = thread.submit(contextvars.copy_context().run, _to_its_end, decide, supply)
+        try:
+            handed_over = hand_over(supply)
+        finally:
+            supply.is_wanted = False
+        decided = deciding.result()
+    return Stage(title, parts=[*(stage for stage in decided.told if stage.did_something), handed_over])
+
+
+def _to_its_end(decide: Callable[[Supply], Stage], supply: Supply) -> Stage:
+    try:
+        return decide(supply)
+    finally:
+        supply.end()
