@@ -45,6 +45,8 @@ class Offer:
     machine_clock: Clock
 
 
+_THESE = batch.c.id.in_(sa.bindparam("ids", expanding=True))
+
 _Person = Sequence[Any]
 """(batch, enrolment, address, the outcome that stands against handing over), as of now."""
 
@@ -74,13 +76,17 @@ def claim(connection: Connection, offers: Sequence[Offer]) -> list[Claimed | Non
 
 
 def _win(connection: Connection, ids: Sequence[int], worker: str, now: Micros, machine_now: Micros) -> set[int]:
-    lease = {"claimed_at": now, "begun_at": machine_now, "lease_until": machine_now + LEASE, "retry_at": None}
-    ours = sa.and_(batch.c.id.in_(ids), batch.c.worker == worker, is_due(now, machine_now), may_go(machine_now))
-    return set(
-        connection.execute(
-            sa.update(batch).where(ours).values(state="claimed", **lease).returning(batch.c.id)
-        ).scalars()
-    )
+    said = {"ids": ids, "its_worker": worker, "now": now, "machine_now": machine_now, "until": machine_now + LEASE}
+    return set(connection.execute(_winning(), said).scalars())
+
+
+@cache
+def _winning() -> sa.Executable:
+    # Made once: to build a statement anew takes longer than to carry it out.
+    now, machine_now, until = (sa.bindparam(name, type_=sa.BigInteger) for name in ("now", "machine_now", "until"))
+    mine = sa.and_(_THESE, batch.c.worker == sa.bindparam("its_worker"), is_due(now, machine_now), may_go(machine_now))
+    lease = {"claimed_at": now, "begun_at": machine_now, "lease_until": until, "retry_at": None}
+    return sa.update(batch).where(mine).values(state="claimed", **lease).returning(batch.c.id)
 
 
 _Chosen = tuple[Sequence[int], Mapping[str, Sequence[int]]]
@@ -222,18 +228,14 @@ def _choose(built: Built, people: Sequence[_Person]) -> _Chosen:
 
 def _write_attempts(connection: Connection, ids: Sequence[int], machine_now: Micros) -> Mapping[int, int]:
     """The row of each hand-over, written before it begins; its number by batch."""
-    if not ids:
-        return {}
-    earlier = sa.select(sa.func.coalesce(sa.func.max(attempt.c.no), 0)).where(attempt.c.batch_id == batch.c.id)
-    number = (earlier.scalar_subquery() + 1).label("no")
-    rows = connection.execute(
-        sa.insert(attempt)
-        .from_select(
-            ["batch_id", "no", "began_at", "status"],
-            sa.select(batch.c.id, number, sa.literal(machine_now, sa.BigInteger), sa.literal("begun")).where(
-                batch.c.id.in_(ids)
-            ),
-        )
-        .returning(attempt.c.batch_id, attempt.c.no)
-    )
+    rows = connection.execute(_attempts(), {"ids": ids, "machine_now": machine_now}) if ids else ()
     return {row.batch_id: row.no for row in rows}
+
+
+@cache
+def _attempts() -> sa.Executable:
+    earlier = sa.select(sa.func.coalesce(sa.func.max(attempt.c.no), 0)).where(attempt.c.batch_id == batch.c.id)
+    number, began_at = (earlier.scalar_subquery() + 1).label("no"), sa.bindparam("machine_now", type_=sa.BigInteger)
+    begun = sa.select(batch.c.id, number, began_at, sa.literal("begun")).where(_THESE)
+    names = ["batch_id", "no", "began_at", "status"]
+    return sa.insert(attempt).from_select(names, begun).returning(attempt.c.batch_id, attempt.c.no)

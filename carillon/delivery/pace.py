@@ -82,8 +82,11 @@ def batch_size(rules: Rules, channel: str, most: int) -> int:
 
 def paces(connection: Connection) -> Mapping[str, Pace]:
     """Connector → its pace, as applied last: a worker must not hand over by what was true when it began."""
-    text = connection.scalar(sa.select(setting.c.value).where(setting.c.name == RULES))
+    text = connection.scalar(_APPLIED)
     return {} if text is None else _paces(text)
+
+
+_APPLIED = sa.select(setting.c.value).where(setting.c.name == RULES)
 
 
 @lru_cache(maxsize=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,23 +40,41 @@ class Settling:
 
 def win(connection: Connection, claimed: Claimed, fate: Mapping[str, Any]) -> bool:
     """Give the batch its fate if it is still this attempt's; whether it was."""
+    spelt = {name: value for name, value in fate.items() if isinstance(value, sa.ClauseElement)}
+    plain = {name: value for name, value in fate.items() if name not in spelt}
+    update = _winning(tuple(plain))
+    its = {"its_id": claimed.id, "its_worker": claimed.worker, "its_begun_at": claimed.begun_at}
+    said = its | {f"to_{name}": value for name, value in plain.items()}
+    return rowcount(connection.execute(update.values(**spelt) if spelt else update, said)) == 1
+
+
+@cache
+def _winning(names: tuple[str, ...]) -> sa.Update:
+    # Made once: to build a statement anew takes longer than to carry it out.
     ours = sa.and_(
-        batch.c.id == claimed.id,
+        batch.c.id == sa.bindparam("its_id"),
         batch.c.state.in_(("claimed", "unsure")),
-        batch.c.worker == claimed.worker,
-        batch.c.begun_at == claimed.begun_at,
+        batch.c.worker == sa.bindparam("its_worker"),
+        batch.c.begun_at == sa.bindparam("its_begun_at"),
     )
-    return rowcount(connection.execute(sa.update(batch).where(ours).values(**fate))) == 1
+    return sa.update(batch).where(ours).values({name: sa.bindparam(f"to_{name}") for name in names})
 
 
 def end_attempt(connection: Connection, wish: Settling, status: str, *, note: str = "", ref: str = "") -> None:
     """Write how the attempt ended."""
-    row = sa.and_(attempt.c.batch_id == wish.claimed.id, attempt.c.no == wish.claimed.attempt)
-    connection.execute(
-        sa.update(attempt)
-        .where(row)
-        .values(ended_at=wish.machine_now, status=status, note=note or None, provider_ref=ref or None)
+    its = {"its_batch": wish.claimed.id, "its_no": wish.claimed.attempt}
+    end = {"to_at": wish.machine_now, "to_status": status, "to_note": note or None, "to_ref": ref or None}
+    connection.execute(_ENDED, its | end)
+
+
+_ENDED = (
+    sa.update(attempt)
+    .where(attempt.c.batch_id == sa.bindparam("its_batch"), attempt.c.no == sa.bindparam("its_no"))
+    .values(
+        ended_at=sa.bindparam("to_at"), status=sa.bindparam("to_status"), note=sa.bindparam("to_note"),
+        provider_ref=sa.bindparam("to_ref"),
     )
+)  # fmt: skip
 
 
 def _why(said: Rejected) -> str:

@@ -64,21 +64,22 @@ def slowed(
     connection: Connection, machine_now: Micros, connectors: Iterable[str] | None = None
 ) -> Mapping[str, Slowed]:
     """Those of the connectors (None: of all) that rest or go slower now."""
-    p = pace.c
-    among = [] if connectors is None else [p.connector.in_(sorted(connectors))]
-    rows = connection.execute(
-        sa.select(p.connector, p.rest_until, p.rate, p.rate_before, p.cut_at).where(
-            sa.or_(p.rate.is_not(None), p.rest_until > machine_now), *among
-        )
-    ).all()
+    rows = connection.execute(_SLOWED, {"machine_now": machine_now}).all()
+    among = {row.connector for row in rows}.intersection(connectors) if connectors is not None else None
     all_ = [
         Slowed(row.connector, row.rest_until if (row.rest_until or 0) > machine_now else None, per_minute(row, machine_now))
         for row in rows
+        if among is None or row.connector in among
     ]  # fmt: skip
     return {one.connector: one for one in all_ if one.rest_until is not None or one.per_minute is not None}
 
 
-def rests(connector: sa.ColumnElement[str], machine_now: Micros) -> sa.ColumnElement[bool]:
+_SLOWED = sa.select(pace.c.connector, pace.c.rest_until, pace.c.rate, pace.c.rate_before, pace.c.cut_at).where(
+    sa.or_(pace.c.rate.is_not(None), pace.c.rest_until > sa.bindparam("machine_now"))
+)
+
+
+def rests(connector: sa.ColumnElement[str], machine_now: Micros | sa.BindParameter[Micros]) -> sa.ColumnElement[bool]:
     """Whether this connector rests, for a WHERE."""
     return sa.exists().where(pace.c.connector == connector, pace.c.rest_until > machine_now)
 
@@ -105,12 +106,17 @@ def _cut(connection: Connection, connector: str, machine_now: Micros, least: int
 
 
 def _take_heart(connection: Connection, connector: str, machine_now: Micros, rest_s: float | None) -> None:
-    connection.execute(_of(connector).where(pace.c.strikes > 0).values(strikes=0))
+    connection.execute(_HEARTENED, {"its_connector": connector})
     if rest_s is not None:
         row = _row(connection, connector, machine_now)
         until = machine_now + retry_after(connector, 1, rest_s)
         if row.rest_until is None or row.rest_until < until:
             connection.execute(_of(connector).values(rest_until=until))
+
+
+_HEARTENED = (
+    sa.update(pace).where(pace.c.connector == sa.bindparam("its_connector"), pace.c.strikes > 0).values(strikes=0)
+)
 
 
 def _measured(connection: Connection, connector: str, machine_now: Micros) -> int | None:

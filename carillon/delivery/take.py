@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -46,7 +47,7 @@ def take(connection: Connection, wanted: Wanted) -> list[ReadyBatch]:
     resting = {name: one.rest_until for name, one in slow.items() if one.rest_until is not None}
     paced = {name: its for name, its in paces(connection).items() if name in wanted.connectors}
     free = [name for name in wanted.connectors if name not in paced and name not in slow]
-    chosen = [row.id for row in connection.execute(_next(wanted, free))] if free else []
+    chosen = [row.id for row in _next(connection, wanted, free)] if free else []
     for name, until in sorted(resting.items()):
         _let_wait(connection, wanted, name, until)
     for name in sorted({*paced, *slow} - set(resting)):
@@ -56,38 +57,57 @@ def take(connection: Connection, wanted: Wanted) -> list[ReadyBatch]:
         close_bucket(connection, bucket, wanted.machine_now)
     if not chosen:
         return []
-    taken = connection.execute(
-        sa.update(batch)
-        .where(batch.c.id.in_(chosen))
-        .values(worker=wanted.worker, lease_until=wanted.machine_now + LEASE)
-        .returning(*TAKEN)
-    ).all()
+    hold = {"ids": chosen, "to_worker": wanted.worker, "until": wanted.machine_now + LEASE}
+    taken = connection.execute(_TAKEN, hold).all()
     ordered = sorted(taken, key=lambda row: (-row.priority, row.due_at, row.id))
     return [ready_batch(row, paced.get(row.connector)) for row in ordered]
 
 
-def _next(wanted: Wanted, connectors: Sequence[str]) -> sa.Select[tuple[int, int]]:
+_TAKEN = (
+    sa.update(batch)
+    .where(batch.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .values(worker=sa.bindparam("to_worker"), lease_until=sa.bindparam("until"))
+    .returning(*TAKEN)
+)
+
+
+def _next(connection: Connection, wanted: Wanted, connectors: Sequence[str]) -> Sequence[sa.Row[tuple[int, int]]]:
     """The next batches of these connectors that nobody has in hand; on PostgreSQL nobody else can take them meanwhile."""
+    said = {"limit": wanted.limit, **_said(wanted, connectors)}
+    return connection.execute(_free_batches(wanted.campaign_id is None), said).all()
+
+
+def _said(wanted: Wanted, connectors: Sequence[str]) -> dict[str, object]:
+    times = {"now": wanted.now, "machine_now": wanted.machine_now}
+    return times | {"connectors": list(connectors), "campaign": wanted.campaign_id}
+
+
+@cache
+def _free_batches(is_of_all: bool) -> sa.Select[tuple[int, int]]:
+    machine_now = sa.bindparam("machine_now", type_=sa.BigInteger)
     return (
         sa.select(batch.c.id, batch.c.n)
-        .where(_is_free(wanted, connectors), may_go(wanted.machine_now))
+        .where(_is_free(is_of_all), may_go(machine_now))
         .order_by(batch.c.priority.desc(), batch.c.due_at, batch.c.id)
-        .limit(wanted.limit)
+        .limit(sa.bindparam("limit"))
         .with_for_update(skip_locked=True)
     )
 
 
-def _is_free(wanted: Wanted, connectors: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Due, of these connectors, mine, and in nobody's hand."""
-    free = sa.or_(batch.c.lease_until.is_(None), batch.c.lease_until <= wanted.machine_now)
-    mine = sa.true() if wanted.campaign_id is None else batch.c.campaign_id == wanted.campaign_id
-    return sa.and_(is_due(wanted.now, wanted.machine_now), free, batch.c.connector.in_(connectors), mine)
+def _is_free(is_of_all: bool) -> sa.ColumnElement[bool]:
+    """Due, of these connectors, of this campaign or of all, and in nobody's hand."""
+    now, machine_now = (sa.bindparam(name, type_=sa.BigInteger) for name in ("now", "machine_now"))
+    free = sa.or_(batch.c.lease_until.is_(None), batch.c.lease_until <= machine_now)
+    mine = sa.true() if is_of_all else batch.c.campaign_id == sa.bindparam("campaign")
+    return sa.and_(
+        is_due(now, machine_now), free, batch.c.connector.in_(sa.bindparam("connectors", expanding=True)), mine
+    )
 
 
 def _let_wait(connection: Connection, wanted: Wanted, connector: str, until: Micros) -> None:
     """Write at the next batch of a connector that rests until when it waits."""
-    waits = sa.select(batch.c.id).where(_is_free(wanted, [connector]))
-    first = connection.scalar(waits.order_by(batch.c.due_at, batch.c.id).limit(1).with_for_update(skip_locked=True))
+    waits = sa.select(batch.c.id).where(_is_free(wanted.campaign_id is None)).order_by(batch.c.due_at, batch.c.id)
+    first = connection.scalar(waits.limit(1).with_for_update(skip_locked=True), _said(wanted, [connector]))
     if first is not None:
         connection.execute(sa.update(batch).where(batch.c.id == first).values(retry_at=until, note=RESTING))
 
@@ -95,7 +115,7 @@ def _let_wait(connection: Connection, wanted: Wanted, connector: str, until: Mic
 def _within(connection: Connection, bucket: Bucket, wanted: Wanted) -> list[int]:
     """As many as the bucket holds; the first that it does not waits, and with it all behind."""
     chosen = []
-    for row in connection.execute(_next(wanted, [bucket.connector])).all():
+    for row in _next(connection, wanted, [bucket.connector]):
         if not bucket.take(row.n):
             retry_at = wanted.machine_now + bucket.wait(row.n)
             connection.execute(sa.update(batch).where(batch.c.id == row.id).values(retry_at=retry_at, note=PACED))
@@ -140,7 +160,11 @@ def _mine(batch_id: int, worker: str) -> sa.Update:
     return sa.update(batch).where(batch.c.id == batch_id, batch.c.state == "ready", batch.c.worker == worker)
 
 
-def is_due(now: Micros, machine_now: Micros) -> sa.ColumnElement[bool]:
+Instant = Micros | sa.BindParameter[Micros]
+"""In a statement that is made once an instant is a parameter."""
+
+
+def is_due(now: Instant, machine_now: Instant) -> sa.ColumnElement[bool]:
     """Ready, due in campaign time, not too late, its conditions asked lately, and past its back-off in machine time.
 
     What only the pace or a rest held back is not told by its row: both may have changed since it was written.
@@ -154,7 +178,7 @@ def is_due(now: Micros, machine_now: Micros) -> sa.ColumnElement[bool]:
     )
 
 
-def may_go(machine_now: Micros) -> sa.ColumnElement[bool]:
+def may_go(machine_now: Instant) -> sa.ColumnElement[bool]:
     """The campaign runs, nobody holds the connector, and it does not rest."""
     stopped = sa.or_(
         campaign.c.operator_state != "running", campaign.c.hold_reason.is_not(None), campaign.c.wanted_state == "draft"
