@@ -167,7 +167,7 @@ class Bodies:
         now = self._clock.now()
         people = PeopleColumns(len(columns.enrolments), with_amounts(columns.values, found.money_paths))
         occasion = Occasion(self._keyring, batch.node_id, columns.enrolments, self._local(now))
-        rendered = render(found, people, occasion)
+        rendered = render(found, people, occasion, connector.capabilities.spelling)
         return make_parcel(connector, batch, self._letter(batch, place, sender, found, columns, rendered, now), needs)
 
     def _local(self, now: Micros) -> datetime:
@@ -197,8 +197,9 @@ class Bodies:
         addresses, cids = columns.addresses, rendered.cids
         if batch.channel is Channel.NOTIFY:
             addresses, cids = mailboxes(found, columns), unread(cids)
+        spelling = self._connectors[batch.connector].capabilities.spelling
+        people = People([address or "" for address in addresses], cids, rendered.values, rendered.headers, spelling)
         kept = [row for row, address in enumerate(addresses) if address is not None and row not in words]
-        people = People([address or "" for address in addresses], cids, rendered.values, rendered.headers)
         left_s = None if batch.not_after is None else max(1, (batch.not_after - now) // SECOND)
         skips = {columns.enrolments[row]: word for row, word in words.items()}
         return Letter(message, some_people(people, kept), [columns.enrolments[row] for row in kept], skips, left_s)

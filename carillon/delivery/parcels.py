@@ -54,9 +54,11 @@ def make_parcel(connector: Connector, batch: ReadyBatch, letter: Letter, needs: 
     if kept is None:
         return Built(batch, (), (), (), needs, whole, skips)
     parcel, rows = kept
-    enrolments = [letter.enrolments[row] for row in rows]
-    # Of those who go to one of ours the claim compares no address: it is none of the contact's.
-    addresses = ["" if batch.channel in OURS else letter.people.addresses[row] for row in rows]
+    enrolments, addresses = letter.enrolments, letter.people.addresses
+    if len(rows) < len(letter.people):
+        enrolments, addresses = [enrolments[row] for row in rows], [addresses[row] for row in rows]
+    if batch.channel in OURS:  # the claim compares no address: it is none of the contact's
+        addresses = [""] * len(rows)
     return Built(batch, parcel, enrolments, addresses, needs, whole, skips)
 
 
@@ -89,4 +91,5 @@ def some_people(people: People, rows: Sequence[int]) -> People:
         [people.cids[row] for row in rows],
         {tag: [column[row] for row in rows] for tag, column in people.values.items()},
         {name: [column[row] for row in rows] for name, column in people.headers.items()},
+        people.spelling,
     )

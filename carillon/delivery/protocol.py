@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from carillon.kernel.channels import Channel
+from carillon.kernel.spelling import Spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Capabilities:
     """The provider can be told to give up after an instant."""
     feedback: bool
     """Outcomes come back by webhook."""
+    spelling: Spelling = "plain"
+    """How it wants the texts of people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class People:
     """Tag → its text for each person, already escaped for where the tag stands."""
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Header → its value for each person (List-Unsubscribe)."""
+    spelling: Spelling = "plain"
+    """How `values` are spelt: as the connector wants them, or plain."""
 
     def __len__(self) -> int:
         return len(self.addresses)

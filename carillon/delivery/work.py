@@ -31,6 +31,7 @@ from carillon.delivery.take import Wanted, paced_until, postpone, put_back, take
 from carillon.delivery.writer import LedgerWriter
 from carillon.kernel.clock import SECOND, Clock, Micros
 from carillon.kernel.crash import crash_point
+from carillon.kernel.heap import keep_freed_memory
 from carillon.kernel.tokens import Keyring
 from carillon.plan.rules import Rules
 from carillon.store.engine import Store
@@ -98,6 +99,7 @@ async def work_on(
     supply: Supply | None = None,
 ) -> WorkResult:
     """`work` with bodies from elsewhere: proofs and tests bring their own."""
+    keep_freed_memory()
     desk_of = partial(Desk, worker=worker, campaign_clock=campaign_clock, machine_clock=machine_clock, held={})
     late = await asyncio.to_thread(_clear, store, campaign_clock.now(), machine_clock.now(), campaign_id)
     async with LedgerWriter(store) as writer:

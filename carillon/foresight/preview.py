@@ -19,12 +19,12 @@ from carillon.foresight.draft import Draft
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import DAY, Micros, from_micros
 from carillon.kernel.tokens import Keyring
-from carillon.messages.cells import Refusal
 from carillon.messages.columns import with_amounts
 from carillon.messages.content import Content
 from carillon.messages.links import resolve
 from carillon.messages.rendering import Message, Occasion, render_one
 from carillon.messages.sms import Segments, segments
+from carillon.messages.strung import Refusal
 from carillon.plan.model import Plan
 from carillon.plan.senders import sending_channel
 from carillon.store import tables as t

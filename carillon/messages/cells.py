@@ -1,34 +1,24 @@
 """The dynamic parts of a template, each rendered once for every distinct tuple of the values that it names.
 
 An `if` asks its condition once a tuple and then goes into its branches; a `for` over a list is the sum of its items.
-Texts are remembered from batch to batch.
+Texts are remembered from batch to batch, spelt as whoever takes them wants them.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
+from carillon.kernel.spelling import Spell, as_it_is
 from carillon.messages.columns import Columns, Items, JsonColumn, items_of
 from carillon.messages.liquid import MOST_ROUNDS
+from carillon.messages.strung import Refusal, Strings, Text, filled, tags_in
 
 MOST_REMEMBERED = 100_000
 """Distinct texts that one cell keeps between batches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Instead of a text: the message is skipped for a reason, or could not be rendered."""
-
-    reason: str
-    is_skip: bool = False
-
-
-Text = str | Refusal
-Texts = Sequence[Text]
 
 
 class Cell(ABC):
@@ -38,7 +28,7 @@ class Cell(ABC):
 
     @abstractmethod
     def texts(self, people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
-        """One text for each of `rows` (None: everybody)."""
+        """One text for each of `rows` (None: everybody), with the person's tokens in it."""
 
     @abstractmethod
     def forget(self) -> None:
@@ -57,8 +47,11 @@ class TupleCell(Cell):
 
     columns: tuple[str, ...]
     make: Callable[[tuple[Any, ...]], Text]
+    spell: Spell = as_it_is
     memory: dict[Hashable, dict[Hashable, Text]] = field(default_factory=dict)
     """Kinds of the columns → tuple → text."""
+    is_tagged: bool = False
+    """Whether any text that was made has a tag in it."""
 
     def texts(self, people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
         memory = self.memory.setdefault(tuple(map(people.kind, self.columns)), {})
@@ -66,14 +59,17 @@ class TupleCell(Cell):
 
         def make(at: int) -> Text:
             row = at if rows is None else rows[at]
-            return self.make(tuple(column[row] for column in columns))
+            text = _spelt(self.make(tuple(column[row] for column in columns)), self.spell)
+            self.is_tagged = self.is_tagged or bool(tags_in(text, people.tokens))
+            return text
 
-        return _looked_up(memory, self._keys(people, rows), make)
+        found = _looked_up(memory, self._keys(people, rows), make)
+        return filled(found, people.tokens, people.tokens, rows) if self.is_tagged else found
 
     def _keys(self, people: Columns, rows: Sequence[int] | None) -> Sequence[Hashable]:
         keys = [_picked(people.keys(path), rows) for path in self.columns]
         if len(self.columns) == 1:
-            return keys[0]
+            return keys[0].texts if isinstance(keys[0], JsonColumn) else keys[0]
         if not self.columns:
             return [()] * (len(people) if rows is None else len(rows))
         return list(zip(*keys, strict=True))
@@ -95,8 +91,11 @@ class LoopCell(Cell):
     make_item: Callable[[Any], Text]
     whole: TupleCell
     """For what is no list: missing, too long, a mapping."""
+    spell: Spell = as_it_is
     memory: dict[Hashable, dict[Hashable, Text]] = field(default_factory=dict)
     """Kind of the items → key → text."""
+    strings: Strings = field(default_factory=Strings)
+    """The texts of items by their JSON."""
 
     def texts(self, people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
         column = people.column(self.column)
@@ -113,15 +112,19 @@ class LoopCell(Cell):
         if every is None:
             raise ValueError("others than objects")
         lists = _picked(every, rows)
-        odd = [at for at, things in enumerate(lists) if not 0 < len(things) <= MOST_ROUNDS]
-        if odd or self.limit is not None:
+        counts = set(map(len, lists))
+        odd: Sequence[int] = ()
+        if self.limit is not None or not counts <= _ROUNDS:
+            odd = [at for at, things in enumerate(lists) if not 0 < len(things) <= MOST_ROUNDS]
             lists = [things[: self.limit] if len(things) <= MOST_ROUNDS else [] for things in lists]
-        memory = self.memory.setdefault(JsonColumn, {})
-        for inner in set(chain.from_iterable(lists)).difference(memory):
-            [memory[inner]] = self._item_texts(items_of([[column.thing(inner)]], self.fields))
-        found = _joined_things(memory, lists)
-        _bound(memory)
-        return self._with_odd(found, odd, people, rows)
+        if len(self.strings) > MOST_REMEMBERED:
+            self.strings = Strings()
+
+        def make(inner: str) -> Text:
+            [text] = self._item_texts(items_of([[column.thing(inner)]], self.fields))
+            return text
+
+        return self._with_odd(self.strings.texts(lists, people.tokens, rows, make), odd, people, rows)
 
     def _of_values(self, people: Columns, rows: Sequence[int] | None) -> list[Text]:
         lists, odd = self._lists(people, rows)
@@ -130,7 +133,7 @@ class LoopCell(Cell):
         )
         parts = iter(self._item_texts(items))
         found = [_join(list(islice(parts, count))) for count in map(len, lists)]
-        return self._with_odd(found, odd, people, rows)
+        return self._with_odd(filled(found, people.tokens, people.tokens, rows), odd, people, rows)
 
     def _with_odd(
         self, found: list[Text], odd: Sequence[int], people: Columns, rows: Sequence[int] | None
@@ -158,39 +161,34 @@ class LoopCell(Cell):
 
     def _item_texts(self, items: Items) -> list[Text]:
         memory = self.memory.setdefault(items.kind, {})
-        return _looked_up(memory, items.keys, lambda at: self.make_item(items.values[at]))
+        return _looked_up(memory, items.keys, lambda at: _spelt(self.make_item(items.values[at]), self.spell))
 
     def forget(self) -> None:
         self.memory.clear()
+        self.strings = Strings()
         self.whole.forget()
+
+
+_ROUNDS = frozenset(range(1, MOST_ROUNDS + 1))
 
 
 def _looked_up(
     memory: dict[Hashable, Text], keys: Sequence[Hashable], make: Callable[[int], Text]
 ) -> list[Text]:  # fmt: skip
     """The text of each key; what is not remembered is made of its row, once."""
-    found: list[Any] = list(map(memory.get, keys))
-    if None in found:
-        for at, key in enumerate(keys):
-            if found[at] is None:
-                if key not in memory:
-                    memory[key] = make(at)
-                found[at] = memory[key]
-    _bound(memory)
-    return found
-
-
-def _bound(memory: dict[Hashable, Text]) -> None:
     if len(memory) > MOST_REMEMBERED:
         memory.clear()
-
-
-def _joined_things(memory: Mapping[Hashable, Text], lists: Iterable[Sequence[str]]) -> list[Text]:
-    text_of: Any = memory.__getitem__
     try:
-        return ["".join(map(text_of, things)) for things in lists]
-    except TypeError:  # a thing that refuses the message
-        return [_join(list(map(text_of, things))) for things in lists]
+        return list(map(memory.__getitem__, keys))
+    except KeyError:
+        for at, key in enumerate(keys):
+            if key not in memory:
+                memory[key] = make(at)
+        return list(map(memory.__getitem__, keys))
+
+
+def _spelt(text: Text, spell: Spell) -> Text:
+    return spell(text) if isinstance(text, str) else text
 
 
 def _frozen(rows: Sequence[int] | None) -> Hashable:
@@ -224,10 +222,15 @@ class BranchCell(Cell):
 def joined(parts: Sequence[str | Cell], people: Columns, rows: Sequence[int] | None = None) -> list[Text]:
     """The texts of several parts in a row; the first refusal of a person is what counts."""
     count = len(people) if rows is None else len(rows)
-    columns: list[Sequence[Text]] = [[p] * count if isinstance(p, str) else p.texts(people, rows) for p in parts]
+    columns = [_fixed(p, count, people, rows) if isinstance(p, str) else p.texts(people, rows) for p in parts]
     if len(columns) == 1:
         return list(columns[0])
     return [_join(row) for row in zip(*columns, strict=True)] if columns else [""] * count
+
+
+def _fixed(text: str, count: int, people: Columns, rows: Sequence[int] | None) -> list[Text]:
+    texts: list[Text] = [text] * count
+    return filled(texts, tags_in(text, people.tokens), people.tokens, rows)
 
 
 def _join(row: Sequence[Any]) -> Text:

@@ -116,6 +116,8 @@ class Columns:
 
     count: int
     values: Mapping[str, Sequence[Any]]
+    tokens: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Tag → what stands for it in each person's texts."""
     _seen: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -21,9 +21,11 @@ from liquid.builtin.tags.if_tag import IfNode
 from liquid.exceptions import LiquidError, LiquidInterrupt
 from liquid.stringify import to_liquid_string
 
-from carillon.messages.cells import BranchCell, Cell, LoopCell, Refusal, Text, TupleCell
+from carillon.kernel.spelling import Spell, as_it_is
+from carillon.messages.cells import BranchCell, Cell, LoopCell, TupleCell
 from carillon.messages.liquid import SkipMessage, reason_of
 from carillon.messages.names import STATEFUL, Names, names_of
+from carillon.messages.strung import Refusal, Text
 
 
 @dataclass(slots=True)
@@ -32,6 +34,8 @@ class Cutter:
 
     template: BoundTemplate
     constants: Mapping[str, Any]
+    spell: Spell = as_it_is
+    """How the texts of cells are written."""
     _outputs: dict[str, TupleCell] = field(default_factory=dict)
 
     def cut(self) -> list[str | Cell]:
@@ -81,7 +85,7 @@ class Cutter:
             context = self.context(dict(zip(names.columns, values, strict=True)))
             return rendered(nodes, context, first_shown)
 
-        return TupleCell(names.columns, make)
+        return TupleCell(names.columns, make, self.spell)
 
     def context(self, values: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> RenderContext:
         """A fresh context in which the paths have these values; None stays undefined."""
@@ -135,7 +139,7 @@ class Cutter:
             return rendered([node.block], self.context({}, {item: value}), 0)
 
         fields = _fields(self.template, node.block, item)
-        return LoopCell(whole.columns[0], tuple(map(str, path[2:])), limit, fields, make_item, whole)
+        return LoopCell(whole.columns[0], tuple(map(str, path[2:])), limit, fields, make_item, whole, self.spell)
 
     def _branch_cell(self, node: IfNode) -> BranchCell:
         conditions = [node.condition, *(alternative.expression for alternative in node.alternatives)]
@@ -153,14 +157,13 @@ class Cutter:
                 return Refusal(reason_of(error))
             return str(len(blocks)) if node.default else ""
 
-        inner = [
-            Cutter(BoundTemplate(self.template.env, list(b.nodes)), self.constants, self._outputs).cut() for b in blocks
-        ]
-        if node.default:
-            inner.append(
-                Cutter(BoundTemplate(self.template.env, list(node.default.nodes)), self.constants, self._outputs).cut()
-            )
+        inner = [self._inside(block) for block in (*blocks, *([node.default] if node.default else []))]
         return BranchCell(TupleCell(names.columns, choose), inner)
+
+    def _inside(self, block: BlockNode) -> list[str | Cell]:
+        """The parts of a branch: what stands fixed in it is a person's text as well."""
+        inner = Cutter(BoundTemplate(self.template.env, list(block.nodes)), self.constants, self.spell, self._outputs)
+        return [self.spell(part) if isinstance(part, str) else part for part in inner.cut()]
 
 
 def _is_bare(node: OutputNode, names: Names) -> bool:

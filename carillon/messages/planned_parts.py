@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 
 from carillon.kernel.tokens import Keyring
-from carillon.messages.cells import Refusal
 from carillon.messages.content import TAGGED, Content, token_tag
 from carillon.messages.rendering import Occasion, render_one
 from carillon.messages.sms import segments
+from carillon.messages.strung import Refusal
 
 _ANY_RING = Keyring((bytes(32),))
 """A token's length is the same with every key."""

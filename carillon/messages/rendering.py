@@ -10,15 +10,21 @@ from functools import lru_cache
 from typing import Any
 
 from carillon.kernel.channels import Channel
+from carillon.kernel.spelling import SPELLINGS, Spell, Spelling
 from carillon.kernel.tokens import Keyring, TokenKind
-from carillon.messages.cells import Cell, Refusal, Text, TupleCell
+from carillon.messages.cells import Cell, TupleCell
 from carillon.messages.columns import Columns
 from carillon.messages.content import TAGGED, Content, token_tag
 from carillon.messages.cutting import Cutter, rendered
 from carillon.messages.links import carrier
 from carillon.messages.liquid import CARRY, NOW, Dialect, html_dialect, parse, plain_dialect
+from carillon.messages.strung import Refusal, Text
 
 _LINE_BREAKS = {ord(c): " " for c in "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
+
+
+def _in_one_line(text: str) -> str:
+    return text if text.isprintable() else text.translate(_LINE_BREAKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,8 @@ class Rendered:
     html: str
     text: str
     values: Mapping[str, list[str]]
-    """Tag → its text for each person, escaped for where the tag stands; '' for people who get nothing."""
+    """Tag → its text for each person, escaped for where the tag stands and spelt as was asked for; '' for people who get
+    nothing."""
     cids: list[str]
     headers: Mapping[str, list[str]] = field(default_factory=dict)
     """Header → its value for each person."""
@@ -52,11 +59,11 @@ class Rendered:
     shape: str = ""
 
 
-def render(content: Content, people: Columns, occasion: Occasion) -> Rendered:
+def render(content: Content, people: Columns, occasion: Occasion, spelling: Spelling = "plain") -> Rendered:
     """The batch, each dynamic part rendered once for every distinct tuple of the values that it names."""
     if len(occasion.enrolments) != len(people):
         raise ValueError(f"{len(people)} people, but {len(occasion.enrolments)} enrolments")
-    return _renderer(content, occasion.keyring).batch(people, occasion)
+    return _renderer(content, occasion.keyring, spelling).batch(people, occasion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ class Message:
 
 def render_one(content: Content, values: Mapping[str, Any], occasion: Occasion) -> Message | Refusal:
     """One person's message by plain Liquid, path by path: for previews, and what `render` must agree with."""
-    renderer = _renderer(content, occasion.keyring)
+    renderer = _renderer(content, occasion.keyring, "plain")
     tokens = {
         letter: occasion.keyring.make(kind, occasion.node, occasion.enrolments[0]) for letter, kind in TAGGED.items()
     }
@@ -97,27 +104,29 @@ def _tags_pattern(tags: tuple[str, ...]) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=64)
-def _renderer(content: Content, keyring: Keyring) -> _Renderer:
-    return _Renderer(content, keyring)
+def _renderer(content: Content, keyring: Keyring, spelling: Spelling) -> _Renderer:
+    return _Renderer(content, keyring, SPELLINGS[spelling])
 
 
 class _Renderer:
     """One content and keyring, parsed and cut; remembers texts from batch to batch."""
 
-    def __init__(self, content: Content, keyring: Keyring) -> None:
+    def __init__(self, content: Content, keyring: Keyring, spell: Spell) -> None:
         self.content = content
         letter = "c" if content.channel is Channel.EMAIL else "s"
         prefix = f"{content.public_url}/{letter}/{token_tag(content.salt, letter)}/"
         self.constants: dict[str, Any] = {**content.constants, CARRY: carrier(prefix, content.utm, keyring), NOW: None}
-        sources: list[tuple[Dialect, str]] = [
-            (plain_dialect(), content.subject), (html_dialect(), content.html), (plain_dialect(), content.text)
-        ]  # fmt: skip
-        self._cutters = [Cutter(parse(dialect, source), self.constants) for dialect, source in sources]
+        sources: list[tuple[Dialect, str, Spell]] = [
+            (plain_dialect(), content.subject, lambda text: spell(_in_one_line(text))),
+            (html_dialect(), content.html, spell),
+            (plain_dialect(), content.text, spell),
+        ]
+        self._cutters = [Cutter(parse(dialect, source), self.constants, its) for dialect, source, its in sources]
         self.parts = [cutter.cut() for cutter in self._cutters]
         cells = [part for parts in self.parts for part in parts if isinstance(part, Cell)]
         self.tags = {id(cell): f"-{content.salt}{n}-" for n, cell in enumerate({id(c): c for c in cells}.values())}
         self.asks_now = any(
-            word in source for _, source in sources for word in ('"now"', "'now'", '"today"', "'today'")
+            word in source for _, source, _ in sources for word in ('"now"', "'now'", '"today"', "'today'")
         )
         self.letters = [
             letter for letter in TAGGED if any(token_tag(content.salt, letter) in part for part in self._fixed())
@@ -146,7 +155,7 @@ class _Renderer:
             kinds.add(TokenKind.UNSUBSCRIBE)
         made = occasion.keyring.make_all(kinds, occasion.node, occasion.enrolments)
         tokens = {token_tag(self.content.salt, letter): made[TAGGED[letter]] for letter in self.letters}
-        batch = _Batch(people, tokens, f"-{self.content.salt}", dict(tokens))
+        batch = _Batch(Columns(len(people), people.values, tokens), dict(tokens))
         subject, html, text = (batch.shared(parts, self.tags, at == 0) for at, parts in enumerate(self.parts))
         headers, shared_headers = self._unsubscribe_headers(made)
         batch.finish(subject + html + text)
@@ -170,9 +179,9 @@ class _Batch:
     """One batch on its way: columns so far, and who gets nothing."""
 
     people: Columns
-    tokens: Mapping[str, list[str]]
-    marker: str
     values: dict[str, list[str]]
+    tag_of: dict[str, str] = field(default_factory=dict)
+    """Tag of a cell → the tag of the column that says its texts."""
     refused: dict[int, Refusal] = field(default_factory=dict)
 
     def shared(self, parts: Sequence[str | Cell], tags: Mapping[int, str], one_line: bool) -> str:
@@ -185,11 +194,19 @@ class _Batch:
                 found.append(self._same_for_all(part))
             else:
                 tag = tags[id(part)]
-                if tag not in self.values:
-                    self.values[tag] = self._column(part.texts(self.people), one_line)
-                found.append(tag)
+                if tag not in self.tag_of:
+                    self.tag_of[tag] = self._added(tag, self._column(part.texts(self.people)))
+                found.append(self.tag_of[tag])
         text = "".join(found)
-        return text.translate(_LINE_BREAKS) if one_line else text
+        return _in_one_line(text) if one_line else text
+
+    def _added(self, tag: str, column: list[str]) -> str:
+        """The tag that the column goes by: a name reads the same in subject, HTML and text, mostly."""
+        twin = next((other for other in self.tag_of.values() if self.values[other] == column), None)
+        if twin is not None:
+            return twin
+        self.values[tag] = column
+        return tag
 
     def _same_for_all(self, cell: TupleCell) -> str:
         text = cell.make(())
@@ -199,35 +216,18 @@ class _Batch:
             return ""
         return text
 
-    def _column(self, texts: list[Text], one_line: bool) -> list[str]:
+    def _column(self, texts: list[Text]) -> list[str]:
         if Refusal in set(map(type, texts)):
             for row, text in enumerate(texts):
                 if isinstance(text, Refusal):
                     self.refused.setdefault(row, text)
                     texts[row] = ""
-        column: list[str] = texts  # type: ignore[assignment]
-        if one_line:
-            column = [text if text.isprintable() else text.translate(_LINE_BREAKS) for text in column]
-        return self._with_tokens(column)
-
-    def _with_tokens(self, column: list[str]) -> list[str]:
-        """Tags inside values are filled here: providers do not substitute twice."""
-        if not _stands_in(self.marker, column):
-            return column
-        for tag, tokens in self.tokens.items():
-            if _stands_in(tag, column):
-                column = [text.replace(tag, token) for text, token in zip(column, tokens, strict=True)]
-        return column
+        return texts  # type: ignore[return-value]
 
     def finish(self, shared: str) -> None:
         """Only tags that stand in the shared parts stay, and nobody who gets nothing has a text."""
-        for tag in [tag for tag in self.tokens if tag not in shared]:
+        for tag in [tag for tag in self.people.tokens if tag not in shared]:
             del self.values[tag]
-        for tag in self.values.keys() - self.tokens.keys():
+        for tag in self.values.keys() - self.people.tokens.keys():
             for row in self.refused:
                 self.values[tag][row] = ""
-
-
-def _stands_in(tag: str, column: Sequence[str]) -> bool:
-    """Whether any of the texts holds the tag; asked of a thousand joined at once."""
-    return any(tag in "".join(column[start : start + 1000]) for start in range(0, len(column), 1000))

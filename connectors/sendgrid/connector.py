@@ -1,7 +1,7 @@
 """SendGrid: e-mail, up to 1,000 people a request, one personalization a person.
 
 Settings: `SENDGRID_API_KEY`; `SENDGRID_BASE_URL` where it is not https://api.sendgrid.com (EU subusers:
-https://api.eu.sendgrid.com). The shared part of a batch is encoded once and a fragment a person is made ready before
+https://api.eu.sendgrid.com). The shared part of a batch is encoded once and a text a person is made ready before
 the claim, so that between claim and first byte only bytes are joined. Our own links track: SendGrid's click, open and
 subscription tracking are switched off in every message, else both would rewrite the same link.
 """
@@ -28,6 +28,7 @@ CAPABILITIES = Capabilities(
     substitutes=True,
     validity=False,
     feedback=True,
+    spelling="json",
 )
 
 MAX_CATEGORIES, MAX_CATEGORY_LENGTH = 10, 255
@@ -65,7 +66,7 @@ class SendGrid:
         self.name, self._mails, self._clock = name, mails, clock
 
     def build(self, message: Shared, people: People, valid_for_s: int | None = None) -> Envelope:
-        """Fragments of the people and the shared rest; raises ValueError for what SendGrid never takes."""
+        """The texts of the people and the shared rest; raises ValueError for what SendGrid never takes."""
         if not isinstance(message, SharedEmail):
             raise ValueError(f"{self.name} sends e-mail only")
         if len(people) > CAPABILITIES.max_people:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carillon.delivery.protocol import People
+from carillon.kernel.spelling import json_spelt
 from connectors.sendgrid.envelope import envelope
 
 TEXTS = st.one_of(
@@ -29,10 +31,13 @@ def _crowds(draw):
 @given(_crowds())
 @settings(max_examples=50, deadline=None)
 def test_columns_become_the_body_that_each_person_would_have_got(crowd):
-    """Whatever a text says, also what stands between columns while they are encoded, for all people or some."""
+    """Whatever a text says, also what stands between columns while they are encoded, for all people or some, and
+    whether the texts come plain or spelt."""
     people, rows = crowd
-    body = json.loads(envelope(people, {"subject": "Hi"}).body(rows))
-    assert body == {"personalizations": [_person(people, row) for row in rows], "subject": "Hi"}
+    told = {"personalizations": [_person(people, row) for row in rows], "subject": "Hi"}
+    spelt = {tag: list(map(json_spelt, column)) for tag, column in people.values.items()}
+    for one in (people, replace(people, values=spelt, spelling="json")):
+        assert json.loads(envelope(one, {"subject": "Hi"}).body(rows)) == told
 
 
 def _person(people: People, row: int) -> dict[str, object]:
@@ -51,3 +56,10 @@ def test_the_longest_texts_of_different_people_are_nobodys_size():
     assert len(envelope(taken, {})) == 2
     with pytest.raises(ValueError, match=r"12006 bytes of values for one person \(row 1\)"):
         envelope(People(["a", "b"], ["1", "2"], {"-1-": ["", long], "-2-": ["", long]}), {})
+
+
+def test_what_is_spelt_for_json_is_measured_as_it_reads():
+    """8,000 quotes are 16,000 characters of JSON, and 8,000 bytes for SendGrid; 6,000 ö are 12,000."""
+    assert len(envelope(People(["a"], ["1"], {"-1-": [json_spelt('"' * 8_000)]}, spelling="json"), {})) == 1
+    with pytest.raises(ValueError, match="12003 bytes of values"):
+        envelope(People(["a"], ["1"], {"-1-": [json_spelt("ö" * 6_000)]}, spelling="json"), {})
