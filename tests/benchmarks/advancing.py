@@ -2,6 +2,7 @@
 
 A process of its own, so that its memory is a worker's: idle is the store open and everything imported, growth the most
 that it grew by afterwards. `… NOW work` hands over what is ready: it says "ready" once it has started, and begins when told.
+`… NOW plan` takes everybody in and decides them, and hands nobody over.
 """
 
 from __future__ import annotations
@@ -49,7 +50,16 @@ class Run:
 
 def advance_apart(url: str, sink: Sink, now: int) -> Run:
     """The advance of `picks`, in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.advancing", url, sink.url, str(now)]
+    return _apart(url, sink.url, now, "advance")
+
+
+def plan_apart(url: str, now: int) -> Run:
+    """Enter and reserve of `picks`, one after the other, in a process of its own."""
+    return _apart(url, "http://127.0.0.1:1", now, "plan")
+
+
+def _apart(url: str, sink_url: str, now: int, what: str) -> Run:
+    command = [sys.executable, "-m", "tests.benchmarks.advancing", url, sink_url, str(now), what]
     answer = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return Run(**json.loads(answer.stdout))
 
@@ -106,10 +116,27 @@ def main(url: str, sink_url: str, now: str, what: str = "advance") -> None:
         sys.stdin.readline()
     with _growth(run):
         wall, cpu = time.perf_counter(), _cpu()
-        run.people = dict(_advance(engine, run) if what == "advance" else asyncio.run(_work(engine)))
+        run.people = dict(_do(engine, run, what))
         run.wall, run.cpu = time.perf_counter() - wall, _cpu() - cpu
     store.close()
     print(json.dumps(asdict(run)))
+
+
+def _do(engine: Engine, run: Run, what: str) -> Mapping[str, int]:
+    match what:
+        case "advance":
+            return _advance(engine, run)
+        case "plan":
+            return _plan(engine)
+        case _:
+            return asyncio.run(_work(engine))
+
+
+def _plan(engine: Engine) -> Mapping[str, int]:
+    ground = load_ground(engine.store, "picks", engine.campaign_clock.now())
+    enter(ground)
+    decided = reserve([ground], max_people=engine.max_people)
+    return {"ready": sum(one.ready for one in decided["picks"])}
 
 
 def _advance(engine: Engine, run: Run) -> Mapping[str, int]:
