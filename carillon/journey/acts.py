@@ -141,4 +141,4 @@ def enter_target(connection: Connection, target: Ground, here: sa.ColumnElement[
     people = sa.select(*(column for column in asked.c if column.name != "place")).where(asked.c.place == 1)
     own = target.applied.plan.entries
     again = next((entry.again for entry in own if isinstance(entry, ByApi)), own[0].again)
-    take_in(connection, target, Wave(ByApi(_A_DAY, again), f"{node_id}+{first}", target.now), people)
+    take_in(connection, target, Wave(ByApi(_A_DAY, again), f"{node_id}+{first}", target.now), [people])

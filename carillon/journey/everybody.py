@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from carillon.audience.moment import of_contact
 from carillon.definition.model import Top
 from carillon.journey.ground import Ground
 from carillon.store import tables as t
+from carillon.store.bulk import many_rows
 from carillon.store.json import integer_at, number_at, text_at
 
 
@@ -20,23 +22,34 @@ def everybody(ground: Ground, arrived_at: sa.ColumnElement[Any]) -> sa.Select[An
 
     Columns: contact_id, arrived_at, thing, trigger_at, trigger_hash, zone, h31.
     """
-    nothing = sa.cast(sa.null(), sa.BigInteger())
     people = (
-        sa.select(
-            t.contact.c.id.label("contact_id"),
-            arrived_at.label("arrived_at"),
-            sa.literal("").label("thing"),
-            nothing.label("trigger_at"),
-            nothing.label("trigger_hash"),
-            t.standing.c.zone.label("zone"),
-            t.standing.c.h31.label("h31"),
-        )
-        # Everybody has a standing; from an outer join both stores leave it out where nothing asks for it.
-        .join_from(t.contact, t.standing, t.standing.c.contact_id == t.contact.c.id, isouter=True)
+        _people(t.contact, t.contact.c.id, arrived_at)
         .where(t.contact.c.merged_into.is_(None), t.contact.c.erased_at.is_(None))
         .where(where(ground.applied.plan.audience, of_contact(), ground.moment))
     )
     return people if ground.applied.plan.top is None else _highest(people, ground.applied.plan.top)
+
+
+def these(ids: Iterable[int], arrived_at: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """The same columns of these contacts, who are known to match."""
+    them = many_rows(ids)
+    return _people(them, them.c.value, arrived_at)
+
+
+def _people(
+    source: sa.FromClause, contact_id: sa.ColumnElement[int], arrived_at: sa.ColumnElement[Any]
+) -> sa.Select[Any]:
+    nothing = sa.cast(sa.null(), sa.BigInteger())
+    return sa.select(
+        contact_id.label("contact_id"),
+        arrived_at.label("arrived_at"),
+        sa.literal("").label("thing"),
+        nothing.label("trigger_at"),
+        nothing.label("trigger_hash"),
+        t.standing.c.zone.label("zone"),
+        t.standing.c.h31.label("h31"),
+        # Everybody has a standing; from an outer join both stores leave it out where nothing asks for it.
+    ).join_from(source, t.standing, t.standing.c.contact_id == contact_id, isouter=True)
 
 
 def _highest(people: sa.Select[Any], top: Top) -> sa.Select[Any]:

@@ -134,7 +134,7 @@ def _compare(
     entered = []
     if not is_silent and connection.execute(moved.limit(1)).first() is not None:
         people = everybody(ground, sa.literal(ground.now, sa.BigInteger())).where(t.contact.c.id.in_(moved))
-        entered.append(take_in(connection, ground, Wave(entry, ref, ground.now), people))
+        entered.append(take_in(connection, ground, Wave(entry, ref, ground.now), [people]))
     _forget_who_left(connection, ground, entry, asked)
     _add_who_joined(connection, ground, entry, waiting=0)
     return entered
@@ -200,7 +200,7 @@ def _enter_existing(connection: Connection, ground: Ground, entry: OnSegment) ->
         through = through if n == entry.existing_a_day else None
     if through is not None:
         people = people.where(c.id <= through)
-    entered = take_in(connection, ground, Wave(entry, today, ground.now), people)
+    entered = take_in(connection, ground, Wave(entry, today, ground.now), [people])
     done = sa.true() if through is None else m.contact_id <= through
     connection.execute(t.member.update().where(_mine(ground, entry), m.waiting == 1, done).values(waiting=0))
     return [entered]

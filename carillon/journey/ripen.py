@@ -53,7 +53,7 @@ def take_ripe(connection: Connection, ground: Ground, entry: OnEvent, high: int)
         return []
     # What is ripe goes away in this transaction: the wave's key need only be new.
     ref = f"{from_micros(ground.now).isoformat()}/{high}"
-    entered = take_in(connection, ground, Wave(entry, ref, ground.now), _candidates(ground, entry, ripe))
+    entered = take_in(connection, ground, Wave(entry, ref, ground.now), [_candidates(ground, entry, ripe)])
     connection.execute(t.ripening.delete().where(ripe))
     return [entered]
 

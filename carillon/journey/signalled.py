@@ -30,7 +30,7 @@ def enter_signalled(ground: Ground, entry: OnEvent | ByApi) -> list[Entered]:
                 renew_triggers(connection, ground, people.subquery("newer"))
                 if entry.again not in ("always", "once_a_thing"):
                     people = _signalled(ground, entry, low, high, once_a_person=True)
-                entered.append(take_in(connection, ground, Wave(entry, f"{low}-{high}", ground.now), people))
+                entered.append(take_in(connection, ground, Wave(entry, f"{low}-{high}", ground.now), [people]))
             if isinstance(entry, OnEvent):
                 hold_ahead(connection, ground, entry, low, high)
             cursor.advance(connection, consumer, high)

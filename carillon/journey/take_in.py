@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,29 +49,43 @@ class Wave:
     """Its snapshot: when its people enter."""
 
 
-def take_in(
-    connection: Connection,
-    ground: Ground,
-    wave: Wave,
-    people: sa.Select[Any],
-) -> Entered:
+def take_in(connection: Connection, ground: Ground, wave: Wave, people: Iterable[sa.Select[Any]]) -> Entered:
     """Make the wave and its enrolments, in a transaction on the ledger.
 
-    `people` as `everybody` yields them, where needed with a column `kept_out`: why somebody does not enter, else NULL.
+    `people` as `everybody` yields them, of each contact and thing one, in one Select or in parts; where needed with a
+    column `kept_out`: why somebody does not enter, else NULL.
     """
-    applied, plan = ground.applied, ground.applied.plan
-    wave_id = connection.execute(
+    # Where nobody's past can count: spare the question a person, and the second look at the people.
+    has_past = _has_past(connection, ground, wave.entry.again)
+    closed = None if isinstance(wave.entry, Scheduled) else out_of_season(ground)
+    wave_id: int = connection.execute(
         t.wave.insert().values(
-            campaign_id=applied.id, entry=entry_key(wave.entry), ref=wave.ref, snapshot_at=wave.at, n=0, left_out={}
+            campaign_id=ground.applied.id,
+            entry=entry_key(wave.entry),
+            ref=wave.ref,
+            snapshot_at=wave.at,
+            n=0,
+            left_out={},
         )
     ).inserted_primary_key[0]  # type: ignore[index]
-    p = people.subquery("candidate")
-    # Where nobody ever entered nobody is under way: spare the question a person, and the second look at the audience.
-    has_history = _has_history(connection, ground)
-    reason = not_entered(ground, wave.entry.again, p) if has_history else _kept_out(p)
-    closed = None if isinstance(wave.entry, Scheduled) else out_of_season(ground)
-    reason = reason if closed is None else sa.literal(closed)
-    left_out = _left_out(connection, p, reason) if KEPT_OUT in p.c or has_history or closed else {}
+    n, left_out = 0, Counter[str]()
+    for part in people:
+        p = part.subquery("candidate")
+        reason = not_entered(ground, wave.entry.again, p) if has_past else _kept_out(p)
+        if closed is not None:
+            reason = sa.literal(closed)
+        if KEPT_OUT in p.c or has_past or closed:
+            left_out.update(_left_out(connection, p, reason))
+        n += _enrol(connection, ground, wave, wave_id, p, reason)
+    connection.execute(t.wave.update().where(t.wave.c.id == wave_id).values(n=n, left_out=left_out))
+    return Entered(entry_key(wave.entry), wave.ref, n, left_out)
+
+
+def _enrol(
+    connection: Connection, ground: Ground, wave: Wave, wave_id: int, p: sa.Subquery, reason: sa.ColumnElement[Any]
+) -> int:  # fmt: skip
+    """Enrol those whom no reason keeps out; how many they are."""
+    applied, plan = ground.applied, ground.applied.plan
     role = role_of(applied.seed, plan, ground.rules.holdout, p.c.h31)
     stand = stand_at(
         ground,
@@ -87,9 +102,7 @@ def take_in(
         ("collected_from", p.c.collected_from if "collected_from" in p.c else sa.cast(sa.null(), sa.BigInteger())),
     )  # fmt: skip
     taken = sa.select(*(column.label(name) for name, column in rows)).where(reason.is_(None)).order_by(p.c.contact_id)
-    n = rowcount(connection.execute(t.enrolment.insert().from_select([name for name, _ in rows], taken)))
-    connection.execute(t.wave.update().where(t.wave.c.id == wave_id).values(n=n, left_out=left_out))
-    return Entered(entry_key(wave.entry), wave.ref, n, left_out)
+    return rowcount(connection.execute(t.enrolment.insert().from_select([name for name, _ in rows], taken)))
 
 
 def out_of_season(ground: Ground) -> str | None:
@@ -110,9 +123,11 @@ def is_taken(connection: Connection, ground: Ground, entry: PlanEntry, ref: str)
     return connection.scalar(sa.select(w.id).where(mine)) is not None
 
 
-def _has_history(connection: Connection, ground: Ground) -> bool:
-    earlier = sa.select(t.enrolment.c.id).where(t.enrolment.c.campaign_id == ground.applied.id).limit(1)
-    return connection.scalar(earlier) is not None
+def _has_past(connection: Connection, ground: Ground, again: Again) -> bool:
+    """Whether anybody's past in this campaign can keep them out: where all may come again, only of who is under way."""
+    e = t.enrolment.c
+    counts = e.state == "live" if again == "always" else sa.true()
+    return connection.scalar(sa.select(e.id).where(e.campaign_id == ground.applied.id, counts).limit(1)) is not None
 
 
 def _left_out(connection: Connection, people: sa.Subquery, reason: sa.ColumnElement[Any]) -> dict[str, int]:

@@ -64,6 +64,11 @@ class Store:
                 f"{parsed.get_backend_name()} is no store that Carillon knows: sqlite:/// or postgresql://"
             )
 
+    @property
+    def runs_here(self) -> bool:
+        """Whether statements run in this process, each on the thread that asks (SQLite), and not in a server."""
+        return self.dialect == "sqlite"
+
     def files(self) -> dict[Part, Path]:
         """The file of each part (SQLite only): x.db, x.events.db, x.ledger.db."""
         stem = self._base.with_suffix("")
