@@ -196,12 +196,15 @@ def _cut(
             make_due_again(connection, batch_id, among(enrolments))
         else:
             connection.execute(sa.update(send).where(open_people(batch_id), among(enrolments)).values(outcome=outcome))
-    mine = sa.update(batch).where(batch.c.id == batch_id)
     if not rows:
-        connection.execute(mine.values(unleased() | {"state": "withdrawn", "settled_at": now}))
+        _write(connection, batch_id, unleased() | {"state": "withdrawn", "settled_at": now})
     elif not built.whole:
-        connection.execute(mine.values(begun_through=built.enrolments[rows[:window][-1]]))
+        _write(connection, batch_id, {"begun_through": built.enrolments[rows[:window][-1]]})
     return Counter({outcome: len(enrolments) for outcome, enrolments in drops.items()})
+
+
+def _write(connection: Connection, batch_id: int, values: Mapping[str, Any]) -> None:
+    connection.execute(sa.update(batch).where(batch.c.id == batch_id).values(**values))
 
 
 def _not_again(connection: Connection, batch_id: int, outcome: str, enrolments: Sequence[int], now: Micros) -> None:
