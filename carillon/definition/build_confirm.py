@@ -38,7 +38,7 @@ def check_confirmations(
             if channel in ASKS_BY:
                 _check_files(channel, message, messages, reading)
                 _check_link(channel, message, messages.get(message), shared, reading)
-    for unasked in messages.keys() - set(asking.values()):
+    for unasked in sorted(messages.keys() - set(asking.values())):
         for path in messages[unasked].paths:
             reading.note(Position(path), 10, f'no topic asks with the message "{unasked}"', "confirm: …", warning=True)
 

@@ -16,8 +16,8 @@ from carillon.kernel.durations import Span
 
 SIGNED_UP, SUBSCRIBED = "contact.signed_up", "contact.subscribed"
 
-PREFIX = "confirm."
-"""No folder and no topic of a workspace can be called so: their names have no dots."""
+PREFIX = "confirm-"
+"""No folder and no topic of a workspace can be called so: their names have no dashes."""
 ASKS_BY = (Channel.EMAIL, Channel.SMS)
 """The channels on which a link can be sent."""
 
@@ -70,7 +70,7 @@ def confirmations(workspace: Workspace) -> Iterator[Campaign]:
 
 
 def _confirmation(topic: Topic, channel: Channel, message: str) -> Campaign:
-    name = f"{PREFIX}{topic.name}.{channel}"
+    name = f"{PREFIX}{topic.name}-{channel}"
     about = (FieldTest("topic", "word", "is", topic.name), FieldTest("channel", "word", "is", str(channel)))
     asked_enough = Responded("received", "campaign", name, ASKED_WITHIN, Compare("at_least", MOST_ASKED))
     return Campaign(

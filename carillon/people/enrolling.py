@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from carillon.kernel.clock import Micros
 from carillon.people.importing import ImportPlan, read_chunks
-from carillon.people.telling import CREATED, SUBSCRIBED
+from carillon.people.telling import CREATED, SIGNED_UP, SUBSCRIBED
 
 
 class Listening(NamedTuple):
@@ -40,9 +40,14 @@ def _happenings(row: Any, plan: ImportPlan) -> Iterator[tuple[str, str, Micros]]
             yield row.shop_id, CREATED, plan.at if row.created_at is None else row.created_at
             for wish in row.consents:
                 if wish.state != "no":
-                    yield row.shop_id, SUBSCRIBED, plan.at if wish.at is None else wish.at
+                    yield row.shop_id, _said(wish, plan), plan.at if wish.at is None else wish.at
         case "consents":
             if row.state != "no":
-                yield row.shop_id, SUBSCRIBED, row.at
+                yield row.shop_id, _said(row, plan), row.at
         case "suppressions" | "list":
             return
+
+
+def _said(wish: Any, plan: ImportPlan) -> str:
+    asks = wish.state == "yes" and (wish.topic, wish.channel) in plan.rules.double
+    return SIGNED_UP if asks else SUBSCRIBED

@@ -1,4 +1,4 @@
-"""The events API in Segment's shapes: track, identify, batch, and enter for campaigns with an `api` entry.
+"""The events API in Segment's shapes: track, identify, batch; and ours, consent, and enter for campaigns with an `api` entry.
 
 Basic auth with a write key as the user name. Of a batch every item that can be stored is stored; the answer is 400 with
 a reason for each that could not, so a sender that repeats the whole repeats no harm.
@@ -23,7 +23,8 @@ from carillon.people.ingest import ArrivedEvent, ingest_events
 from carillon.plan.rules import Rules
 from carillon.store.engine import Store
 from carillon.web.committer import BusyError, Committer
-from carillon.web.messages import ENTER, ONE, Identify, Track, reasons
+from carillon.web.consents import record
+from carillon.web.messages import ENTER, ONE, Consent, Identify, Track, reasons
 from carillon.web.people import identify
 from carillon.web.shop import EventReader, Refused, adopt_visits, read_enter
 from carillon.web.wire import Answer, Receive, Scope, Send, TooLargeError, headers_of, read_body
@@ -72,6 +73,7 @@ class Api:
         now, refused = self.clock.now(), []
         tracked: list[ArrivedEvent] = []
         identified: list[tuple[int, Identify]] = []
+        said: list[tuple[int, Consent]] = []
         reader = self._event_reader()
         for index, item in enumerate(items):
             try:
@@ -80,9 +82,12 @@ class Api:
                         tracked.append(reader.read(message, now))
                     case Identify() as message:
                         identified.append((index, message))
+                    case Consent() as message:
+                        said.append((index, message))
             except ValueError as error:
                 refused.append(Refused(index, _sentence(error)))
         refused += await self._identify(identified, now)
+        refused += await self._record(said, now)
         if tracked:
             await self._events.submit(tracked)
         return len(items) - len(refused), sorted(refused, key=lambda one: one.index)
@@ -103,6 +108,12 @@ class Api:
         await asyncio.to_thread(adopt_visits, self.store, visits, now)
         return [Refused(index, reason) for (index, _), reason in zip(identified, found, strict=True) if reason]
 
+    async def _record(self, said: list[tuple[int, Consent]], now: Micros) -> list[Refused]:
+        if not said:
+            return []
+        found = await asyncio.to_thread(record, self.store, self._rules(), [message for _, message in said], now)
+        return [Refused(index, reason) for (index, _), reason in zip(said, found, strict=True) if reason]
+
     def _event_reader(self) -> EventReader:
         data, rules = self._data(), self._rules()
         if self._reader is None or self._reader[0] is not data or self._reader[1] is not rules:
@@ -114,7 +125,7 @@ class Api:
         ingest_events(self.store, events, source="track", history=False, received_at=now, money=money)
 
 
-def _message(item: Any, assumed: str | None) -> Track | Identify:
+def _message(item: Any, assumed: str | None) -> Track | Identify | Consent:
     if isinstance(item, dict) and assumed is not None:
         item = {**item, "type": assumed}
     return ONE.validate_python(item)
@@ -146,6 +157,10 @@ def _routes(api: Api) -> FastAPI:
     @app.post("/v1/identify")
     async def identify_one(request: Request) -> Response:
         return await take(request, "identify")
+
+    @app.post("/v1/consent")
+    async def consent(request: Request) -> Response:
+        return await take(request, "consent")
 
     @app.post("/v1/batch")
     async def batch(request: Request) -> Response:

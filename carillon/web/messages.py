@@ -50,6 +50,18 @@ class Identify(_Message):
     traits: dict[str, Any] = Field(default_factory=dict)
 
 
+class Consent(_Message):
+    """One word of a contact about one topic on one channel. Segment has no such call: the shape is ours."""
+
+    type: Literal["consent"] = "consent"
+    userId: Word
+    topic: Word
+    channel: Word
+    state: Literal["yes", "confirmed", "no"] = "yes"
+    evidence: Word
+    """How the shop knows: the form and its words, the page, the caller's address."""
+
+
 class Enter(BaseModel):
     """One contact into a campaign with an `api` entry; the same key again changes nothing."""
 
@@ -61,9 +73,9 @@ class Enter(BaseModel):
     properties: dict[str, Any] = Field(default_factory=dict)
 
 
-Message = Annotated[Track | Identify, Field(discriminator="type")]
+Message = Annotated[Track | Identify | Consent, Field(discriminator="type")]
 
-ONE: TypeAdapter[Track | Identify] = TypeAdapter(Message)
+ONE: TypeAdapter[Track | Identify | Consent] = TypeAdapter(Message)
 ENTER: TypeAdapter[Enter] = TypeAdapter(Enter)
 
 
@@ -80,6 +92,6 @@ def event_name(given: str) -> str:
 def reasons(error: ValidationError) -> str:
     """All that is wrong with one message, in a line."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in found['loc'] if part not in ('track', 'identify')) or 'message'}: {found['msg']}"
+        f"{'.'.join(str(part) for part in found['loc'] if part not in ('track', 'identify', 'consent')) or 'message'}: {found['msg']}"
         for found in error.errors(include_url=False, include_input=False)
     )

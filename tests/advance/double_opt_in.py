@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.shop import WORKSPACE, Shop
 
-CONFIRM = "confirm.club.email"
+CONFIRM = "confirm-club-email"
 WITH_CONFIRM = WORKSPACE.replace("consent: {email: double}}", "consent: {email: double}, confirm: please_confirm}")
 WORDS = "subject: Is it you?\ntexts: {headline: One click more}\n"
 DESIGN = '<p>{{ t.headline }}</p><p><a href="{{ links.confirm }}">Yes, it is me</a></p>'

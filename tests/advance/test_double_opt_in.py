@@ -180,7 +180,7 @@ def test_by_text_message_too(shop: Shop) -> None:
     shop.write("messages/please_confirm.sms.de.txt", "Acme: sind Sie es? {{ links.confirm }}")
     asking(shop, both)
     shop.contact("ada", phone="+447700900123", consent=("club/sms",))
-    shop.run("confirm.club.sms")
+    shop.run("confirm-club-sms")
     shop.run(CONFIRM)
     assert shop.inbox == []
     assert [letter.text.rpartition("/")[0] for letter in shop.texts.letters] == [

@@ -29,7 +29,7 @@ def test_every_word_of_the_examples_is_read(examples: Loaded) -> None:
     incomplete = [p.message for p in examples.problems if p.code == "CAR204" and "missing" not in p.message]
     assert incomplete == ['no webhook "open_service_case"']  # the design names no address for it
     assert len([name for name in examples.campaigns if not is_confirmation(name)]) == 14
-    assert [name for name in examples.campaigns if is_confirmation(name)] == ["confirm.offers.email"]
+    assert [name for name in examples.campaigns if is_confirmation(name)] == ["confirm-offers-email"]
 
 
 def test_every_missing_message_of_the_examples_is_named(examples: Loaded) -> None:
