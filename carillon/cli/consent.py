@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from carillon.consent.permissions import Pair
+    from carillon.consent.record import Said
 
 
 @click.group("consent")
@@ -25,17 +30,20 @@ def show(contact: str, as_json: bool) -> None:
         contact_id = _contact_id(connection, contact)
         said = history(connection, contact_id)
         suppressed = _suppressions(connection, contact_id)
+        pending = _pending(connection, said)
     if as_json:
         import json
 
         rows = [row._asdict() | {"at": from_micros(row.at).isoformat()} for row in said]
-        click.echo(json.dumps({"contact": contact, "said": rows, "suppressed": suppressed}))
+        click.echo(json.dumps({"contact": contact, "said": rows, "pending": pending, "suppressed": suppressed}))
         return
     for row in said:
         click.echo(f"{from_micros(row.at):%Y-%m-%d %H:%M} UTC  {row.state:<9} {row.topic} by {row.channel}")
         click.echo(f"{'':21}from {row.source}: {row.evidence or 'no evidence was given'}")
     if not said:
         click.echo(f"{contact} never said anything about consent.")
+    for topic, channel in pending:
+        click.echo(f"Pending: {topic} by {channel} wants a second yes, which has not come.")
     for address in suppressed:
         click.echo(f"Suppressed: {address['address']} ({address['reason']})")
 
@@ -83,6 +91,21 @@ def _contact_id(connection: Any, shop_id: str) -> int:
         click.echo(f"There is no contact {shop_id!r}.", err=True)
         sys.exit(1)
     return found[shop_id]
+
+
+def _pending(connection: Any, said: Sequence[Said]) -> list[Pair]:
+    """The topics and channels whose first yes waits for the second one, by the house rules that were applied."""
+    from carillon.consent.record import is_pending
+    from carillon.plan.applied import load_rules
+    from carillon.plan.permissions import standing_rules
+
+    try:
+        double = standing_rules(load_rules(connection)).double
+    except LookupError:  # before the first apply nothing says where two are needed
+        return []
+    return sorted(
+        pair for pair in double if is_pending([row.state for row in said if (row.topic, row.channel) == pair])
+    )
 
 
 def _suppressions(connection: Any, contact_id: int) -> list[dict[str, str]]:

@@ -93,6 +93,16 @@ def _pairs(workspace: Workspace, topic: str | None, channel: Channel | None) -> 
     return pairs
 
 
+def is_confirmed(states: Sequence[str]) -> bool:
+    """Whether the second yes stands, of everything said about a pair that needs two, oldest first."""
+    return next((state for state in reversed(states) if state != "yes"), None) == "confirmed"
+
+
+def is_pending(states: Sequence[str]) -> bool:
+    """Whether the first yes waits for the second."""
+    return list(states[-1:]) == ["yes"] and not is_confirmed(states)
+
+
 def history(connection: Connection, contact_id: int) -> list[Said]:
     """Everything that a contact said, oldest first."""
     rows = connection.execute(

@@ -7,14 +7,15 @@ twice and policy is never behind. Repeating an effect would change nothing eithe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, groupby
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.consent.record import Said, record_consents
+from carillon.consent.record import Said, State, record_consents
 from carillon.consent.standing import StandingRules
 from carillon.consent.suppression import Suppressed, holders, lift, suppress
 from carillon.definition.confirming import asked_for
@@ -77,7 +78,7 @@ def _apply_slice(store: Store, now: Micros, standing: StandingRules, rules: Rule
         high = found[-1].id if len(found) == SLICE else connection.scalar(sa.select(sa.func.max(t.signal.c.id))) or low
         suppressed = _suppress(connection, standing, found)
         consents = _withdraw(connection, standing, rules, [s for s in found if s.kind == "withdraw"])
-        consents += _restore(connection, standing, [s for s in found if s.kind == "restore"])
+        consents += _restore(connection, standing, rules, [s for s in found if s.kind == "restore"])
         _move_cursor(connection, low, high)
         return Effects(suppressed, consents)
 
@@ -113,13 +114,13 @@ def _all_topics(rules: Rules, channel: str) -> list[str]:
     return [name for name, rule in own.items() if rule.marketing or channel == Channel.SMS]
 
 
-def _restore(connection: Connection, standing: StandingRules, found: Sequence[Any]) -> int:
+def _restore(connection: Connection, standing: StandingRules, rules: Rules, found: Sequence[Any]) -> int:
     """Take back the withdrawals that came as feedback: START answers STOP, and nothing else."""
     said = []
     for signal in found:
         people = _people(connection, signal)
-        for contact, topic in _withdrawn_by_feedback(connection, people, signal.subject):
-            said.append(Said(contact, topic, signal.subject, "yes", SOURCE, _evidence(signal), signal.event_at))
+        for contact, topic, state in _before_stop(connection, rules, people, signal.subject):
+            said.append(Said(contact, topic, signal.subject, state, SOURCE, _evidence(signal), signal.event_at))
         if signal.thing:
             stopped = connection.scalar(
                 sa.select(t.suppression.c.address_key).where(
@@ -132,20 +133,26 @@ def _restore(connection: Connection, standing: StandingRules, found: Sequence[An
     return record_consents(connection, standing, said)
 
 
-def _withdrawn_by_feedback(connection: Connection, people: Iterable[int], channel: str) -> list[tuple[int, str]]:
+def _before_stop(
+    connection: Connection, rules: Rules, people: Iterable[int], channel: str
+) -> Iterator[tuple[int, str, State]]:
+    """(contact, topic, what stood) of each whose newest word is a STOP: it was of all topics, also those never asked for."""
     c = t.consent.c
-    age = sa.func.row_number().over(partition_by=(c.contact_id, c.topic), order_by=(c.at.desc(), c.id.desc()))
-    newest = (
-        sa.select(c.contact_id, c.topic, c.state, c.source, age.label("age"))
+    spoken = (
+        sa.select(c.contact_id, c.topic, c.state, c.source)
         .where(c.contact_id.in_(many(people)), c.channel == channel)
-        .subquery()
+        .order_by(c.contact_id, c.topic, c.at.desc(), c.id.desc())
     )
-    rows = connection.execute(
-        sa.select(newest.c.contact_id, newest.c.topic).where(
-            newest.c.age == 1, newest.c.state == "no", newest.c.source == SOURCE
-        )
-    )
-    return [(contact, topic) for contact, topic in rows]
+    for (contact, topic), words in groupby(connection.execute(spoken), key=lambda row: (row.contact_id, row.topic)):
+        newest_first = list(words)
+        before = list(dropwhile(lambda word: word.state == "no" and word.source == SOURCE, newest_first))
+        if len(before) == len(newest_first):
+            continue
+        rule = rules.topics.get(topic)
+        needs_a_yes = rule is None or (rule.marketing and rule.consent.get(channel) != "assumed")
+        stood: State = before[0].state if before else "no" if needs_a_yes else "yes"
+        if stood != "no":
+            yield contact, topic, stood
 
 
 def _people(connection: Connection, signal: Any) -> set[int]:

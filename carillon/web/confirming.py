@@ -9,7 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.consent.record import Said, history, record_consents
+from carillon.consent.record import Said, history, is_confirmed, is_pending, record_consents
 from carillon.definition.confirming import LINK_LASTS, asked_for, is_confirmation
 from carillon.kernel.clock import SECOND, Micros
 from carillon.kernel.tokens import Token
@@ -79,11 +79,10 @@ def _state(connection: Connection, row: sa.Row[Any], topic: str, now: Micros) ->
     said = [
         one.state for one in history(connection, row.contact_id) if (one.topic, one.channel) == (topic, row.channel)
     ]
-    if next((state for state in reversed(said) if state != "yes"), None) == "confirmed":
+    if is_confirmed(said):
         return "confirmed"
-    is_pending = said[-1:] == ["yes"]
     is_over = now >= row.claimed_at + LINK_LASTS.seconds * SECOND
-    return "asks" if is_pending and not is_over and not _has_moved(connection, row) else "lapsed"
+    return "asks" if is_pending(said) and not is_over and not _has_moved(connection, row) else "lapsed"
 
 
 def _has_moved(connection: Connection, row: sa.Row[Any]) -> bool:

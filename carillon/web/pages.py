@@ -137,6 +137,6 @@ class Pages:
 
 
 def _title(rules: Rules, topic: str, language: str) -> str:
-    """The topic's public name in the reader's language; its own name where the workspace has dropped it."""
+    """The topic's public name in the reader's language, else the first; its own where the workspace has dropped it."""
     titles = rules.topics[topic].titles if topic in rules.topics else {}
-    return titles.get(language) or titles.get("") or topic
+    return titles.get(language) or next(iter(titles.values()), topic)

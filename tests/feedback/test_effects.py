@@ -78,6 +78,24 @@ def test_start_takes_back_what_stop_said_and_nothing_else(ground: Ground) -> Non
     assert row["lifted_at"] == NOON + 3 * SECOND
 
 
+def test_start_gives_back_what_stood_before_stop_and_no_yes_that_was_never_said(ground: Ground) -> None:
+    """STOP was of every topic: an order's texts come again, offers only for whom had said yes to them, confirmed as it was."""
+    had, had_not = ground.contact("ada", phone_key="+491701"), ground.contact("bob", phone_key="+491701")
+    with ground.store.write("core") as connection:
+        connection.execute(
+            t.consent.insert().values(
+                contact_id=had, topic="offers", channel="sms", state="confirmed", source="import", at=NOON - SECOND
+            )
+        )
+    take(ground, stop(1))
+    take(ground, stop(2))
+    take(ground, stop(3, "resubscribed"))
+    given_back = [word for word in words(ground) if word[3] != "no"]
+    assert sorted(given_back[1:]) == [
+        (had, "offers", "sms", "confirmed"), (had, "service", "sms", "yes"), (had_not, "service", "sms", "yes"),
+    ]  # fmt: skip
+
+
 def orphan(ground: Ground, key: str, value: int | None = 1000) -> None:
     """A shop's event that came before its contact."""
     with ground.store.write("events") as connection:

@@ -21,6 +21,7 @@ from connectors.sendgrid import webhook as sendgrid
 from connectors.twilio import webhook as twilio
 from tests.feedback.ground import KEYS, NOON, PERSON, RULES, Ground, lay_ground
 from tests.shop import any_shop as any_shop
+from tests.shop import shop as shop
 
 TWILIO_TOKEN = "a token of the tests"
 DATA = Data(
