@@ -39,17 +39,18 @@ def next_due(ground: Ground, machine_now: Micros | None = None) -> Micros | None
 
 
 def _next_person(ground: Ground) -> sa.Select[tuple[Micros]]:
-    """When the next of those under way is due: one look into the index for each step, however many stand there."""
-    e, n = t.enrolment.c, t.node.c
+    """When the next of those under way is due: a look into the index for each step and version, however many stand there."""
+    e, n, v = t.enrolment.c, t.node.c, t.version.c
     first = (
         sa.select(e.due_at)
-        .where(e.node_id == n.id, e.state == "live", e.due_at > ground.now)
+        .where(e.node_id == n.id, e.version_id == v.id, e.state == "live", e.due_at > ground.now)
         .order_by(e.due_at)
         .limit(1)
-        .correlate(t.node)
+        .correlate(t.node, t.version)
         .scalar_subquery()
     )
-    return sa.select(sa.func.min(first)).where(n.campaign_id == ground.applied.id)
+    steps = sa.select(sa.func.min(first)).join_from(t.node, t.version, v.campaign_id == n.campaign_id)
+    return steps.where(n.campaign_id == ground.applied.id, v.id.in_(list(ground.applied.versions)))
 
 
 def _next_ripe(ground: Ground) -> Micros | None:

@@ -59,7 +59,7 @@ def slices(connection: Connection, ground: Ground, version_id: int, node: Messag
     """The slices in which somebody is to be decided, of about so many people at most."""
     e = t.enrolment.c
     # Of those who stand here runs of numbers are counted: who of them is due is asked in the slice, where it is needed.
-    here = _here(ground, node)
+    here = _here(ground, node, version_id)
     last = sa.func.max(e.id)
     runs = (
         sa.select(sa.func.min(e.id), last, sa.func.count())
@@ -87,15 +87,15 @@ def undecided(connection: Connection, ground: Ground, *, more_than: int) -> dict
 
 def _standing(connection: Connection, ground: Ground, node: MessageNode) -> int:
     b = t.batch.c
-    here = sa.select(sa.func.count()).select_from(t.enrolment).where(_here(ground, node))
+    here = sa.select(sa.func.count()).select_from(t.enrolment).where(_here(ground, node, *ground.applied.versions))
     under_way = sa.and_(b.node_id == ground.applied.nodes[node.id], b.state.in_(("ready", "claimed", "unsure")))
     in_batches = connection.scalar(sa.select(sa.func.sum(b.n)).where(under_way))
     return int(connection.scalar(here) or 0) - int(in_batches or 0)
 
 
-def _here(ground: Ground, node: MessageNode) -> sa.ColumnElement[bool]:
-    e = t.enrolment.c
-    return sa.and_(e.node_id == ground.applied.nodes[node.id], e.state == "live", e.due_at <= ground.now)
+def _here(ground: Ground, node: MessageNode, *versions: int) -> sa.ColumnElement[bool]:
+    e, node_id = t.enrolment.c, ground.applied.nodes[node.id]
+    return sa.and_(e.node_id == node_id, e.version_id.in_(versions), e.state == "live", e.due_at <= ground.now)
 
 
 def _somebody(*where: sa.ColumnElement[bool]) -> sa.Select[tuple[bool]]:

@@ -122,14 +122,19 @@ def _is_wanted(connection: Connection, campaign: sa.Row[Any]) -> sa.ColumnElemen
     older = sa.select(v.id).where(v.campaign_id == campaign.id, v.id != campaign.live_version)
     if connection.scalar(older.limit(1)) is None:
         return sa.false()  # of all who are under way nobody needs to be looked at
-    under_way = sa.select(e.version_id).where(e.campaign_id == campaign.id, e.state == "live").distinct()
-    wanted_again = (
-        sa.select(e.version_id)
-        .join_from(t.batch, t.send, s.batch_id == b.id)
-        .join(t.enrolment, e.id == s.enrolment_id)
-        .where(b.campaign_id == campaign.id, b.state == "unsure", b.resend_at.is_not(None))
+    # One look into the index a step and version. PostgreSQL would make a join of all of an EXISTS, and read all people for
+    # the first of whom there may be none; in the index's order it must not.
+    n = t.node.c
+    here = sa.select(e.id).where(e.node_id == n.id, e.version_id == v.id, e.state == "live").order_by(e.due_at).limit(1)
+    somebody = sa.select(n.id).where(
+        n.campaign_id == campaign.id, here.correlate(t.node, t.version).scalar_subquery().is_not(None)
     )
-    return sa.or_(v.id.in_(under_way), v.id.in_(wanted_again))
+    is_under_way = somebody.limit(1).correlate(t.version).scalar_subquery().is_not(None)
+    # By the batches, which are few: joined, SQLite would begin with all sends.
+    again = sa.select(b.id).where(b.campaign_id == campaign.id, b.state == "unsure", b.resend_at.is_not(None))
+    whose = sa.select(s.enrolment_id).where(s.batch_id.in_(again))
+    wanted_again = sa.select(e.version_id).where(e.id.in_(whose))
+    return sa.or_(sa.and_(v.campaign_id == campaign.id, is_under_way), v.id.in_(wanted_again))
 
 
 def applied_names(connection: Connection) -> tuple[str, ...]:

@@ -85,8 +85,9 @@ class Enrolment(SQLModel, table=True):
             "uq_enrolment_live", "campaign_id", "contact_id", "thing", unique=True,
             sqlite_where=text("state = 'live'"), postgresql_where=text("state = 'live'"),
         ),
+        # By version, too: whether anybody is left on an older one is one look, however many are under way.
         Index(
-            "ix_enrolment_stand", "node_id", "due_at",
+            "ix_enrolment_stand", "node_id", "version_id", "due_at",
             sqlite_where=text("state = 'live'"), postgresql_where=text("state = 'live'"),
         ),
     )  # fmt: skip

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
+import sqlalchemy as sa
 
 from carillon.experiment.holdout import campaign_holdout
 from carillon.kernel.ids import bucket, h31
+from carillon.plan.applied import load_campaign
 from carillon.store import tables as t
 from tests.shop import Shop
 
@@ -139,3 +144,77 @@ def test_nothing_is_applied_where_one_campaign_cannot_be(shop: Shop, capsys: pyt
         shop.apply()
     assert "email.b names contact.first_name without a default, and 1 people have none" in capsys.readouterr().err
     assert shop.count(t.campaign) == 0
+
+
+def _crowd(shop: Shop, n: int) -> None:
+    """So many people more who stand at the wait, on the newest version."""
+    with shop.store.write("ledger") as connection:
+        connection.exec_driver_sql(
+            f"""WITH RECURSIVE crowd(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM crowd WHERE i < {n})
+            INSERT INTO ledger.enrolment (campaign_id, version_id, wave_id, contact_id, node_id, arrived_at, due_at, entered_at)
+            SELECT e.campaign_id, e.version_id, e.wave_id, 1000 + i, e.node_id, e.arrived_at, e.due_at, e.entered_at
+            FROM crowd, (SELECT * FROM ledger.enrolment ORDER BY id DESC LIMIT 1) e"""
+        )
+        connection.exec_driver_sql("ANALYZE ledger.enrolment" if shop.store.dialect == "postgresql" else "SELECT 1")
+
+
+def _two_versions(shop: Shop) -> None:
+    """Ada waits on the first, Bob on the second."""
+    for days, name in ((1, "ada"), (2, "bob")):
+        shop.contact(name)
+        shop.campaign("cart", ENTER + f"journey: [{{wait: {days}d}}, {{email: hi}}]\n")
+        shop.apply()
+        into(shop, "cart", name)
+
+
+def _read_by(shop: Shop, name: str) -> str:
+    """How the store reads what it reads when the campaign is loaded."""
+    asked: list[tuple[str, Any]] = []
+    with shop.store.read() as connection:
+
+        def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            asked.append((statement, parameters))
+
+        sa.event.listen(connection, "before_cursor_execute", note)
+        load_campaign(connection, name)
+        sa.event.remove(connection, "before_cursor_execute", note)
+        explain = "EXPLAIN QUERY PLAN " if shop.store.dialect == "sqlite" else "EXPLAIN "
+        plans = [connection.exec_driver_sql(explain + sql, values).all() for sql, values in asked if "enrolment" in sql]
+    return "\n".join(str(row[-1]) for plan in plans for row in plan)
+
+
+def test_loading_a_campaign_asks_the_index_who_is_on_which_version(any_shop: Shop) -> None:
+    """A look a step and version: neither those who are under way nor all sends are read."""
+    _two_versions(any_shop)
+    _crowd(any_shop, 3000)
+    read = _read_by(any_shop, "cart")
+    assert re.search(r"ix_enrolment_stand.*\n?.*node_id ?= ?.*version_id ?= ?", read)
+    assert not re.search(r"(SCAN|Seq Scan on) (ledger\.)?(enrolment|send)", read)
+    with any_shop.store.read() as connection:
+        assert set(load_campaign(connection, "cart").versions) == {1, 2}
+
+
+def test_loading_a_campaign_costs_the_same_however_many_are_under_way(shop: Shop) -> None:
+    """SQLite counts its steps: three thousand people more on the newest version cost none more."""
+
+    def steps() -> int:
+        count = 0
+
+        def tick() -> int:
+            nonlocal count
+            count += 1
+            return 0
+
+        with shop.store.read() as connection:
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            raw.set_progress_handler(tick, 1)
+            load_campaign(connection, "cart")
+            raw.set_progress_handler(None, 1)
+        return count
+
+    _two_versions(shop)
+    steps()
+    few = steps()
+    _crowd(shop, 3000)
+    assert (steps(), few > 100) == (few, True)
