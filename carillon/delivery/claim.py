@@ -27,7 +27,7 @@ from carillon.kernel.channels import INVALID_ADDRESS, OURS, SUPPRESSED, Channel
 from carillon.kernel.clock import Clock, Micros
 from carillon.kernel.crash import crash_point
 from carillon.policy.decide import address_of
-from carillon.store.packed import packed, unpacked
+from carillon.store.packed import SEPARATOR, packed, unpacked
 from carillon.store.stretch import by_stretch, in_stretch
 from carillon.store.tables import attempt, batch, contact, enrolment, send, standing
 
@@ -101,7 +101,7 @@ def _unchanged(connection: Connection, batches: Sequence[Built]) -> dict[int, _C
         digests = by_stretch(connection, ids, partial(_digest, channel, needs))
         for batch_id, enrolments, addresses, closed in digests:
             built = by_id[batch_id]
-            if enrolments == sum(built.enrolments) and unpacked(addresses) == list(built.addresses):
+            if enrolments == sum(built.enrolments) and addresses == SEPARATOR.join(built.addresses):
                 found[batch_id] = _without(built, unpacked(closed))
     return found
 

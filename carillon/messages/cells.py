@@ -66,6 +66,13 @@ class TupleCell(Cell):
         found = _looked_up(memory, self._keys(people, rows), make)
         return filled(found, people.tokens, people.tokens, rows) if self.is_tagged else found
 
+    def for_all(self) -> Text:
+        """What a cell without columns says to everybody, spelt as it is."""
+        memory = self.memory.setdefault(None, {})
+        if () not in memory:
+            memory[()] = self.make(())
+        return memory[()]
+
     def _keys(self, people: Columns, rows: Sequence[int] | None) -> Sequence[Hashable]:
         keys = [_picked(people.keys(path), rows) for path in self.columns]
         if len(self.columns) == 1:

@@ -209,7 +209,7 @@ class _Batch:
         return tag
 
     def _same_for_all(self, cell: TupleCell) -> str:
-        text = cell.make(())
+        text = cell.for_all()
         if isinstance(text, Refusal):
             for row in range(len(self.people)):
                 self.refused.setdefault(row, text)

@@ -52,10 +52,13 @@ class Strings:
     """Remembers the text of each thing, and says what those of a list make together."""
 
     _memory: dict[str, Any] = field(default_factory=dict)
-    """Thing → its text or refusal; where texts are strung, the pieces of it behind the head, with the next head at its end."""
+    """Thing → its text or refusal. Where texts are strung: what stands behind the head, or where tags stand in that, the
+    pieces between them, with the next head at the end."""
     _tag: str | None = None
     """What strings the texts; "": nothing does, so they are put one behind the other; None: not known yet."""
     _head: str = ""
+    _is_single: bool = True
+    """Whether each text has the tag once."""
     _others: set[str] = field(default_factory=set)
     """Further tags in the texts."""
 
@@ -93,7 +96,10 @@ class Strings:
         head, *pieces = text.split(self._tag)
         if head != self._head or not pieces:
             raise _NotAlikeError
-        return (*pieces[:-1], pieces[-1] + head)
+        if len(pieces) > 1 and self._is_single:
+            self._is_single = False
+            self._memory = {thing: its if _is_refusal(its) else (its + head,) for thing, its in self._memory.items()}
+        return pieces[0] if self._is_single else (*pieces[:-1], pieces[-1] + head)
 
     def _joined(self, lists: Sequence[Sequence[str]], tokens: Tokens, rows: Sequence[int] | None) -> list[Text]:
         try:
@@ -107,11 +113,11 @@ class Strings:
         return ["".join(map(text_of, things)) for things in lists]
 
     def _strung(self, lists: Sequence[Sequence[str]], tokens: Tokens, rows: Sequence[int] | None) -> list[str]:
-        pieces_of, flat, head, end = self._memory.__getitem__, chain.from_iterable, self._head, -len(self._head) or None
-        own = _of_rows(tokens[self._tag or ""], rows)
-        return [
-            token.join([head, *flat(map(pieces_of, things))])[:end] for things, token in zip(lists, own, strict=True)
-        ]
+        its_of, flat, head, end = self._memory.__getitem__, chain.from_iterable, self._head, -len(self._head) or None
+        both = zip(lists, _of_rows(tokens[self._tag or ""], rows), strict=True)
+        if self._is_single:
+            return [(head + token).join(["", *map(its_of, things)]) for things, token in both]
+        return [token.join([head, *flat(map(its_of, things))])[:end] for things, token in both]
 
     def _some_refused(self, lists: Sequence[Sequence[str]], tokens: Tokens, rows: Sequence[int] | None) -> list[Text]:
         found: list[Any] = [next(filter(_is_refusal, map(self._memory.get, things)), None) for things in lists]
