@@ -16,7 +16,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from carillon.consent.permissions import Pair, known_bits
 from carillon.definition.model import Workspace
-from carillon.kernel.channels import INVALID_ADDRESS, NO_ADDRESS, SUPPRESSED, TO_PEOPLE, Channel, closed_bit
+from carillon.kernel.channels import INVALID_ADDRESS, NO_ADDRESS, SUPPRESSED, TO_PEOPLE, Channel, closed_bit, shared_bit
 from carillon.kernel.ids import hash64
 from carillon.store import tables as t
 from carillon.store.bulk import many, upsert_select
@@ -31,7 +31,7 @@ _SAME_LANGUAGE = {"no": "nb"}
 _A_YES_ASKS = "a yes asks"
 """In the fingerprint since a yes to a `double` topic no longer takes back the confirmed one before it."""
 
-COLUMNS = ("contact_id", "zone", "language", "country", "allow_bits", "deny_bits", "closed_bits", "h31")
+COLUMNS = ("contact_id", "zone", "language", "country", "allow_bits", "deny_bits", "closed_bits", "shared_bits", "h31")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,26 @@ def refold(connection: Connection, rules: StandingRules, contact_ids: Iterable[i
         sa.func.coalesce(said.c.allow_bits, 0),
         sa.func.coalesce(said.c.deny_bits, 0),
         _closed_bits(),
+        _shared_bits(),
         t.contact.c.h31,
     ).select_from(t.contact.outerjoin(said, said.c.contact_id == t.contact.c.id))
     if only is not None:
         select = select.where(t.contact.c.id.in_(many(only)))
-    return upsert_select(connection, t.standing, COLUMNS, select, key=("contact_id",))
+    written = upsert_select(connection, t.standing, COLUMNS, select, key=("contact_id",))
+    if only is not None:
+        _tell_the_others(connection, only)
+    return written
+
+
+def _tell_the_others(connection: Connection, contact_ids: list[int]) -> None:
+    """Who has the address of one of these shares it from now on. (Who no longer does may be told so later: it is asked.)"""
+    s, mine, other = t.standing.c, t.contact, t.contact.alias("other")
+    for channel, address in _ADDRESS.items():
+        bit = shared_bit(channel)
+        same = sa.and_(other.c[address.name] == address, other.c.id != mine.c.id)
+        others = sa.select(other.c.id).join_from(mine, other, same).where(mine.c.id.in_(many(contact_ids)))
+        told = t.standing.update().where(s.contact_id.in_(others), s.shared_bits.bitwise_and(bit) == 0)
+        connection.execute(told.values(shared_bits=s.shared_bits + bit))
 
 
 def _said(only: list[int] | None, double: Collection[Pair]) -> sa.Select[Any]:
@@ -148,6 +163,17 @@ def effective_language(languages: Mapping[str, tuple[str, ...]]) -> sa.ColumnEle
         (t.contact.c.country.in_(countries), sa.literal(tag)) for tag, countries in languages.items() if countries
     ]
     return sa.case(*cases, else_=sa.literal(default))
+
+
+def _shared_bits() -> sa.ColumnElement[int]:
+    """The channels whose address somebody else has, too."""
+    total: sa.ColumnElement[int] = sa.literal(0)
+    for channel, address in _ADDRESS.items():
+        other = t.contact.alias(f"other_{channel}")
+        same = sa.and_(other.c[address.name] == address, other.c.id != t.contact.c.id)
+        is_shared = sa.exists(sa.select(sa.literal(1)).select_from(other).where(same).correlate(t.contact))
+        total = total + sa.case((is_shared, shared_bit(channel)), else_=0)
+    return sa.cast(total, sa.BigInteger)
 
 
 def _closed_bits() -> sa.ColumnElement[int]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.delivery.editions import NEWEST, as_entered, editions_of
-from carillon.delivery.slices import Slice, due, of_slice
+from carillon.delivery.slices import Slice, due, is_fresh, of_slice
 from carillon.experiment.split import arm_of, even_arms, is_in_sample
 from carillon.journey.ground import Ground
 from carillon.plan.generations import Generation, generations_of
@@ -70,6 +70,7 @@ class _Asked:
 
     question: Question
     is_dense: bool
+    is_fresh: bool
     editions: Sequence[int]
     generations: Sequence[Generation]
 
@@ -86,7 +87,8 @@ class Deciding:
 
     def decide(self, connection: Connection, question: Question, one: Slice) -> sa.Table:
         """Fill the table of decisions: alike people lie together, in the order in which they are due."""
-        asked = _Asked(question, one.is_dense, self._editions(connection), self._generations(connection))
+        fresh = is_fresh(connection, question.node_id, one)
+        asked = _Asked(question, one.is_dense, fresh, self._editions(connection), self._generations(connection))
         if asked != self._asked:
             self._statement, self._asked = self._made(asked).compile(connection), asked
         connection.execute(self._statement, one.bounds)
@@ -103,7 +105,7 @@ class Deciding:
         return generations_of(connection, self._ground.applied.nodes[self._node.id])
 
     def _made(self, asked: _Asked) -> sa.Insert:
-        here = due(self._ground, self._version_id, self._node, is_dense=asked.is_dense)
+        here = due(self._ground, self._version_id, self._node, is_dense=asked.is_dense, is_fresh=asked.is_fresh)
         d = (
             decisions(asked.question, sa.select(t.enrolment).where(here, of_slice()).subquery("due"))
             .subquery("decided")
@@ -163,11 +165,21 @@ class Alike:
 
 
 def alike(connection: Connection, decision: sa.Table) -> list[Alike]:
-    """The groups, in the order of their places."""
+    """The groups in the order of their places, each from where it begins to where the next one does: nobody is sorted."""
     d = decision.c
     what = (d.reason, d.arm, d.language, d.texts_at)
-    rows = connection.execute(sa.select(*what, sa.func.count(), sa.func.min(d.place)).group_by(*what))
-    return sorted((Alike(*row) for row in rows), key=lambda group: group.first)
+    rows = sa.select(*what, d.place).order_by(d.place).limit(1)
+    found, row = [], connection.execute(rows).one_or_none()
+    while row is not None:
+        unlike = sa.or_(*(column.is_distinct_from(value) for column, value in zip(what, row, strict=False)))
+        found.append(row)
+        row = connection.execute(rows.where(d.place > row.place, unlike)).one_or_none()
+    end = (connection.scalar(sa.select(sa.func.max(d.place))) or 0) + 1
+    ends = [*(row.place for row in found[1:]), end]
+    return [
+        Alike(row.reason, row.arm, row.language, row.texts_at, end - row.place, row.place)
+        for row, end in zip(found, ends, strict=True)
+    ]
 
 
 def runs(groups: Iterable[Alike], size: int) -> Iterator[tuple[Alike, int, int]]:

@@ -101,6 +101,7 @@ def _reserve_node(ground: Ground, version_id: int, plan: Plan, node: MessageNode
         with ground.store.write("ledger") as connection:
             take_turn(connection, PASS_LOCK)
             settle_codes(connection, {pool})
+    weighed = 0
     for one in found:
         if its.stopping():
             break
@@ -108,8 +109,9 @@ def _reserve_node(ground: Ground, version_id: int, plan: Plan, node: MessageNode
         with ground.store.write("ledger") as connection:
             take_turn(connection, PASS_LOCK)
             _decide_slice(connection, ground, plan, node, deciding, one, its.max_people, result)
-            if result.decided - before >= MANY:
+            if result.decided >= max(MANY, 2 * weighed):
                 weigh(connection, "ledger.send")
+                weighed = result.decided
         its.told(result.decided - before)
     return result
 
@@ -126,15 +128,18 @@ def _decide_slice(
     with temporary(connection, decision_table()) as decision, temporary(connection, run_table()) as run:
         deciding.decide(connection, question, one)
         groups = alike(connection, decision)
-        if sum(group.n for group in groups) >= MANY:
+        if question.stock is not None or sum(group.n for group in groups if group.reason is not None) >= MANY:
             weigh(connection, decision.name)
         _write_batches(connection, ground, plan, node, sender, list(runs(groups, size)), decision, run)
         _write_sends(connection, ground, node, decision, run)
-        _write_others(connection, ground, node, decision)
+        reasons = {group.reason for group in groups}
+        if reasons - {None} - WAITS:
+            _write_others(connection, ground, node, decision)
         if question.stock is not None:
             give_codes(connection, ground, question.stock.pool, decision)
-        _postpone(connection, decision)
-        if not node.is_ours:
+        if reasons & WAITS:
+            _postpone(connection, decision)
+        if SkipReason.HOLDOUT in reasons and not node.is_ours:
             _watch_ghosts(connection, ground, plan, decision)
         _tally(groups, node, result)
 

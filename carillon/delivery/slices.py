@@ -14,21 +14,22 @@ from carillon.store import tables as t
 
 SLICE = 100_000
 """Enrolments decided in one transaction: bounds the memory of a run and the time others wait for the ledger."""
-DENSE = 4 * SLICE
-"""Enrolments whose numbers lie so close together are found by their place."""
+CLOSE = 4
+"""Where one of so many numbers stands at the message nobody counts where they lie, and their place finds them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """People whose enrolments have these numbers, the first and the last."""
+    """So many people whose enrolments have these numbers, the first and the last."""
 
+    people: int
     first: int
     last: int
 
     @property
     def is_dense(self) -> bool:
         """Its place finds it faster than what all of the campaign have in common."""
-        return self.last - self.first < DENSE
+        return self.last - self.first < self.people * CLOSE
 
     @property
     def bounds(self) -> Mapping[str, int]:
@@ -42,34 +43,38 @@ def of_slice() -> sa.ColumnElement[bool]:
     return sa.and_(t.enrolment.c.id >= first, t.enrolment.c.id <= last)
 
 
-def due(ground: Ground, version_id: int, node: MessageNode, *, is_dense: bool = False) -> sa.ColumnElement[bool]:
-    """Who stands at the message, is due and not decided; `is_dense` where a slice that is bounds it."""
-    e, node_id = t.enrolment.c, ground.applied.nodes[node.id]
-    # A look-up a person: as an anti-join PostgreSQL, before it knows of the sends, read all of the node for each.
-    sent = sa.select(sa.literal(1)).where(t.send.c.node_id == node_id, t.send.c.enrolment_id == e.id)
-    # `+ 0` hides the indexes of what all of the campaign have in common: each slice would read the whole of them.
-    stands_at, its_campaign = (e.node_id + 0, e.campaign_id + 0) if is_dense else (e.node_id, e.campaign_id)
-    return sa.and_(
-        stands_at == node_id, e.state == "live", e.due_at <= ground.now, its_campaign == ground.applied.id,
-        e.version_id == version_id, sent.correlate(t.enrolment).scalar_subquery().is_(None), ground.gate(version_id),
-    )  # fmt: skip
+def due(
+    ground: Ground, version_id: int, node: MessageNode, *, is_dense: bool = False, is_fresh: bool = False
+) -> sa.ColumnElement[bool]:
+    """Who stands at the message, is due and not decided; `is_dense` where a slice that is bounds it, `is_fresh` where
+    nobody of it was decided before.
+    """
+    e, node_id, campaign_id = t.enrolment.c, ground.applied.nodes[node.id], ground.applied.id
+    here = [e.node_id == node_id, e.campaign_id == campaign_id, e.state == "live"]
+    if is_dense:
+        # Hidden from the indexes of what all of the campaign have in common: each slice would read the whole of them.
+        here = [e.node_id + 0 == node_id, e.campaign_id + 0 == campaign_id, sa.func.coalesce(e.state, "") == "live"]
+    if not is_fresh:
+        # A look-up a person: as an anti-join PostgreSQL, before it knows of the sends, read all of the node for each.
+        sent = sa.select(sa.literal(1)).where(t.send.c.node_id == node_id, t.send.c.enrolment_id == e.id)
+        here.append(sent.correlate(t.enrolment).scalar_subquery().is_(None))
+    return sa.and_(*here, e.due_at <= ground.now, e.version_id == version_id, ground.gate(version_id))
+
+
+def is_fresh(connection: Connection, node_id: int, one: Slice) -> bool:
+    """Nobody of the slice was decided at this message before."""
+    s = t.send.c
+    decided = sa.select(s.node_id).where(s.node_id == node_id, s.enrolment_id >= one.first, s.enrolment_id <= one.last)
+    return not connection.scalar(sa.select(sa.exists(decided)))
 
 
 def slices(connection: Connection, ground: Ground, version_id: int, node: MessageNode, most: int) -> list[Slice]:
     """The slices in which somebody is to be decided, of about so many people at most."""
-    e = t.enrolment.c
-    # Of those who stand here runs of numbers are counted: who of them is due is asked in the slice, where it is needed.
+    # Of those who stand here numbers are counted: who of them is due is asked in the slice, where it is needed.
     here = _here(ground, node, version_id)
-    last = sa.func.max(e.id)
-    runs = (
-        sa.select(sa.func.min(e.id), last, sa.func.count())
-        .where(here)
-        .group_by(e.id // max(most // 10, 1))
-        .order_by(last)
-    )
     return [
         one
-        for one in _full(connection.execute(runs).all(), most)
+        for one in _counted(connection, here, most)
         if connection.scalar(_somebody(due(ground, version_id, node, is_dense=one.is_dense), of_slice()), one.bounds)
     ]
 
@@ -102,15 +107,25 @@ def _somebody(*where: sa.ColumnElement[bool]) -> sa.Select[tuple[bool]]:
     return sa.select(sa.exists(sa.select(t.enrolment.c.id).where(*where)))
 
 
+def _counted(connection: Connection, here: sa.ColumnElement[bool], most: int) -> Iterable[Slice]:
+    id = t.enrolment.c.id
+    count, least, last = sa.func.count(), sa.func.min(id), sa.func.max(id)
+    n, begin, end = connection.execute(sa.select(count, least, last).where(here)).one()
+    if n and end - begin < n * CLOSE:
+        return [Slice(most, first, min(first + most - 1, end)) for first in range(begin, end + 1, most)]
+    runs = sa.select(least, last, count).where(here).group_by(id // max(most // 10, 1)).order_by(last)
+    return _full(connection.execute(runs).all(), most)
+
+
 def _full(runs: Iterable[tuple[int, int, int] | sa.Row[tuple[int, int, int]]], most: int) -> Iterator[Slice]:
     """Slices of so many runs as go into one."""
     people, begin, end = 0, 0, None
     for first, last, n in runs:
         if end is not None and people + n > most:
-            yield Slice(begin, end)
+            yield Slice(people, begin, end)
             people, end = 0, None
         if end is None:
             begin = first
         people, end = people + n, last
     if end is not None:
-        yield Slice(begin, end)
+        yield Slice(people, begin, end)

@@ -22,7 +22,7 @@ TO_PEOPLE = (Channel.EMAIL, Channel.SMS, Channel.PUSH, Channel.WHATSAPP)
 OURS = ("notify", "webhook")
 """These reach one of ours, a person or a system: no consent, cap, quiet hour or answer of the contact is about them."""
 CHANNEL_NUMBER: dict[Channel, int] = {Channel.EMAIL: 0, Channel.SMS: 1, Channel.PUSH: 2, Channel.WHATSAPP: 3}
-"""Stable for ever: `standing.closed_bits` is stored by it."""
+"""Stable for ever: `standing.closed_bits` and `shared_bits` are stored by it."""
 
 SEND_NUMBER: dict[Channel, int] = {**CHANNEL_NUMBER, Channel.WEBHOOK: 4, Channel.NOTIFY: 5}
 """Stable for ever: `send.channel` is stored by it."""
@@ -34,3 +34,8 @@ NO_ADDRESS, INVALID_ADDRESS, SUPPRESSED = 0, 4, 8
 def closed_bit(group: int, channel: Channel) -> int:
     """The bit that says why `channel` is closed for a contact (`group` is NO_ADDRESS, INVALID_ADDRESS or SUPPRESSED)."""
     return 1 << (group + CHANNEL_NUMBER[channel])
+
+
+def shared_bit(channel: Channel) -> int:
+    """The bit of `standing.shared_bits` that says that somebody else may have the contact's address on `channel`."""
+    return 1 << CHANNEL_NUMBER[channel]

@@ -16,7 +16,7 @@ from carillon.audience.evaluate import where
 from carillon.audience.moment import Moment, of_enrolment
 from carillon.consent.expressions import closed_by_sql
 from carillon.definition.conditions import Condition
-from carillon.kernel.channels import INVALID_ADDRESS, NO_ADDRESS, OURS, SUPPRESSED, Channel
+from carillon.kernel.channels import INVALID_ADDRESS, NO_ADDRESS, OURS, SUPPRESSED, Channel, shared_bit
 from carillon.kernel.clock import MINUTE, SECOND, Micros
 from carillon.kernel.time.calendar import clock_micros, local_to_utc
 from carillon.plan.model import MessageNode, Plan
@@ -34,6 +34,7 @@ from carillon.store import tables as t
 
 Column = sa.ColumnElement[Any]
 
+_NOUGHT = sa.literal_column("0", sa.Integer)
 
 KEEPS: Micros = 5 * MINUTE
 """So long the answers to conditions hold: a batch that is older is asked again before it is handed over."""
@@ -59,11 +60,11 @@ class Question:
 
 
 def decisions(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
-    """One row a candidate: its reason (NULL = hand over), address, language and the instant after which it is too late.
+    """One row a candidate: its reason (NULL = hand over), language and the instant after which it is too late.
 
     `candidates` has the columns of an enrolment that a condition may read (id, contact_id, wave_id, role, due_at,
     arrived_at, entered_at, trigger_at, …). Result columns: enrolment_id, contact_id, wave_id, role, due_at, h31, zone,
-    language, country, address, not_after, reason, wait_until, price (planned, in millionths, with a budget). Where `wait_until` is not NULL the reason is a WaitReason,
+    language, country, not_after, reason, wait_until, price (planned, in millionths, with a budget). Where `wait_until` is not NULL the reason is a WaitReason,
     and the same is asked again at that instant.
     """
     asked = _asked(question, candidates).cte("asked")
@@ -74,7 +75,7 @@ def decisions(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
         if question.node.is_ours:  # of the holdout nobody is told, and they go on
             stands = sa.case((stands.is_not(None), stands), (asked.c.role != "treated", SkipReason.HOLDOUT.value))
         return sa.select(*_kept(asked), stands.label("reason"), never, price)
-    timed = _timed(question, candidates, _judged(question, asked))
+    timed = _timed(question, candidates, _judged(question, asked, candidates))
     if not question.limits.caps:
         return _decided(question, timed, [], [timed.c.wait_until])
     rows, cases, frees_at = capped(timed, question.limits, question.moment.now)
@@ -96,7 +97,7 @@ def asks_conditions(plan: Plan, node: MessageNode, rules: Rules) -> bool:
 
 
 _RESULT = (
-    "enrolment_id", "contact_id", "wave_id", "role", "due_at", "h31", "zone", "language", "country", "address", "not_after",
+    "enrolment_id", "contact_id", "wave_id", "role", "due_at", "h31", "zone", "language", "country", "not_after",
 )  # fmt: skip
 
 
@@ -104,14 +105,14 @@ def _kept(rows: sa.FromClause) -> list[Column]:
     return [rows.c[name] for name in _RESULT]
 
 
-def _judged(question: Question, asked: sa.CTE) -> sa.CTE:
+def _judged(question: Question, asked: sa.CTE, candidates: sa.FromClause) -> sa.CTE:
     """What stands against each person, the limits and the holdout not asked yet."""
-    # Addresses that two share are few, and to rank them takes a sort: nobody else goes through it.
-    kept = [c for c in asked.c if c.name not in ("stands", "has_twin")]
-    duplicate = (_is_duplicate(question, asked), SkipReason.DUPLICATE_ADDRESS.value)
-    stands = sa.case((asked.c.stands.is_not(None), asked.c.stands), duplicate)
-    twins = sa.select(*kept, stands.label("stands")).where(asked.c.has_twin)
-    return sa.select(*kept, asked.c.stands).where(sa.not_(asked.c.has_twin)).union_all(twins).cte("judged")
+    # Addresses that two share are few: who is the double is asked once there is one, and then once for all.
+    a = asked.c
+    double = sa.and_(a.may_have_twin, a.enrolment_id.in_(_doubles(question, candidates)))
+    stands = sa.func.coalesce(a.stands, sa.case((double, SkipReason.DUPLICATE_ADDRESS.value)))
+    kept = [c for c in a if c.name not in ("stands", "may_have_twin")]
+    return sa.select(*kept, stands.label("stands")).offset(_NOUGHT).cte("judged")
 
 
 def _timed(question: Question, candidates: sa.FromClause, judged: sa.CTE) -> sa.CTE:
@@ -156,7 +157,7 @@ def _decided(
     waits: Sequence[Column],
 ) -> sa.Select[Any]:
     r = rows.c
-    reason = sa.case((r.stands.is_not(None), r.stands), *cases) if cases else r.stands
+    reason = sa.func.coalesce(r.stands, sa.case(*cases)) if cases else r.stands
     until = sa.func.coalesce(*waits, sa.null())
     told = sa.select(*_kept(rows), reason.label("reason"), until.label("until")).cte("told")
     if question.stock is not None:
@@ -168,7 +169,7 @@ def _decided(
         is_over = sa.and_(told.c.price > 0, told.c.running > question.purse.left)
         price, dear = sa.case((is_over, 0), else_=told.c.price), [(is_over, SkipReason.OVER_BUDGET.value)]
     c = told.c
-    final = sa.case((c.reason.is_not(None), c.reason), *dear, (c.role != "treated", SkipReason.HOLDOUT.value))
+    final = sa.func.coalesce(c.reason, sa.case(*dear, (c.role != "treated", SkipReason.HOLDOUT.value)))
     wait_until = sa.case((c.reason.in_(sorted(WAITS)), c.until))
     return sa.select(*_kept(told), final.label("reason"), wait_until.label("wait_until"), price.label("price"))
 
@@ -179,14 +180,15 @@ def _supplied(told: sa.CTE) -> sa.CTE:
     return sa.select(*_kept(told), reason.label("reason"), c.until).cte("supplied")
 
 
-def _asked(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
-    c, s = candidates.c, t.standing.c
+def _asked(question: Question, candidates: sa.FromClause, *, reads_contact: bool = False) -> sa.Select[Any]:
+    """What is known of each by itself. Contacts are wide, and nearly all that is asked of them stands in `standing`."""
+    c, s, rules = candidates.c, t.standing.c, question.rules
     ours = question.node.is_ours
-    address = address_of(question.node.channel)
+    reads_contact = reads_contact or asks_conditions(question.plan, question.node, rules) or bool(rules.allow_list)
     language: Column = sa.literal(question.rules.languages[0]) if ours else s.language
     first_due = _first_due(question, candidates)
     not_after = _not_after(question, first_due)
-    return (
+    rows = (
         sa.select(
             c.id.label("enrolment_id"),
             c.contact_id.label("contact_id"),
@@ -197,22 +199,19 @@ def _asked(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
             s.zone.label("zone"),
             language.label("language"),
             s.country.label("country"),
-            address.label("address"),
             not_after.label("not_after"),
             first_due.label("first_due"),
             sa.case(*_reasons(question, candidates, not_after)).label("stands"),
-            (sa.false() if ours else _has_twin(address)).label("has_twin"),
+            (sa.false() if ours else _may_have_twin(question.node.channel)).label("may_have_twin"),
         )
         .join_from(candidates, t.standing, s.contact_id == c.contact_id)
-        .join(t.contact, t.contact.c.id == c.contact_id)
         .where(*_takes_this_way(question))
     )
+    return rows.join(t.contact, t.contact.c.id == c.contact_id) if reads_contact else rows
 
 
-def _has_twin(address: Column) -> sa.ColumnElement[bool]:
-    twin = t.contact.alias("same_address")
-    same = sa.and_(twin.c[address.name] == address, twin.c.id != t.contact.c.id)
-    return sa.exists(sa.select(sa.literal(1)).select_from(twin).where(same).correlate(t.contact))
+def _may_have_twin(channel: Channel) -> sa.ColumnElement[bool]:
+    return t.standing.c.shared_bits.bitwise_and(shared_bit(channel)) != 0
 
 
 def _takes_this_way(question: Question) -> list[sa.ColumnElement[bool]]:
@@ -302,13 +301,23 @@ def _local(zone: Column, clock: int) -> Column:
     return localtime.local_to_utc(zone, sa.literal(clock, sa.BigInteger()))
 
 
-def _is_duplicate(question: Question, asked: sa.CTE) -> sa.ColumnElement[bool]:
-    """Somebody else with the same address gets this message in this wave: the lowest contact id, or who got it before."""
-    address = address_of(question.node.channel)
+def _doubles(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
+    """Whose address somebody else has who gets this message in this wave: the lowest contact id, or who got it before."""
+    address = address_of(question.node.channel).label("address")
+    twins = _asked(question, candidates, reads_contact=True).add_columns(address)
+    asked = twins.where(_may_have_twin(question.node.channel)).cte("twins")
+    free = sa.select(*asked.c).where(asked.c.stands.is_(None)).cte("free_twins")
+    f = free.c
     # Ranks count contacts, not rows: one person with two carts is nobody's double.
-    place = sa.func.dense_rank().over(
-        partition_by=[asked.c.wave_id, asked.c.address, asked.c.stands], order_by=asked.c.contact_id
-    )
+    place = sa.func.dense_rank().over(partition_by=[f.wave_id, f.address], order_by=f.contact_id)
+    ranked = sa.select(f.enrolment_id, sa.or_(place > 1, _is_served_by_twin(question, free)).label("is_double"))
+    double = ranked.cte("ranked_twins")
+    return sa.select(double.c.enrolment_id).where(double.c.is_double)
+
+
+def _is_served_by_twin(question: Question, asked: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Somebody else with the same address got this message in this wave before."""
+    address = address_of(question.node.channel)
     twin, e, s = t.contact.alias("twin"), t.enrolment.alias("twin_enrolment"), t.send.alias("twin_send")
     # The campaign says nothing that the wave does not say, but the index of enrolments begins with it; and one EXISTS in
     # the other keeps SQLite from beginning with all enrolments: twins are few, people served before are many.
@@ -320,10 +329,9 @@ def _is_duplicate(question: Question, asked: sa.CTE) -> sa.ColumnElement[bool]:
         .where(sa.or_(s.c.outcome.is_(None), s.c.outcome.not_like("skipped:%")))
         .correlate(asked, twin)
     )
-    has_served_twin = sa.exists(
+    return sa.exists(
         sa.select(sa.literal(1))
         .select_from(twin)
         .where(twin.c[address.name] == asked.c.address, twin.c.id != asked.c.contact_id, served)
         .correlate(asked)
     )
-    return sa.or_(place > 1, has_served_twin)

@@ -13,7 +13,7 @@ from carillon.definition.limits import Cap
 from carillon.kernel.clock import DAY, MINUTE, SECOND, Micros
 from carillon.kernel.durations import Span
 from carillon.store import tables as t
-from carillon.store.ledger_tables import LATE_BATCH, WITHDRAWN_BATCH
+from carillon.store.ledger_tables import LATE_BATCH, OPEN_BATCH, WITHDRAWN_BATCH
 
 PUNCTUAL: Micros = 15 * MINUTE
 """A hand-over at most this late stands where it was due, so that weekly messages stay a week apart."""
@@ -31,7 +31,7 @@ def scan_from(connection: Connection, caps: Sequence[Cap], resends: bool, now: M
     since = now - PUNCTUAL - max(longest(cap) for cap in caps)
     latest = sa.select(sa.func.max(b.claimed_at - b.due_at)).where(sa.text(LATE_BATCH), b.claimed_at > since)
     lateness = connection.scalar(latest) or 0
-    pending = connection.scalar(sa.select(sa.func.min(b.due_at)).where(b.state.in_(_OPEN), is_pending(resends)))
+    pending = connection.scalar(sa.select(sa.func.min(b.due_at)).where(sa.text(OPEN_BATCH), is_pending(resends)))
     return min(since - lateness, since if pending is None else pending - 1)
 
 
@@ -43,7 +43,7 @@ def not_in_time(since: Micros) -> sa.CompoundSelect[tuple[int]]:
     # Who left late stands nowhere later than at the hand-over; nobody is decided before they are due.
     late = sa.select(b.id).where(sa.text(LATE_BATCH), b.claimed_at > since)
     withdrawn = sa.select(b.id).where(sa.text(WITHDRAWN_BATCH), b.decided_at >= since)
-    return sa.union_all(sa.select(b.id).where(b.state.in_(_OPEN)), late, withdrawn)
+    return sa.union_all(sa.select(b.id).where(sa.text(OPEN_BATCH)), late, withdrawn)
 
 
 def is_pending(resends: bool, *, wanted: bool = True) -> sa.ColumnElement[bool]:

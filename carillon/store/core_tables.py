@@ -99,6 +99,9 @@ class Standing(SQLModel, table=True):
     allow_bits: int = number(default=0)  # Permission.bit: a yes that suffices (confirmed where the topic says double)
     deny_bits: int = number(default=0)  # Permission.bit: a no
     closed_bits: int = number(default=0)  # kernel.channels.closed_bit
+    shared_bits: int = number(
+        default=0
+    )  # kernel.channels.shared_bit: at least of those whose address is another's, too
     h31: int = number()
 
 

@@ -167,6 +167,8 @@ class Send(SQLModel, table=True):
     outcome: str | None = maybe_text()  # skipped:<reason> | ghost | rejected | exited … ; null: as its batch
 
 
+OPEN_BATCH = "state IN ('ready', 'claimed', 'unsure')"
+"""Not settled; in these words SQLite finds them by their index."""
 LATE_BATCH = "claimed_at > due_at + 900000000"
 """Handed over more than `policy.scan.PUNCTUAL` after it was due: few, so that their index is small."""
 WITHDRAWN_BATCH = "state = 'withdrawn' AND n > 0"
@@ -181,8 +183,7 @@ class Batch(SQLModel, table=True):
         "ledger",
         Index(
             "ix_batch_ready", "state", "due_at",
-            sqlite_where=text("state IN ('ready', 'claimed', 'unsure')"),
-            postgresql_where=text("state IN ('ready', 'claimed', 'unsure')"),
+            sqlite_where=text(OPEN_BATCH), postgresql_where=text(OPEN_BATCH),
         ),
         Index("ix_batch_late", "claimed_at", sqlite_where=text(LATE_BATCH), postgresql_where=text(LATE_BATCH)),
         Index(
