@@ -65,7 +65,7 @@ def _leave_node(connection: Connection, ground: Ground, version_id: int, plan: P
         .where(here, e.version_id == version_id)
         .where(sa.or_(s.outcome != GHOST, sa.and_(s.outcome.is_(None), b.state.in_(FINAL_BATCH_STATES))))
     )
-    return sum(write_moves(connection, moves.where(part)) for part in slices(connection, here))
+    return sum(write_moves(connection, moves.where(part)) for part in slices(connection, ground, here))
 
 
 def _end_ghosts(connection: Connection, ground: Ground, version_id: int, node_id: int) -> int:

@@ -78,7 +78,7 @@ def _move_node(connection: Connection, ground: Ground, version_id: int, plan: Pl
     match node:
         case WaitNode(rule=WaitUntilDate() as rule):
             node_id = ground.applied.nodes[node.id]
-            here, parts = _due_here(ground, version_id, node_id), slices(connection, _due_at(ground, node_id))
+            here, parts = _due_here(ground, version_id, node_id), slices(connection, ground, _due_at(ground, node_id))
             return sum(end_date_waits(connection, ground, plan, sa.and_(here, part), node, rule) for part in parts)
         case WaitNode():
             return _end_waits(connection, ground, version_id, plan, node)
@@ -146,7 +146,9 @@ def _end_waits(connection: Connection, ground: Ground, version_id: int, plan: Pl
         .join_from(t.enrolment, t.standing, s.contact_id == e.contact_id, isouter=True)
         .where(_due_here(ground, version_id, node_id))
     )
-    return sum(write_moves(connection, moves.where(part)) for part in slices(connection, _due_at(ground, node_id)))
+    return sum(
+        write_moves(connection, moves.where(part)) for part in slices(connection, ground, _due_at(ground, node_id))
+    )
 
 
 def _branch_of_choose(ground: Ground, node: ChooseNode) -> sa.ColumnElement[Any]:
@@ -206,7 +208,9 @@ def _take_branches(
         .join(t.passage, sa.and_(p.node_id == node_id, p.enrolment_id == e.id))
         .where(here)
     )
-    return sum(write_moves(connection, moves.where(part)) for part in slices(connection, _due_at(ground, node_id)))
+    return sum(
+        write_moves(connection, moves.where(part)) for part in slices(connection, ground, _due_at(ground, node_id))
+    )
 
 
 def _end_wait_fors(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: WaitForNode) -> int:

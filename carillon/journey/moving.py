@@ -8,25 +8,28 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.journey.ground import Ground
 from carillon.store import tables as t
 from carillon.store.engine import rowcount
 
 DATE_PAST, NO_DATE = "date_past", "no_date"
 """The exit codes of those who arrive too late at a wait for a date, or have no such date (`if_past: exit`)."""
 
-MOST_AT_ONCE = 100_000
+MOST_AT_ONCE = 200_000
 """SQLite holds what an update writes in memory until it has read everybody: so many, however many stand at a step."""
 
 
-def slices(connection: Connection, here: sa.ColumnElement[bool]) -> Iterator[sa.ColumnElement[bool]]:
+def slices(connection: Connection, ground: Ground, here: sa.ColumnElement[bool]) -> Iterator[sa.ColumnElement[bool]]:
     """Everybody at a step in parts of MOST_AT_ONCE, one where they are fewer; `here` as the index of who stands there has it.
+
+    One on PostgreSQL: it holds nobody in memory, and its index has no ids to go by.
 
     Each part is cut when it is asked for: who has gone on by then is in none.
     """
     e = t.enrolment.c
     place = sa.tuple_(e.due_at, e.id)
     ahead: sa.ColumnElement[bool] = sa.true()
-    while True:
+    while ground.store.runs_here:
         instants = sa.select(e.due_at, e.id).where(here, e.due_at.is_not(None), ahead).order_by(e.due_at, e.id)
         last = connection.execute(instants.offset(MOST_AT_ONCE - 1).limit(1)).one_or_none()
         if last is None:
