@@ -13,6 +13,7 @@ from carillon.audience.sets import Rows, among
 from carillon.audience.since import counted_from
 from carillon.definition.conditions import HasEvent, Same, Where
 from carillon.store import tables
+from carillon.store.by_contact import props_of
 from carillon.store.json import Document, any_thing, number_at, text_at
 
 _OnLeaf = Callable[[Document, str], Predicate]
@@ -26,7 +27,7 @@ def happened(condition: HasEvent, subject: Subject, at: Moment) -> Predicate:
         return sa.not_(among(_once(condition, subject, at), subject, at))
     rows = rows_of(condition, subject, at)
     event = rows.inner[0]
-    amount = event.c.value_cents if _is_money(condition, at) else _amount(condition, event.c.props)
+    amount = event.c.value_cents if _is_money(condition, at) else _amount(condition, _props(event, at))
     group = _group(condition, amount)
     if _holds_for_nothing(condition):
         return sa.not_(among(rows.having(sa.not_(group)), subject, at))
@@ -66,7 +67,10 @@ def _once(condition: HasEvent, subject: Subject, at: Moment) -> Rows:
 
 def rows_of(condition: HasEvent, subject: Subject, at: Moment) -> Rows:
     """The events that count, by contact; the first of `inner` is the event."""
-    event = tables.event.alias()
+    correlated = bool(condition.since or condition.same) or subject.until is not None
+    is_of_all = not subject.few and not correlated
+    # Of a whole audience some weeks lie together in `event`, and so do the properties of events without money.
+    event = (tables.event if is_of_all and (condition.within or condition.where) else tables.contact_event).alias()
     source: sa.FromClause = event
     inner: list[sa.FromClause] = [event]
     where: list[Predicate] = [event.c.kind == condition.event, event.c.occurred_at <= at.now]
@@ -82,14 +86,17 @@ def rows_of(condition: HasEvent, subject: Subject, at: Moment) -> Rows:
         source, zone = source.join(contact, contact.c.id == event.c.contact_id), contact.c.zone
         inner.append(contact)
     if condition.where:
-        where.append(props_hold(condition.where, event.c.props, zone, at))
+        where.append(props_hold(condition.where, _props(event, at), zone, at))
     if condition.same:
         trigger = tables.event.alias()
         source = source.join(trigger, _is_trigger(trigger, subject))
         inner.append(trigger)
-        where += [is_same(event.c.props, trigger.c.props, same) for same in condition.same]
-    correlated = bool(condition.since or condition.same) or subject.until is not None
+        where += [is_same(_props(event, at), trigger.c.props, same) for same in condition.same]
     return Rows(source, event.c.contact_id, tuple(where), inner=tuple(inner), correlated=correlated)
+
+
+def _props(event: sa.FromClause, at: Moment) -> Document:
+    return event.c.props if "intake_id" in event.c else props_of(event, at.dialect)
 
 
 def _is_trigger(trigger: sa.FromClause, subject: Subject) -> Predicate:

@@ -22,6 +22,7 @@ from carillon.definition.conditions import All, AnyOf, Condition, InSegment, Not
 from carillon.kernel.channels import OURS
 from carillon.store import tables as t
 from carillon.store.bulk import many
+from carillon.store.by_contact import same_event
 
 
 def facts_of(
@@ -101,11 +102,12 @@ def _by_contact(connection: Connection, query: sa.Select[Any]) -> Mapping[int, l
 
 
 def _events(ids: Sequence[int], at: Moment) -> sa.Select[Any]:
-    event = t.event.c
+    own, event = t.contact_event.c, t.event.c
     return (
-        sa.select(event.contact_id, event.kind, event.occurred_at, event.props)
-        .where(event.contact_id.in_(many(ids)), event.occurred_at <= at.now)
-        .order_by(event.occurred_at)
+        sa.select(own.contact_id, own.kind, own.occurred_at, event.props)
+        .join_from(t.contact_event, t.event, same_event(t.contact_event, t.event))
+        .where(own.contact_id.in_(many(ids)), own.occurred_at <= at.now)
+        .order_by(own.occurred_at)
     )
 
 

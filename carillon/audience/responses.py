@@ -18,6 +18,7 @@ from carillon.audience.sets import Rows, among
 from carillon.definition.conditions import Responded
 from carillon.kernel.channels import OURS
 from carillon.store import tables
+from carillon.store.by_contact import same_event
 from carillon.store.json import text_at
 
 HANDED_OVER = ("accepted", "unsure", "closed")
@@ -144,19 +145,21 @@ def first_response(condition: Responded, subject: Subject, at: Moment, after: Ex
     Behind the first one that counts, what no report calls a machine's counts: who read the message once may read it again.
     """
     response, event, send = tables.response.alias(), tables.event.alias(), tables.send.alias()
+    own = tables.contact_event.alias()
     same = sa.and_(
-        event.c.contact_id == response.c.contact_id, event.c.node_id == response.c.node_id,
+        same_event(own, event), event.c.node_id == response.c.node_id,
         event.c.enrolment_id == response.c.enrolment_id, text_at(event.c.props, ("machine",)).is_(None),
     )  # fmt: skip
-    source, inner, where = response.join(event, same), [response, event], [response.c.contact_id == subject.contact_id]
+    source: sa.FromClause = response.join(own, own.c.contact_id == response.c.contact_id).join(event, same)
+    inner, where = [response, own, event], [response.c.contact_id == subject.contact_id]
     if condition.of == "channel":
         sent = sa.and_(send.c.node_id == response.c.node_id, send.c.enrolment_id == response.c.enrolment_id)
         source, inner = source.join(send, sent), [*inner, send]
         where.append(send.c.channel == condition.name)
-    counts = sa.and_(event.c.kind == "message.clicked", event.c.occurred_at >= response.c.first_click)
+    counts = sa.and_(own.c.kind == "message.clicked", event.c.occurred_at >= response.c.first_click)
     if condition.what == "opened":
         counts = sa.or_(
-            counts, sa.and_(event.c.kind == "message.opened", event.c.occurred_at >= response.c.first_open)
+            counts, sa.and_(own.c.kind == "message.opened", event.c.occurred_at >= response.c.first_open)
         )  # fmt: skip
     found = sa.select(sa.func.min(event.c.occurred_at)).select_from(source).where(*where, counts)
     found = found.where(*_scope(condition, response.c.node_id, response.c.enrolment_id, subject, at))

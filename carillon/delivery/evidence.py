@@ -15,8 +15,9 @@ from sqlalchemy.engine import Connection
 
 from carillon.delivery.parting import among, open_people, part
 from carillon.kernel.clock import Micros
+from carillon.store.by_contact import same_event
 from carillon.store.engine import Store, rowcount
-from carillon.store.tables import attempt, batch, event, send
+from carillon.store.tables import attempt, batch, contact_event, event, send
 
 BY_REPORT = "a report about it came in"
 
@@ -36,10 +37,11 @@ def settle_by_evidence(store: Store, *, now: Micros, machine_now: Micros) -> int
 
 def proved_people(connection: Connection) -> dict[int, list[int]]:
     """Unsure batch → the enrolments of its people that reports speak of."""
-    is_report = sa.and_(event.c.kind >= "message.", event.c.kind < "message/")
+    is_report = sa.and_(contact_event.c.kind >= "message.", contact_event.c.kind < "message/")
     spoken_of = sa.exists().where(
-        event.c.contact_id == send.c.contact_id,
+        contact_event.c.contact_id == send.c.contact_id,
         is_report,
+        same_event(contact_event, event),
         event.c.node_id == send.c.node_id,
         event.c.enrolment_id == send.c.enrolment_id,
     )

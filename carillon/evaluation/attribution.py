@@ -22,6 +22,7 @@ from carillon.evaluation.collect import ORDER_ID, cents_of, span_after
 from carillon.kernel.durations import Span
 from carillon.plan.rules import Rules
 from carillon.store import tables as t
+from carillon.store.by_contact import same_event
 from carillon.store.json import text_at
 
 Column = sa.ColumnElement[Any]
@@ -102,8 +103,9 @@ def _orders(touched: sa.CTE, goal: Goal, moment: Moment) -> sa.CTE:
 
     A refund that names an order from before belongs to that one, and is left out with it.
     """
-    event = t.event.alias("goal_event")
+    theirs, event = t.contact_event.alias("own_event"), t.event.alias("goal_event")
     e, own = event.c, text_at(event.c.props, (ORDER_ID,))
+    are_theirs = sa.and_(theirs.c.contact_id == touched.c.contact_id, theirs.c.kind == goal.event)
     cents = cents_of(e, goal, moment)
     key = sa.func.coalesce(own, sa.cast(e.hash64, sa.String))
     place = sa.func.row_number().over(
@@ -120,7 +122,7 @@ def _orders(touched: sa.CTE, goal: Goal, moment: Moment) -> sa.CTE:
     )  # fmt: skip
     told = (
         sa.select(*columns)
-        .select_from(touched.join(event, sa.and_(e.contact_id == touched.c.contact_id, e.kind == goal.event)))
+        .select_from(touched.join(theirs, are_theirs).join(event, same_event(theirs, event)))
         .where(*wanted)
         .cte("told")
     )

@@ -19,6 +19,7 @@ from carillon.kernel.clock import SECOND
 from carillon.kernel.durations import Span
 from carillon.store import localtime
 from carillon.store import tables as t
+from carillon.store.by_contact import same_event
 from carillon.store.json import integer_at, text_at
 
 ORDER_ID = "order_id"
@@ -133,7 +134,7 @@ def _earnings(people: sa.CTE, goal: Goal, moment: Moment) -> sa.Select[Any]:
 
 def _counted(people: sa.CTE, goal: Goal, moment: Moment) -> sa.CTE:
     """The goal's events of each exposed enrolment, numbered within their order."""
-    event = t.event.alias("goal_event")
+    own_event, event = t.contact_event.alias("own_event"), t.event.alias("goal_event")
     e, x = event.c, people.c
     cents = cents_of(e, goal, moment)
     order = sa.func.coalesce(text_at(e.props, (ORDER_ID,)), sa.cast(e.hash64, sa.String))
@@ -141,7 +142,8 @@ def _counted(people: sa.CTE, goal: Goal, moment: Moment) -> sa.CTE:
         partition_by=(x.enrolment_id, order, sa.case((cents < 0, 1), else_=0)), order_by=(e.occurred_at, e.hash64)
     )
     zone = zone_of(x.contact_id) if asks_clock(goal.where) else None
-    source: sa.FromClause = people.join(event, sa.and_(e.contact_id == x.contact_id, e.kind == goal.event))
+    theirs = sa.and_(own_event.c.contact_id == x.contact_id, own_event.c.kind == goal.event)
+    source: sa.FromClause = people.join(own_event, theirs).join(event, same_event(own_event, event))
     own = t.enrolment.alias("own")
     opens = reached(goal.from_step, own, moment) if goal.from_step else x.at
     wanted = [e.occurred_at > opens, e.occurred_at <= span_after(x.contact_id, opens, goal.within)]

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from carillon.kernel.clock import Micros
 from carillon.people.ingest import ADOPTION
 from carillon.store import tables as t
+from carillon.store.by_contact import lay_by_contact
 from carillon.store.engine import Store
 from carillon.store.staging import fill, stage
 from carillon.store.writing import take_turn
@@ -54,6 +55,7 @@ def _adopt(connection: Connection, now: Micros, who: sa.TextClause) -> int:
     if adopted == 0:
         return 0
     connection.execute(_GIVE)
+    lay_by_contact(connection, "adopted")
     for history in (0, 1):
         intake = connection.execute(_BEGIN, {"at": now, "history": history}).scalar_one()
         n = connection.execute(_ARRIVE, {"intake": intake, "history": history}).rowcount

@@ -21,6 +21,7 @@ from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros
 from carillon.kernel.ids import hash64
 from carillon.kernel.tokens import LENGTH, Keyring, Token
+from carillon.store.by_contact import lay_by_contact
 from carillon.store.engine import Store
 from carillon.store.staging import fill, stage, weigh
 
@@ -78,6 +79,7 @@ def ingest_feedback(
 def _keep(connection: Connection, n: int, received_at: Micros, source: str) -> Ingested:
     intake = connection.execute(_BEGIN_INTAKE, {"at": received_at, "source": source}).scalar_one()
     connection.execute(_INSERT_EVENTS, {"intake": intake})
+    lay_by_contact(connection, "incoming")
     new = connection.execute(_INSERT_ARRIVALS, {"intake": intake}).rowcount
     if new == 0:
         connection.execute(_DROP_INTAKE, {"intake": intake})
@@ -186,7 +188,7 @@ _FIND_CONTACT_BY_ADDRESS = sa.text(
 # Twilio's callbacks bear no instant, ours is put there instead: what repeats is told by its key alone.
 _FORGET_REPEATED = sa.text(
     """DELETE FROM incoming WHERE channel <> 'email' AND EXISTS (
-         SELECT 1 FROM events.event e
+         SELECT 1 FROM events.contact_event e
          WHERE e.contact_id = incoming.contact_id AND e.kind = incoming.kind AND e.hash64 = incoming.hash64)"""
 )
 _BEGIN_INTAKE = sa.text(

@@ -97,7 +97,8 @@ _STAGE_CLICKS = f"""
                   OR (e.props ->> 'channel' = 'email' AND e.occurred_at < r.delivered_at + {FAST_CLICK})
                 THEN 1 ELSE 0 END
     FROM clicked k
-    JOIN events.event e ON e.contact_id = k.contact_id AND e.kind = 'message.clicked'
+    JOIN events.contact_event own ON own.contact_id = k.contact_id AND own.kind = 'message.clicked'
+    JOIN events.event e ON e.occurred_at = own.occurred_at AND e.hash64 = own.hash64
                        AND e.node_id = k.node_id AND e.enrolment_id = k.enrolment_id
     JOIN events.response r ON r.node_id = k.node_id AND r.enrolment_id = k.enrolment_id
     LEFT JOIN ledger.send s ON s.node_id = k.node_id AND s.enrolment_id = k.enrolment_id

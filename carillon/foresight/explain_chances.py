@@ -18,6 +18,7 @@ from carillon.journey.told import consumer_of, thing_of
 from carillon.kernel.clock import SECOND, Micros
 from carillon.kernel.durations import Span
 from carillon.store import tables as t
+from carillon.store.by_contact import same_event
 
 NEWEST = 20
 """So many events and waves of an entry are told; what retention has removed is not there to be told."""
@@ -58,7 +59,7 @@ def _ways(connection: Connection, ground: Ground, contact_id: int) -> list[sa.Ro
 def _events(
     connection: Connection, ground: Ground, entry: OnEvent, contact_id: int, ways: list[sa.Row[Any]]
 ) -> Iterator[Chance]:
-    ev, arrived, signal = t.event.c, t.intake.c, t.signal.c
+    theirs, ev, arrived, signal = t.contact_event.c, t.event.c, t.intake.c, t.signal.c
     zone = zone_of(t.event.c.contact_id) if asks_clock(entry.where) else None
     fits = props_hold(entry.where, ev.props, zone, ground.moment) if entry.where else sa.true()
     heard = sa.and_(signal.kind == "event", signal.event_at == ev.occurred_at, signal.event_hash == ev.hash64)
@@ -67,9 +68,10 @@ def _events(
             ev.occurred_at, ev.hash64, thing_of(entry).label("thing"), sa.case((fits, 1), else_=0).label("fits"),
             arrived.received_at, arrived.history, sa.select(sa.func.min(signal.id)).where(heard).scalar_subquery().label("signal"),
         )
-        .join_from(t.event, t.intake, arrived.id == ev.intake_id)
-        .where(ev.contact_id == contact_id, ev.kind == entry.event)
-        .order_by(ev.occurred_at.desc())
+        .join_from(t.contact_event, t.event, same_event(t.contact_event, t.event))
+        .join(t.intake, arrived.id == ev.intake_id)
+        .where(theirs.contact_id == contact_id, theirs.kind == entry.event)
+        .order_by(theirs.occurred_at.desc())
         .limit(NEWEST)
     ).all()  # fmt: skip
     if not rows:

@@ -18,6 +18,7 @@ from carillon.journey.acts import DONE, REFUSED, SPARED
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import SECOND, Micros, from_micros
 from carillon.store import tables as t
+from carillon.store.by_contact import same_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +157,13 @@ def _conversions(connection: Connection, ground: Ground, way: sa.Row[Any]) -> It
 
 
 def _reports(connection: Connection, contact_id: int, enrolment_id: int) -> Iterator[Happening]:
-    ev, n = t.event.c, t.node.c
+    own, ev, n = t.contact_event.c, t.event.c, t.node.c
     rows = connection.execute(
         sa.select(ev.occurred_at, n.step_id, ev.kind, ev.props)
-        .join_from(t.event, t.node, n.id == ev.node_id)
-        .where(ev.contact_id == contact_id, ev.enrolment_id == enrolment_id)
-        .where(ev.kind >= "message.", ev.kind < "message/")
+        .join_from(t.contact_event, t.event, same_event(t.contact_event, t.event))
+        .join(t.node, n.id == ev.node_id)
+        .where(own.contact_id == contact_id, ev.enrolment_id == enrolment_id)
+        .where(own.kind >= "message.", own.kind < "message/")
     )
     for at, step, kind, props in rows:
         machine = f", by a machine ({props['machine']})" if "machine" in props else ""

@@ -17,6 +17,7 @@ from carillon.kernel.clock import Micros
 from carillon.people.rows import ArrivedEvent as ArrivedEvent
 from carillon.store import tables as t
 from carillon.store.bulk import many, reserve_ids
+from carillon.store.by_contact import lay_by_contact
 from carillon.store.engine import Store
 from carillon.store.staging import fill, stage, weigh
 from carillon.store.writing import join_turns
@@ -66,6 +67,7 @@ def write_events(
     weigh(connection, "arriving")
     orphans = connection.execute(_COUNT_ORPHANS).scalar_one()
     inserted = connection.execute(_INSERT_EVENTS, {"intake": intake}).rowcount
+    lay_by_contact(connection, "arriving")
     connection.execute(_ALL_ARRIVE if inserted == len(events) else _NEW_ARRIVE, {"intake": intake})
     connection.execute(_FORGET)
     _tell_money(connection, {event[2]: money.get(event[2]) or "" for event in events if event[4] is not None})

@@ -17,6 +17,7 @@ from carillon.consent.standing import is_pair
 from carillon.kernel.clock import Micros
 from carillon.store import tables as t
 from carillon.store.bulk import insert_select, many, reserve_ids
+from carillon.store.by_contact import lay_by_contact
 from carillon.store.engine import Store
 from carillon.store.json import as_document
 from carillon.store.staging import stage, weigh
@@ -68,6 +69,7 @@ def _tell_one(
     events = sa.select(*values, sa.literal(intake)).order_by(staged.occurred_at, staged.hash64)
     names = ("occurred_at", "hash64", "kind", "contact_id", "props", "intake_id")
     insert_select(connection, t.event, names, events, ignore_conflicts=True)
+    lay_by_contact(connection, "told")
     n = connection.execute(_ARRIVE, {"intake": intake}).rowcount
     this = t.intake.c.id == intake
     connection.execute(t.intake.update().where(this).values(n=n) if n else t.intake.delete().where(this))

@@ -81,6 +81,14 @@ def document() -> Any:
     return Field(default_factory=dict, sa_column=Column(Document, nullable=False))
 
 
-def part(schema: str, *items: Any, rowid: bool = True) -> tuple[Any, ...]:
-    """The table's part of the store and its constraints; without `rowid` its primary key is where it lies."""
-    return (*items, {"schema": schema, "sqlite_with_rowid": rowid})
+def maybe_document() -> Any:
+    """A JSON document, or nothing."""
+    return Field(default=None, sa_column=Column(Document, nullable=True))
+
+
+def part(schema: str, *items: Any, rowid: bool = True, only: str | None = None) -> tuple[Any, ...]:
+    """The table's part of the store and its constraints; without `rowid` its primary key is where it lies.
+
+    `only` names the store on which it is a table; on the other one it is a view.
+    """
+    return (*items, {"schema": schema, "sqlite_with_rowid": rowid, "info": {"only": only} if only else {}})

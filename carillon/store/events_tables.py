@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Index, String, text
 from sqlmodel import SQLModel
 
-from carillon.store.columns import document, key, maybe_number, maybe_text, number, part, row_id, words
+from carillon.store.columns import document, key, maybe_document, maybe_number, maybe_text, number, part, row_id, words
 
 
 class Intake(SQLModel, table=True):
@@ -32,7 +32,7 @@ class Event(SQLModel, table=True):
     __tablename__ = "event"
     __table_args__ = part(
         "events",
-        Index("ix_event_contact", "contact_id", "kind", "occurred_at", "value_cents"),
+        Index("ix_event_contact", "contact_id", "kind", "occurred_at", "value_cents", info={"only": "postgresql"}),
         Index(
             "ix_event_orphan", "orphan_key",
             sqlite_where=text("orphan_key IS NOT NULL"), postgresql_where=text("orphan_key IS NOT NULL"),
@@ -50,6 +50,22 @@ class Event(SQLModel, table=True):
     node_id: int | None = maybe_number()  # feedback only: the send it speaks of
     enrolment_id: int | None = maybe_number()
     props: dict[str, Any] = document()
+
+
+class ContactEvent(SQLModel, table=True):
+    """The events of known contacts, each contact's together: what is asked about a person (`store/by_contact.py`).
+
+    On SQLite a copy in this order; PostgreSQL, which keeps rows in no order, has an index and a view that looks alike.
+    """
+
+    __tablename__ = "contact_event"
+    __table_args__ = part("events", rowid=False, only="sqlite")
+    contact_id: int = key()
+    kind: str = key(String)
+    occurred_at: int = key()
+    hash64: int = key()
+    value_cents: int | None = maybe_number()
+    props: dict[str, Any] | None = maybe_document()  # on SQLite only of events with money: those are asked for most
 
 
 class Arrival(SQLModel, table=True):

@@ -35,6 +35,7 @@ from carillon.store.core_tables import (
 )
 from carillon.store.events_tables import (
     Arrival,
+    ContactEvent,
     ContactStat,
     Event,
     Intake,
@@ -93,6 +94,7 @@ core_cursor = _table(CoreCursor)
 setting = _table(Setting)
 intake = _table(Intake)
 event = _table(Event)
+contact_event = _table(ContactEvent)
 arrival = _table(Arrival)
 signal = _table(Signal)
 contact_stat = _table(ContactStat)

@@ -13,6 +13,7 @@ from carillon.audience.facts import EnrolmentFact, Facts, SendFact
 from carillon.kernel.channels import SEND_NUMBER, Channel
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows
+from carillon.store.by_contact import lay_by_contact
 from carillon.store.engine import PARTS, Store
 
 COLUMNS = {"id", "email", "phone", "country", "language", "timezone", "created_at"}
@@ -45,6 +46,10 @@ def write_facts(store: Store, people: Mapping[int, Facts]) -> None:
                     if found:
                         columns = list(found[0])
                         insert_rows(connection, table, columns, ([row[c] for c in columns] for row in found))
+            if part == "events":
+                if store.dialect == "sqlite":
+                    connection.execute(t.contact_event.delete())
+                lay_by_contact(connection, "events.event")
 
 
 def rows_of(people: Mapping[int, Facts]) -> Rows:

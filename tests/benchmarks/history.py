@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from carillon.consent.permissions import assign_bits
 from carillon.feedback import fold
 from carillon.kernel.clock import DAY, Micros
+from carillon.store.by_contact import lay_by_contact
 from carillon.store.engine import Store
 
 YEAR = 365 * DAY
@@ -91,11 +92,16 @@ def live_through(store: Store, history: History) -> None:
             sa.text(_CONTACTS.format(series=_series(store), country=_country())), _range(0, history.contacts)
         )
         connection.execute(sa.text(_STANDING), {"bit": bit})
-    _without_index(store, "DROP INDEX events.ix_event_contact")
+    if store.dialect == "postgresql":
+        _change(store, "DROP INDEX events.ix_event_contact")
     for first in range(0, history.events, _AT_ONCE):
         with store.write("events") as connection:
             _write_events(connection, store, history, first)
-    _without_index(store, "CREATE INDEX {} ON {} (contact_id, kind, occurred_at, value_cents)")
+            lay_by_contact(connection, _span(history, first))
+    if store.dialect == "postgresql":
+        _change(
+            store, "CREATE INDEX ix_event_contact ON events.event (contact_id, kind, occurred_at, value_cents)"
+        )  # fmt: skip
     with store.write("events") as connection:
         _fold(connection, history)
     _settle_down(store)
@@ -129,12 +135,16 @@ def _fold(connection: Connection, history: History) -> None:
     connection.execute(sa.text(_RESPONSES), said)
 
 
-def _without_index(store: Store, statement: str) -> None:
-    names = (
-        ("ix_event_contact", "events.event") if store.dialect == "postgresql" else ("events.ix_event_contact", "event")
-    )
+def _span(history: History, first: int) -> str:
+    """The events just written, as staged ones."""
+    last = min(first + _AT_ONCE, history.events) - 1
+    low, high = history.began + history.step * first, history.began + history.step * last
+    return f"(SELECT occurred_at, hash64 FROM events.event WHERE occurred_at BETWEEN {low} AND {high})"
+
+
+def _change(store: Store, statement: str) -> None:
     with store.write("events") as connection:
-        connection.exec_driver_sql(statement.format(*names))
+        connection.exec_driver_sql(statement)
 
 
 def _settle_down(store: Store) -> None:

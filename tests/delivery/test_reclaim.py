@@ -16,6 +16,7 @@ from carillon.kernel.clock import HOUR, MINUTE, SECOND
 from carillon.kernel.durations import Span
 from carillon.plan.rules import UnsurePolicy
 from carillon.store import tables as t
+from carillon.store.by_contact import lay_by_contact
 from tests.delivery.ground import NOW, RULES, faults, hand_over, seed, states
 from tests.delivery.test_bodies import apply_plan
 
@@ -37,6 +38,7 @@ def report(store, enrolment_id, at=NOW + MINUTE, contact_id=None):
                 intake_id=1, node_id=7, enrolment_id=enrolment_id, props={},
             )
         )  # fmt: skip
+        lay_by_contact(c, "events.event")
 
 
 def wanted_since(store):

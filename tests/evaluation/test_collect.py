@@ -19,6 +19,7 @@ from carillon.kernel.clock import DAY
 from carillon.kernel.durations import Span
 from carillon.kernel.ids import h31
 from carillon.store import tables as t
+from carillon.store.by_contact import lay_by_contact
 from carillon.store.engine import Store
 
 CAMPAIGN, NODE, OTHER_NODE, SPLIT = 1, 10, 11, 12
@@ -81,6 +82,7 @@ class Field:
                     props=props,
                 )
             )
+            lay_by_contact(connection, "events.event")
 
     def figures(self, select: Any, *arms: str, goal: Goal | None = GOAL) -> tuple[ArmFigures, ...]:
         moment = Moment(now=SENT_AT + 30 * DAY, dialect=self.store.dialect, timezone="UTC")

@@ -17,6 +17,7 @@ from carillon.definition.conditions import All, Compare, Condition, ContactIs, F
 from carillon.kernel.clock import to_micros
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows
+from carillon.store.by_contact import lay_by_contact
 from carillon.store.engine import Store
 
 duckdb = pytest.importorskip("duckdb")
@@ -67,6 +68,7 @@ def shop(retail: Any, sqlite_store: Store) -> Store:
     with sqlite_store.write("events") as connection:
         columns = ["occurred_at", "hash64", "kind", "contact_id", "intake_id", "value_cents", "props"]
         insert_rows(connection, t.event, columns, _events(retail))
+        lay_by_contact(connection, "events.event")
     return sqlite_store
 
 
