@@ -15,8 +15,9 @@ from carillon.definition.entries import OnEvent, entry_key
 from carillon.delivery.columns import Columns
 from carillon.messages.columns import JsonColumn
 from carillon.plan.model import Plan
+from carillon.store.by_contact import same_event
 from carillon.store.json import has_at, json_at, text_at
-from carillon.store.tables import enrolment, event, send, wave
+from carillon.store.tables import contact_event, enrolment, event, send, wave
 
 COLLECTED = "trigger.collected"
 
@@ -44,7 +45,7 @@ def _added(columns: Columns, found: dict[int, list[str]]) -> Columns:
 
 def _select(entry: OnEvent, batch_ids: Sequence[int], moment: Moment) -> sa.Select[Any]:
     """(enrolment, the fields of one trigger) for everybody in these batches whom this entry took in."""
-    ev, e = event.c, enrolment.c
+    own, ev, e = contact_event.c, event.c, enrolment.c
     people = (
         sa.select(
             e.id.label("enrolment_id"),
@@ -56,14 +57,15 @@ def _select(entry: OnEvent, batch_ids: Sequence[int], moment: Moment) -> sa.Sele
         .join_from(send, enrolment, e.id == send.c.enrolment_id)
         .join(wave, wave.c.id == e.wave_id)
         .join(
-            event,
+            contact_event,
             sa.and_(
-                ev.contact_id == e.contact_id,
-                ev.kind == entry.event,
-                ev.occurred_at >= e.collected_from,
-                ev.occurred_at <= e.trigger_at,
+                own.contact_id == e.contact_id,
+                own.kind == entry.event,
+                own.occurred_at >= e.collected_from,
+                own.occurred_at <= e.trigger_at,
             ),
         )
+        .join(event, same_event(contact_event, event))
         .where(send.c.batch_id.in_(batch_ids), send.c.outcome.is_(None), wave.c.entry == entry_key(entry))
     )
     if entry.once_per is not None:
