@@ -6,18 +6,21 @@ is not known yet leaves an orphan's key; when a contact of that id comes, `feedb
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
 from carillon.people.rows import ArrivedEvent as ArrivedEvent
+from carillon.people.who import contact_ids as contact_ids
+from carillon.people.who import remembered_ids
 from carillon.store import tables as t
-from carillon.store.bulk import many, reserve_ids
-from carillon.store.by_contact import lay_by_contact
+from carillon.store.bulk import reserve_ids
+from carillon.store.by_contact import lay, lay_by_contact
 from carillon.store.engine import Store
 from carillon.store.staging import fill, stage, weigh
 from carillon.store.writing import join_turns
@@ -62,12 +65,14 @@ def write_events(
     """The same in the caller's transaction on the events part."""
     join_turns(connection, ADOPTION)
     intake = _begin_intake(connection, source, history, received_at)
-    stage(connection, "arriving", _STAGED)
-    fill(connection, "arriving", _COLUMNS, sorted(events, key=_AT))  # the order of the key: fifteen times faster
-    weigh(connection, "arriving")
+    staged = _stage(connection, events)
+    told = {"intake": intake, "kind": staged.kind}
     orphans = connection.execute(_COUNT_ORPHANS).scalar_one()
-    inserted = connection.execute(_INSERT_EVENTS, {"intake": intake}).rowcount
-    lay_by_contact(connection, "arriving")
+    inserted = connection.execute(_INSERT_EVENTS, told).rowcount
+    if staged.is_known and inserted == len(events):
+        lay(connection, _STAGED_EVENTS, told)
+    else:
+        lay_by_contact(connection, "arriving")
     connection.execute(_ALL_ARRIVE if inserted == len(events) else _NEW_ARRIVE, {"intake": intake})
     connection.execute(_FORGET)
     _tell_money(connection, {event[2]: money.get(event[2]) or "" for event in events if event[4] is not None})
@@ -81,6 +86,38 @@ def money_fields(connection: Connection) -> dict[str, str]:
     return {kind: field for kind, field in connection.execute(sa.select(m.kind, m.field).where(m.field != ""))}
 
 
+class _Staged(NamedTuple):
+    """What need not be asked of the staged rows."""
+
+    kind: str | None
+    """The one kind that all are of; None where each row says it."""
+    is_known: bool
+    """Everybody who is known was found."""
+
+
+def _stage(connection: Connection, events: Sequence[ArrivedEvent]) -> _Staged:
+    """The events in `arriving`, in the order of their key; what is the same of all of them, or nothing, is not staged."""
+    at, hashes, kinds, shop_ids, values, props, currencies = zip(*events, strict=True)
+    columns: dict[str, Sequence[Any]] = {"occurred_at": at, "hash64": hashes, "value_cents": values, "props": props}
+    kind = kinds[0] if kinds.count(kinds[0]) == len(kinds) else None
+    if kind is None:
+        columns["kind"] = kinds
+    if currencies.count(None) < len(currencies):
+        columns["currency"] = currencies
+    ids = remembered_ids(connection, shop_ids)
+    if ids is None:
+        columns["shop_id"] = shop_ids
+    else:
+        columns["contact_id"] = ids
+        if None in ids:
+            columns["shop_id"] = [who if found is None else None for who, found in zip(shop_ids, ids, strict=True)]
+    stage(connection, "arriving", _STAGED)
+    rows = sorted(zip(*columns.values(), strict=True), key=_AT)  # the order of the key: fifteen times faster
+    fill(connection, "arriving", tuple(columns), rows)
+    weigh(connection, "arriving")
+    return _Staged(kind, ids is not None)
+
+
 def _tell_money(connection: Connection, told: Mapping[str, str]) -> None:
     m = t.money_field.c
     known = {
@@ -89,15 +126,6 @@ def _tell_money(connection: Connection, told: Mapping[str, str]) -> None:
     for kind, field in told.items():
         if known.get(kind) not in (field, ""):
             connection.execute(_SAY_MONEY, {"kind": kind, "field": field})
-
-
-def contact_ids(connection: Connection, shop_ids: Iterable[str]) -> dict[str, int]:
-    """The shop's id → ours, of those that are known; a merged contact is the one it was merged into."""
-    c = t.contact.c
-    rows = connection.execute(
-        sa.select(c.shop_id, sa.func.coalesce(c.merged_into, c.id)).where(c.shop_id.in_(many(shop_ids, str)))
-    )
-    return {shop_id: contact_id for shop_id, contact_id in rows}
 
 
 def _begin_intake(connection: Connection, source: str, history: bool, received_at: Micros) -> int:
@@ -113,23 +141,26 @@ def _end_intake(connection: Connection, intake: int, n: int) -> None:
     connection.execute(t.intake.update().where(this).values(n=n) if n else t.intake.delete().where(this))
 
 
-_COLUMNS = ("occurred_at", "hash64", "kind", "shop_id", "value_cents", "props", "currency")
-_STAGED = (
-    """occurred_at BIGINT, hash64 BIGINT, kind TEXT, shop_id TEXT, value_cents BIGINT, props JSONB, currency TEXT"""
-)
+_STAGED = """occurred_at BIGINT, hash64 BIGINT, kind TEXT, contact_id BIGINT, shop_id TEXT, value_cents BIGINT,
+             props JSONB, currency TEXT"""
 
 _COUNT_ORPHANS = sa.text(
-    "SELECT count(*) FROM arriving a WHERE NOT EXISTS (SELECT 1 FROM core.contact c WHERE c.shop_id = a.shop_id)"
+    """SELECT count(*) FROM arriving a
+       WHERE a.contact_id IS NULL AND NOT EXISTS (SELECT 1 FROM core.contact c WHERE c.shop_id = a.shop_id)"""
 )
 _INSERT_EVENTS = sa.text(
     """INSERT INTO events.event
          (occurred_at, hash64, kind, contact_id, orphan_key, intake_id, value_cents, currency, props)
-       SELECT a.occurred_at, a.hash64, a.kind, coalesce(c.merged_into, c.id), CASE WHEN c.id IS NULL THEN a.shop_id END,
+       SELECT a.occurred_at, a.hash64, coalesce(a.kind, CAST(:kind AS TEXT)), coalesce(a.contact_id, c.merged_into, c.id),
+              CASE WHEN a.contact_id IS NULL AND c.id IS NULL THEN a.shop_id END,
               :intake, a.value_cents, a.currency, a.props
        FROM arriving a LEFT JOIN core.contact c ON c.shop_id = a.shop_id
        WHERE true
        ON CONFLICT (occurred_at, hash64) DO NOTHING"""
 )
+_STAGED_EVENTS = """
+    SELECT a.contact_id, coalesce(a.kind, :kind) AS kind, a.occurred_at, a.hash64, a.value_cents, a.props
+    FROM arriving a WHERE a.contact_id IS NOT NULL"""
 # One arrival for each row that this intake inserted: all of them, or those whose event says that it came with us.
 _ALL_ARRIVE = sa.text(
     """INSERT INTO events.arrival (intake_id, occurred_at, hash64)

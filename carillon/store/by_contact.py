@@ -6,20 +6,25 @@ each page once. Whoever writes `events.event` lays it in the same transaction.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.store import tables as t
-from carillon.store.engine import rowcount
 
 
-def lay_by_contact(connection: Connection, staged: str) -> int:
-    """Lay the events whose keys are staged beside the others of their contacts; how many were not there (SQLite only)."""
-    if connection.dialect.name == "postgresql":
-        return 0
-    return rowcount(connection.execute(sa.text(_LAY.format(staged=staged))))
+def lay_by_contact(connection: Connection, staged: str) -> None:
+    """Lay the events whose keys are staged beside the others of their contacts; what lies there stays as it is."""
+    lay(connection, _OF_KEYS.format(staged=staged))
+
+
+def lay(connection: Connection, events: str, told: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """The same of events that a SELECT gives: contact_id, kind, occurred_at, hash64, value_cents, props."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(sa.text(_LAY.format(events=events)), told)
 
 
 def same_event(one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -38,8 +43,12 @@ def props_of(own: sa.FromClause, dialect: str) -> sa.ColumnElement[Any]:
 
 _LAY = """
     INSERT INTO events.contact_event (contact_id, kind, occurred_at, hash64, value_cents, props)
-    SELECT e.contact_id, e.kind, e.occurred_at, e.hash64, e.value_cents, CASE WHEN e.value_cents IS NOT NULL THEN e.props END
-    FROM {staged} s CROSS JOIN events.event e ON e.occurred_at = s.occurred_at AND e.hash64 = s.hash64
-    WHERE e.contact_id IS NOT NULL
-    ORDER BY e.contact_id, e.kind, e.occurred_at, e.hash64
+    SELECT contact_id, kind, occurred_at, hash64, value_cents, CASE WHEN value_cents IS NOT NULL THEN props END
+    FROM ({events}) WHERE true
+    ORDER BY contact_id, kind, occurred_at, hash64
     ON CONFLICT (contact_id, kind, occurred_at, hash64) DO NOTHING"""
+# CROSS: in the order in which the keys were staged, which is that of `event`.
+_OF_KEYS = """
+    SELECT e.contact_id, e.kind, e.occurred_at, e.hash64, e.value_cents, e.props
+    FROM {staged} s CROSS JOIN events.event e ON e.occurred_at = s.occurred_at AND e.hash64 = s.hash64
+    WHERE e.contact_id IS NOT NULL"""
