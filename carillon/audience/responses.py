@@ -64,7 +64,10 @@ def _asked(condition: Responded, subject: Subject, at: Moment, *, yes: bool) -> 
     )
     if bounds.is_any(condition.count) or bounds.is_none(condition.count):
         if bounds.is_any(condition.count) is yes:  # at least one that surely counts
-            return among(_one_that_counts(found, rows, where, subject), subject, at)
+            one = rows.only(*where, found.counts)
+            if condition.of == "any" and condition.what != "received":
+                return among(_newest(condition, one, at), subject, at)
+            return among(_one_that_counts(found, one, where, subject), subject, at)
         return sa.not_(among(rows, subject, at))  # none that even possibly counts
     group = _group(condition, found, yes=yes)
     if bounds.holds(condition.count, 0) is yes:  # who has no such message at all is in the wanted set, too
@@ -72,10 +75,20 @@ def _asked(condition: Responded, subject: Subject, at: Moment, *, yes: bool) -> 
     return among(rows.having(group), subject, at)
 
 
-def _one_that_counts(found: _Messages, rows: Rows, where: tuple[Predicate, ...], subject: Subject) -> Rows:
+def _newest(condition: Responded, one: Rows, at: Moment) -> Rows:
+    """Those whose newest open or click counts. Where it lies behind a virtual clock's now, their messages tell (`one`)."""
+    newest = tables.contact_response.alias()
+    times = (newest.c.last_click, *((newest.c.last_open,) if condition.what == "opened" else ()))
+    in_time = (_in_time(time, condition, at) for time in times)
+    by_then = among(one, Subject(newest.c.contact_id, few=True), at)
+    known = sa.or_(*in_time, sa.and_(sa.or_(*(time > at.now for time in times)), by_then))
+    return Rows(newest, newest.c.contact_id, (known,), inner=(newest,))
+
+
+def _one_that_counts(found: _Messages, one: Rows, where: tuple[Predicate, ...], subject: Subject) -> Rows:
     """Those with a message that counts: of a whole audience way by way, since each way has an index in order of time."""
-    if subject.few or rows.correlated or len(found.ways) < 2:
-        return rows.only(*where, found.counts)
+    if subject.few or one.correlated or len(found.ways) < 2:
+        return one
     contact_id = found.keys.c.contact_id.label("member")
     ways = sa.union_all(*(sa.select(contact_id).select_from(found.source).where(*where, way) for way in found.ways))
     members = ways.subquery()

@@ -11,10 +11,24 @@ from carillon.store.staging import stage, weigh
 
 def fold_responses(connection: Connection) -> None:
     """Fold the feedback in `fresh`, leaving it as `report` for the signals."""
+    _fold_reports(connection)
+    _fold_clicks(connection)
+    lay_newest(connection, _ANSWERED)
+
+
+def lay_newest(connection: Connection, contacts: str) -> None:
+    """Lay the newest open and click of these contacts (a SELECT of `contact_id`), anew: a click may become a machine's."""
+    connection.execute(sa.text(_NEWEST.format(contacts=contacts)))
+
+
+def _fold_reports(connection: Connection) -> None:
     stage(connection, "report", _REPORT)
     connection.execute(_STAGE_REPORTS)
     weigh(connection, "report")
     connection.execute(_FOLD_REPORTS)
+
+
+def _fold_clicks(connection: Connection) -> None:
     stage(connection, "clicked", _CLICKED)
     connection.execute(_STAGE_CLICKED)
     if connection.execute(sa.text("SELECT 1 FROM clicked LIMIT 1")).scalar() is None:
@@ -130,3 +144,13 @@ _FOLD_CLICKS = sa.text(
         ON CONFLICT (node_id, enrolment_id) DO UPDATE SET
           first_click = excluded.first_click, clicks = excluded.clicks, machine_click = excluded.machine_click"""
 )
+
+_ANSWERED = """SELECT contact_id FROM report WHERE kind = 'message.opened' AND machine IS NULL
+               UNION SELECT contact_id FROM clicked"""
+_NEWEST = """
+    INSERT INTO events.contact_response (contact_id, last_open, last_click)
+    SELECT r.contact_id, max(r.first_open), max(r.first_click)
+    FROM ({contacts}) answered JOIN events.response r ON r.contact_id = answered.contact_id
+    WHERE true
+    GROUP BY r.contact_id ORDER BY r.contact_id
+    ON CONFLICT (contact_id) DO UPDATE SET last_open = excluded.last_open, last_click = excluded.last_click"""

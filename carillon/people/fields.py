@@ -6,6 +6,7 @@ A reader gets a value that is not blank and raises ValueError with a sentence. H
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -23,6 +24,7 @@ Reader = Callable[[Any], Any]
 
 _YES = frozenset({"true", "yes", "y", "1", "t", "on"})
 _NO = frozenset({"false", "no", "n", "0", "f", "off"})
+_PLAIN_AMOUNTS = re.compile(r"(?:[0-9]{1,15}\.[0-9]{2}\n)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,10 @@ def cents(value: Any) -> int:
 
 
 def amounts(texts: list[str]) -> list[int]:
-    """`cents` of a whole column of texts."""
+    """`cents` of a whole column of texts: where all are written 19.90, a sixth of the time."""
+    column = "\n".join(texts) + "\n"
+    if column.count("\n") == len(texts) and _PLAIN_AMOUNTS.fullmatch(column):
+        return list(map(int, column.replace(".", "").split()))
     return list(map(_text_cents, texts))
 
 

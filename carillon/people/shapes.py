@@ -15,7 +15,7 @@ from carillon.kernel.clock import Micros
 from carillon.kernel.problems import did_you_mean
 from carillon.kernel.time.zones import is_zone
 from carillon.people.addresses import country_code, email_key, language_tag, phone_key
-from carillon.people.events import EventShape, event_hash, event_hashes, json_text, json_texts
+from carillon.people.events import EventShape, event_hash, event_hashes, json_rows, json_text, json_texts
 from carillon.people.fields import Reading, currency_of, flag, one_of, reader_of, word
 from carillon.people.files import Chunk
 from carillon.people.instants import instant_reader, instants_reader
@@ -287,7 +287,7 @@ def _texts(columns: Columns, told: Mapping[str, list[Any]]) -> list[str | None]:
     """The properties of each row as JSON text; None for a refused row."""
     if told and not columns.refused:
         with suppress(ValueError):
-            return [*json_texts(_documents(told))]
+            return [*(json_rows(told) or json_texts(_documents(told)))]
     names = tuple(told)
     texts: list[str | None] = []
     for index, row in enumerate(zip(*told.values(), strict=True) if told else [()] * columns.chunk.n):

@@ -143,7 +143,7 @@ class Response(SQLModel, table=True):
     __tablename__ = "response"
     __table_args__ = part(
         "events",
-        Index("ix_response_contact", "contact_id", "first_click"),
+        Index("ix_response_contact", "contact_id", "first_click", "first_open"),
         _answered_at("first_open"),
         _answered_at("first_click"),
         rowid=False,
@@ -163,6 +163,16 @@ class Response(SQLModel, table=True):
     clicks: int = number(default=0)
     machine_open: int | None = maybe_number()
     machine_click: int | None = maybe_number()
+
+
+class ContactResponse(SQLModel, table=True):
+    """Folded per contact: the newest of the first opens and of the first clicks of its messages, people's alone."""
+
+    __tablename__ = "contact_response"
+    __table_args__ = part("events", rowid=False)
+    contact_id: int = key()
+    last_open: int | None = maybe_number()
+    last_click: int | None = maybe_number()
 
 
 class Redemption(SQLModel, table=True):

@@ -36,6 +36,7 @@ from carillon.store.core_tables import (
 from carillon.store.events_tables import (
     Arrival,
     ContactEvent,
+    ContactResponse,
     ContactStat,
     Event,
     Intake,
@@ -102,6 +103,7 @@ purchase = _table(Purchase)
 money_field = _table(MoneyField)
 redemption = _table(Redemption)
 response = _table(Response)
+contact_response = _table(ContactResponse)
 wave = _table(Wave)
 ripening = _table(Ripening)
 watch = _table(Watch)

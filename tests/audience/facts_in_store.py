@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from carillon.audience.facts import EnrolmentFact, Facts, SendFact
+from carillon.feedback.responses import lay_newest
 from carillon.kernel.channels import SEND_NUMBER, Channel
 from carillon.store import tables as t
 from carillon.store.bulk import insert_rows
@@ -50,6 +51,8 @@ def write_facts(store: Store, people: Mapping[int, Facts]) -> None:
                 if store.dialect == "sqlite":
                     connection.execute(t.contact_event.delete())
                 lay_by_contact(connection, "events.event")
+                connection.execute(t.contact_response.delete())
+                lay_newest(connection, "SELECT DISTINCT contact_id FROM events.response")
 
 
 def rows_of(people: Mapping[int, Facts]) -> Rows:

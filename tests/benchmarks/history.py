@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.consent.permissions import assign_bits
 from carillon.feedback import fold
+from carillon.feedback.responses import lay_newest
 from carillon.kernel.clock import DAY, Micros
 from carillon.store.by_contact import lay_by_contact
 from carillon.store.engine import Store
@@ -133,6 +134,7 @@ def _fold(connection: Connection, history: History) -> None:
         "n": history.events,
     }
     connection.execute(sa.text(_RESPONSES), said)
+    lay_newest(connection, "SELECT DISTINCT contact_id FROM events.response")
 
 
 def _span(history: History, first: int) -> str:

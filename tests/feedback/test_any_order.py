@@ -68,7 +68,7 @@ def folded(ground: Ground) -> dict[str, Any]:
     same = (signal.kind, signal.contact_id, signal.node_id, signal.subject, signal.thing, signal.reason, signal.event_at,
             signal.event_hash)  # fmt: skip
     tables = {
-        "stat": sa.select(t.contact_stat), "purchase": sa.select(t.purchase), "response": sa.select(t.response),
+        "stat": sa.select(t.contact_stat), "purchase": sa.select(t.purchase), "response": sa.select(t.response), "newest": sa.select(t.contact_response),
         "signal": sa.select(*same), "suppression": sa.select(t.suppression.c.address_key),
         "standing": sa.select(t.standing), "open": sa.select(t.arrival),
         "consent": sa.select(t.consent.c.contact_id, t.consent.c.topic, t.consent.c.state, t.consent.c.at),
@@ -78,7 +78,17 @@ def folded(ground: Ground) -> dict[str, Any]:
 
 def clean(store: Store) -> None:
     for part, tables in {
-        "events": (t.intake, t.event, t.arrival, t.signal, t.contact_stat, t.purchase, t.response),
+        "events": (
+            t.intake,
+            t.event,
+            t.contact_event,
+            t.arrival,
+            t.signal,
+            t.contact_stat,
+            t.purchase,
+            t.response,
+            t.contact_response,
+        ),
         "core": (t.consent, t.suppression, t.core_cursor),
     }.items():
         with store.write(part) as connection:  # type: ignore[arg-type]

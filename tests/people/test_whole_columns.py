@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carillon.people.events import event_hash, event_hashes, json_text, json_texts
+from carillon.people.events import event_hash, event_hashes, json_rows, json_text, json_texts
 from carillon.people.fields import amounts, cents, word, words
 from carillon.people.files import Chunk
 from carillon.people.instants import instant_reader, instants_reader
@@ -27,7 +27,24 @@ INSTANTS = st.one_of(
     st.datetimes().map(str),
 )  # fmt: skip
 WORDS = st.one_of(st.text(max_size=4), st.sampled_from([" a ", "a\0", "\u2003b", "17850.0"]))
-AMOUNTS = st.sampled_from(["19.90", "5", " 7.10", "-3.00", "1e2", "0.005", "x", "9" * 16, "٣", "1.2", "nan"])
+AMOUNTS = st.sampled_from(
+    [
+        "19.90",
+        "5",
+        " 7.10",
+        "-3.00",
+        "1e2",
+        "0.005",
+        "x",
+        "9" * 16,
+        "9" * 15 + ".99",
+        "1.00\n2.00",
+        "7.00\n",
+        "٣",
+        "1.2",
+        "nan",
+    ]
+)
 
 
 def both(texts: list[str], one: Callable[[str], Any], whole: Callable[[list[str]], list[Any]]) -> None:
@@ -79,6 +96,29 @@ def test_documents_of_a_column_are_written_as_each_is(documents: list[dict[str, 
     except ValueError:
         found = None
     assert found == wanted
+
+
+@given(
+    st.integers(1, 3).flatmap(
+        lambda n: st.dictionaries(
+            st.sampled_from(["a", "100%", "%s", '"', "é"]),
+            st.one_of(
+                *(
+                    st.lists(kind, min_size=n, max_size=n)
+                    for kind in (st.text(max_size=3), st.integers(-(2**64), 2**64), st.booleans())
+                )
+            ),
+            min_size=1,
+        )
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_rows_of_plain_columns_are_written_as_each_is(told: dict[str, list[Any]]) -> None:
+    """Texts that JSON escapes, numbers beyond 64 bits and everything else are left to those who write each."""
+    found = json_rows(told)
+    rows = [dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True)]
+    assert found is None or found == [json_text(row) for row in rows]
+    assert json_rows({"a": ["b", "c"], "100%": [1, -2]}) == ['{"a":"b","100%":1}', '{"a":"c","100%":-2}']
 
 
 def test_one_bad_value_refuses_its_row_and_no_other() -> None:

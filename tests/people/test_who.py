@@ -1,0 +1,99 @@
+"""Who is who, remembered between commits: the same rows as by joining, and never what has changed meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from carillon.people import who
+from carillon.people.ingest import ArrivedEvent, IngestResult, ingest_events
+from carillon.store import tables as t
+from carillon.store.engine import Store
+
+EVENTS = st.builds(
+    ArrivedEvent, st.integers(1, 4), st.integers(1, 3), st.sampled_from(["bought", "seen"]), st.sampled_from(["a", "b", "was_b", "nobody"]),
+    st.sampled_from([None, 7]), st.sampled_from(["{}", '{"total":7}']), st.sampled_from([None, None, "USD"]),
+)  # fmt: skip
+COMMITS = st.lists(st.lists(EVENTS, min_size=1, max_size=5), min_size=1, max_size=3)
+
+
+def contact(store: Store, number: int, shop_id: str, merged_into: int | None = None) -> None:
+    row = {
+        "id": number,
+        "shop_id": shop_id,
+        "zone": "UTC",
+        "zone_source": "workspace",
+        "h31": 0,
+        "created_at": 0,
+        "attrs": {},
+    }
+    with store.write("core") as connection:
+        connection.execute(t.contact.insert().values(row | {"merged_into": merged_into}))
+
+
+def ingest(store: Store, events: list[ArrivedEvent]) -> IngestResult:
+    return ingest_events(store, events, source="file", history=True, received_at=1)
+
+
+def kept(store: Store) -> list[list[Any]]:
+    with store.read() as connection:
+        return [
+            sorted(map(repr, connection.execute(sa.select(table)).all()))
+            for table in (t.event, t.contact_event, t.arrival, t.intake)
+        ]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(COMMITS)
+def test_remembering_gives_the_rows_that_joining_gives(sqlite_store: Store, commits: list[list[ArrivedEvent]]) -> None:
+    """Known, merged and unknown people, repeated events, one kind and several, with and without currency."""
+    with sqlite_store.read() as connection:
+        is_new = connection.scalar(sa.select(sa.func.count()).select_from(t.contact)) == 0
+    for number, shop_id, into in ((1, "a", None), (2, "b", None), (3, "was_b", 2)) if is_new else ():
+        contact(sqlite_store, number, shop_id, into)
+    found = []
+    for worth_it in (1, 10_000):
+        with sqlite_store.write("events") as connection:
+            for table in (t.event, t.contact_event, t.arrival, t.intake):
+                connection.execute(table.delete())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(who, "WORTH_IT", worth_it)
+            found.append(([ingest(sqlite_store, events) for events in commits], kept(sqlite_store)))
+    assert found[0] == found[1]
+    with sqlite_store.read() as connection:
+        keys = [
+            connection.execute(
+                sa.select(table.c.contact_id, table.c.occurred_at, table.c.hash64)
+                .where(table.c.contact_id.is_not(None))
+                .order_by(table.c.contact_id, table.c.occurred_at, table.c.hash64)
+            ).all()
+            for table in (t.event, t.contact_event)
+        ]
+    assert keys[0] == keys[1]
+
+
+def test_what_was_remembered_is_asked_again_when_contacts_change(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two commits of an import one customer is made known, another is merged."""
+    monkeypatch.setattr(who, "WORTH_IT", 1)
+    contact(sqlite_store, 1, "a")
+    events = [
+        ArrivedEvent(at, 1, "seen", shop_id, None, "{}") for at, shop_id in ((1, "a"), (2, "b"), (3, "a"), (4, "b"))
+    ]
+    assert ingest(sqlite_store, events[:2]).orphans == 1
+    contact(sqlite_store, 2, "b")
+    with sqlite_store.write("core") as connection:
+        connection.execute(t.contact.update().where(t.contact.c.id == 1).values(merged_into=2))
+    assert ingest(sqlite_store, events[2:]).orphans == 0
+    with sqlite_store.read() as connection:
+        assert connection.scalars(sa.select(t.event.c.contact_id).order_by(t.event.c.occurred_at)).all() == [
+            1,
+            None,
+            2,
+            2,
+        ]
