@@ -25,6 +25,8 @@ Part = Literal["core", "events", "ledger"]
 PARTS: tuple[Part, ...] = ("core", "events", "ledger")
 
 BUSY_TIMEOUT_S = 60
+MAPPED = 0x7FFF_0000
+"""Bytes of each file that are read where they lie in the machine's cache: as many as SQLite can."""
 _WRITER_CACHE_KB: dict[Part, int] = {"core": 65536, "events": 65536, "ledger": 16384}
 """The ledger is written in order, by several threads of a worker, each with a connection: a larger cache of it makes
 nothing faster, and a million people fill it in each of them.
@@ -130,7 +132,7 @@ class Store:
             for part in files:
                 # What is only read lies in the machine's cache, mapped: copies of it in each connection would add up.
                 connection.execute(f"PRAGMA {part}.cache_size=-{_WRITER_CACHE_KB[part] if part == role else 8192}")
-                connection.execute(f"PRAGMA {part}.mmap_size=1073741824")
+                connection.execute(f"PRAGMA {part}.mmap_size={MAPPED}")
             return connection
 
         engine = sa.create_engine(
