@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.store import tables as t
 from carillon.store.bulk import many
+from carillon.store.engine import commits_seen
 
 WORTH_IT = 10_000
 """Rows of a commit from which on it pays to remember who is who."""
@@ -32,10 +33,8 @@ def remembered_ids(connection: Connection, shop_ids: Sequence[str]) -> Sequence[
     The customers of a file come again and again. On SQLite each of them is a search by text in an index and one for the
     row; PostgreSQL hashes all contacts at once.
     """
-    if connection.dialect.name != "sqlite" or len(shop_ids) < WORTH_IT:
+    if len(shop_ids) < WORTH_IT or (version := commits_seen(connection, "core")) is None:
         return None
-    # SQLite counts what others commit to core: while the number stands, what was read of it is still true.
-    version = connection.exec_driver_sql("PRAGMA core.data_version").scalar_one()
     seen, known = connection.info.get(_KEY, (None, {}))
     if seen != version or len(known) > MOST:
         known = {}

@@ -178,3 +178,10 @@ def _weigh_pages(connection: Any, _: Any) -> None:
 def rowcount(result: sa.CursorResult[Any]) -> int:
     """How many rows a guarded statement won."""
     return max(result.rowcount, 0)
+
+
+def commits_seen(connection: Connection, part: Part) -> int | None:
+    """A number that stands while no other connection commits to the part; None on PostgreSQL, which has none."""
+    if connection.dialect.name == "postgresql":
+        return None
+    return int(connection.exec_driver_sql(f"PRAGMA {part}.data_version").scalar_one())
