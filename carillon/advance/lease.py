@@ -16,6 +16,8 @@ from carillon.store.engine import Store, rowcount
 from carillon.store.writing import put_row
 
 LEASE: Micros = 10 * MINUTE
+FRESH: Micros = LEASE // 20
+"""What was renewed so lately needs no renewal."""
 
 
 class AlreadyRunning(Exception):
@@ -25,7 +27,7 @@ class AlreadyRunning(Exception):
 _numbers = itertools.count(1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Held:
     """A lease that is ours; what takes long renews it on its way."""
 
@@ -33,24 +35,29 @@ class Held:
     name: str
     holder: str
     machine_clock: Clock
+    until: Micros
 
     def renew(self) -> None:
-        """Hold it for its whole length from now on; raises AlreadyRunning where it lapsed and another took it."""
-        row = t.lease.c
+        """Hold it for most of its length from now on; raises AlreadyRunning where it lapsed and another took it."""
+        now, row = self.machine_clock.now(), t.lease.c
+        if now <= self.until - LEASE + FRESH:
+            return
         mine = t.lease.update().where(row.name == self.name, row.holder == self.holder)
         with self.store.write("ledger") as connection:
-            if not rowcount(connection.execute(mine.values(until=self.machine_clock.now() + LEASE))):
+            if not rowcount(connection.execute(mine.values(until=now + LEASE))):
                 raise AlreadyRunning(self.name)
+        self.until = now + LEASE
 
 
 @contextmanager
 def lease(store: Store, name: str, machine_clock: Clock) -> Iterator[Held]:
     """Hold the named lease for the body; raises AlreadyRunning while another holds it, in this process or another."""
     me = f"{worker_id()}/{next(_numbers)}"
-    if not _take(store, name, me, machine_clock.now()):
+    now = machine_clock.now()
+    if not _take(store, name, me, now):
         raise AlreadyRunning(name)
     try:
-        yield Held(store, name, me, machine_clock)
+        yield Held(store, name, me, machine_clock, now + LEASE)
     finally:
         with store.write("ledger") as connection:
             connection.execute(t.lease.delete().where(t.lease.c.name == name, t.lease.c.holder == me))

@@ -18,7 +18,7 @@ from carillon.journey.ground import Ground
 
 MANY = 50_000
 """From so many people on."""
-SLICE = 20_000
+SLICE = 10_000
 """People decided in one transaction, between two of which whoever hands over has its turn to write."""
 
 

@@ -43,8 +43,8 @@ BUILDERS = 2
 """While one renders, the other waits for its columns: rendering needs the interpreter, the store does not."""
 PEOPLE_IN_HAND = 32_000
 """As many are taken at a time, at most."""
-IN_HAND_S = 2
-"""A worker takes no more into hand than it hands over in so many seconds: the rest is for others, too."""
+IN_HAND_S = 1
+"""A worker takes no more at a time than it hands over in so many seconds, one such time ahead: the rest is for others, too."""
 MOST_BATCHES = 256
 UNBUILT_WAIT = 60 * SECOND
 PATIENCE = 20 * SECOND
@@ -73,7 +73,7 @@ async def work(
     """Hand over what is due (of one campaign, or of all) and say what became of it, in people.
 
     `worker` is `kernel.worker.worker_id()`. `refresh` folds new intakes and applies exits: it is called, in a thread,
-    before each round of batches is taken in hand. `stop` ends the work between two batches; what has begun is settled.
+    before each round of batches is built. `stop` ends the work between two batches; what has begun is settled.
     While `supply` goes on nothing more being due is no end: more is waited for.
     """
     bodies = Bodies(store, connectors, rules, keyring, campaign_clock)
@@ -183,12 +183,26 @@ class _Work:
         return await asyncio.to_thread(self._final)
 
     async def _feed(self) -> None:
-        while batches := await self._next():
-            chunks = iter(_chunks(batches, PEOPLE_AT_ONCE))
-            builders = [self._build_all(chunks) for _ in range(BUILDERS)]
-            for ended in await asyncio.gather(*builders, return_exceptions=True):
-                if ended is not None:  # raised once both have let go of the lanes' queues
-                    raise ended
+        upcoming = asyncio.ensure_future(self._next())
+        try:
+            while batches := await upcoming:
+                upcoming = asyncio.ensure_future(self._next())  # while these are built
+                await self._hear()
+                await self._build_all_of(batches)
+        finally:
+            upcoming.cancel()
+            await asyncio.gather(upcoming, return_exceptions=True)
+
+    async def _hear(self) -> None:
+        if self._refresh is not None:
+            await asyncio.to_thread(self._refresh)
+
+    async def _build_all_of(self, batches: Sequence[ReadyBatch]) -> None:
+        chunks = iter(_chunks(batches, PEOPLE_AT_ONCE))
+        builders = [self._build_all(chunks) for _ in range(BUILDERS)]
+        for ended in await asyncio.gather(*builders, return_exceptions=True):
+            if ended is not None:  # raised once both have let go of the lanes' queues
+                raise ended
 
     async def _build_all(self, chunks: Iterator[Sequence[ReadyBatch]]) -> None:
         for chunk in chunks:
@@ -216,14 +230,16 @@ class _Work:
 
     async def _next(self) -> list[ReadyBatch]:
         """The next batches; waits while those in hand may still divide into new ones. Nothing more: an empty list."""
+        has_waited = False
         while not self._desk.is_closing:
-            if self._refresh is not None:
-                await asyncio.to_thread(self._refresh)
+            if has_waited:
+                await self._hear()
             self._people.update(await asyncio.to_thread(self._ask_again))
             self._settled.clear()
             taken = await self._take()
             if taken:
                 return taken
+            has_waited = True
             if self._in_hand or (self._supply is not None and self._supply.goes_on):
                 await self._settled.wait()
             elif self._settled.is_set():
