@@ -40,13 +40,17 @@ class Held:
     def renew(self) -> None:
         """Hold it for most of its length from now on; raises AlreadyRunning where it lapsed and another took it."""
         now, row = self.machine_clock.now(), t.lease.c
+        mine = sa.and_(row.name == self.name, row.holder == self.holder)
         if now <= self.until - LEASE + FRESH:
-            return
-        mine = t.lease.update().where(row.name == self.name, row.holder == self.holder)
-        with self.store.write("ledger") as connection:
-            if not rowcount(connection.execute(mine.values(until=now + LEASE))):
-                raise AlreadyRunning(self.name)
-        self.until = now + LEASE
+            with self.store.read() as connection:  # who would write here stands in line behind all that is decided
+                is_mine = connection.scalar(sa.select(sa.exists().where(mine)))
+        else:
+            with self.store.write("ledger") as connection:
+                renewed = t.lease.update().where(mine).values(until=now + LEASE)
+                is_mine = rowcount(connection.execute(renewed)) > 0
+            self.until = now + LEASE
+        if not is_mine:
+            raise AlreadyRunning(self.name)
 
 
 @contextmanager
