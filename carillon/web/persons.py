@@ -77,12 +77,13 @@ def choose(
     before = {(c.topic, c.channel): c.allowed for c in choices(store, rules, who.contact_id)}
     with store.write("core") as connection:
         said = newest(connection, [who.contact_id])
-        rows = [
-            Said(who.contact_id, topic, channel, _state(rules, who, topic, channel, yes), SOURCE, evidence, at)
-            for (topic, channel), yes in wanted.items()
-            if (topic, channel) in before
-            and (before[topic, channel] != yes or (who.contact_id, topic, channel) not in said)
-        ]
+        rows = []
+        for (topic, channel), yes in wanted.items():
+            state = _state(rules, who, topic, channel, yes)
+            stands = said.get((who.contact_id, topic, channel))
+            is_second_yes = (stands, state) == ("yes", "confirmed")
+            if (topic, channel) in before and (before[topic, channel] != yes or stands is None or is_second_yes):
+                rows.append(Said(who.contact_id, topic, channel, state, SOURCE, evidence, at))
         return record_consents(connection, standing_rules(rules), rows)
 
 

@@ -154,6 +154,18 @@ def test_other_links_confirm_nothing(shop: Shop, web: httpx.Client) -> None:
     assert "confirmed" not in [state for state, _ in said(shop)]
 
 
+def test_a_yes_saved_on_the_preference_page_of_the_same_mailbox_is_the_second_one(
+    shop: Shop, web: httpx.Client
+) -> None:
+    """Only that mailbox has its link; to open it is not enough."""
+    url = link(shop, TokenKind.PREFERENCES).replace("/y/", "/p/")
+    assert web.get(url).status_code == 200
+    assert said(shop) == [("yes", "test")]
+    web.post(url, data={"club.email": "yes"})
+    web.post(url, data={"club.email": "yes"})
+    assert said(shop) == [("yes", "test"), ("confirmed", "preferences")]
+
+
 def test_leaving_by_the_mail_that_asks_leaves_the_topic(shop: Shop, web: httpx.Client) -> None:
     """Its unsubscribe link, where somebody puts one in, is a no to the topic, and the page calls it by its name."""
     url = link(shop, TokenKind.UNSUBSCRIBE).replace("/y/", "/u/")
