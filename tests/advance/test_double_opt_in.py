@@ -59,9 +59,9 @@ def test_it_counts_for_no_cap(shop: Shop) -> None:
     ("what", "reason"),
     [("suppressed", "suppressed"), ("no_address", "no_address"), ("said_no", "no_consent")],
 )
-def test_who_may_not_be_written_to_is_not_asked(any_shop: Shop, what: str, reason: str) -> None:
+def test_who_may_not_be_written_to_is_not_asked(shop: Shop, what: str, reason: str) -> None:
     """Never a suppressed address; and a no that comes between the sign-up and the hand-over is obeyed."""
-    shop = asking(any_shop)
+    asking(shop)
     shop.contact("ada", consent=("club/email",), email=None if what == "no_address" else "")
     if what == "suppressed":
         shop.suppress("ada@example.com")
@@ -72,9 +72,9 @@ def test_who_may_not_be_written_to_is_not_asked(any_shop: Shop, what: str, reaso
     assert (shop.inbox, shop.skips) == ([], {"ada": reason})
 
 
-def test_who_is_confirmed_before_it_leaves_is_not_asked(any_shop: Shop) -> None:
+def test_who_is_confirmed_before_it_leaves_is_not_asked(shop: Shop) -> None:
     """The shop's own confirmation came first: before the run, or while the message was held back."""
-    shop = asking(any_shop)
+    asking(shop)
     shop.contact("ada", consent=("club/email",))
     shop.at("2026-11-02 12:11")
     shop.consent("ada", "club/email", "confirmed")
@@ -95,12 +95,11 @@ def test_a_second_sign_up_within_a_day_sends_no_second_mail_and_later_ones_do_th
     shop = asking(any_shop)
     shop.contact("ada", consent=("club/email",))
     seen = [asked(shop, "2026-11-02 12:10")]
-    for when in ("2026-11-02 20:00", "2026-11-03 12:09", "2026-11-03 12:11", "2026-11-10 12:30", "2026-11-12 09:00",
-                 "2026-11-30 09:00", "2026-12-02 13:00"):  # fmt: skip
+    for when in ("2026-11-03 12:09", "2026-11-03 12:11", "2026-11-10 12:30", "2026-11-30 09:00", "2026-12-02 13:00"):
         shop.at(when)
         shop.consent("ada", "club/email")
         seen.append(asked(shop, when))
-    assert seen == [1, 1, 1, 2, 3, 3, 3, 4]
+    assert seen == [1, 1, 2, 3, 3, 4]
 
 
 def test_a_yes_of_somebody_who_is_confirmed_changes_nothing(any_shop: Shop) -> None:
@@ -118,8 +117,8 @@ def test_a_yes_of_somebody_who_is_confirmed_changes_nothing(any_shop: Shop) -> N
     assert [letter.text for letter in shop.mail.letters] == ["hello", "news"]
 
 
-def test_a_no_after_a_confirmed_yes_and_a_sign_up_is_told_as_leaving(any_shop: Shop) -> None:
-    shop = asking(any_shop)
+def test_a_no_after_a_confirmed_yes_and_a_sign_up_is_told_as_leaving(shop: Shop) -> None:
+    asking(shop)
     shop.contact("ada", consent=())
     for minute, state in ((11, "confirmed"), (12, "yes"), (13, "no"), (14, "yes")):
         shop.at(f"2026-11-02 12:{minute}")
