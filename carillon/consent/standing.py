@@ -118,17 +118,18 @@ def _said(only: list[int] | None, double: Collection[Pair]) -> sa.Select[Any]:
     """
     c = t.consent.c
     pair, newest_first = (c.contact_id, c.topic, c.channel), (c.at.desc(), c.id.desc())
-    asks = sa.and_(c.state == "yes", sa.or_(sa.false(), *(is_pair(c, pair) for pair in sorted(double))))
     age = sa.func.row_number().over(partition_by=pair, order_by=newest_first)
-    place = sa.func.row_number().over(partition_by=pair, order_by=(sa.case((asks, 1), else_=0), *newest_first))
-    said = sa.select(
-        c.contact_id, c.topic, c.channel, c.state, sa.case((asks, 1), else_=0).label("asks"), age.label("age"),
-        (place if double else age).label("place"),
-    )  # fmt: skip
+    columns: list[Any] = [*pair, c.state, age.label("age")]
+    if double:
+        asks = sa.case((sa.and_(c.state == "yes", sa.or_(*(is_pair(c, one) for one in sorted(double)))), 1), else_=0)
+        place = sa.func.row_number().over(partition_by=pair, order_by=(asks, *newest_first))
+        columns += [asks.label("asks"), place.label("place")]
+    said = sa.select(*columns)
     if only is not None:
         said = said.where(c.contact_id.in_(many(only)))
     row = said.subquery("row").c
-    suffices = sa.and_(row.place == 1, row.state != "no", row.asks == 0)
+    speaks = sa.and_(row.place == 1, row.asks == 0) if double else row.age == 1
+    suffices = sa.and_(speaks, row.state != "no")
     denies = sa.and_(row.age == 1, row.state == "no")
     mask = bit_mask(t.permission.c.bit)
     return (
@@ -138,7 +139,7 @@ def _said(only: list[int] | None, double: Collection[Pair]) -> sa.Select[Any]:
             sa.cast(sa.func.sum(sa.case((denies, mask), else_=0)), sa.BigInteger).label("deny_bits"),
         )
         .join(t.permission, sa.and_(t.permission.c.topic == row.topic, t.permission.c.channel == row.channel))
-        .where(sa.or_(row.age == 1, row.place == 1))
+        .where(sa.or_(row.age == 1, speaks))
         .group_by(row.contact_id)
     )
 
