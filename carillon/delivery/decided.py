@@ -175,7 +175,7 @@ def alike(connection: Connection, decision: sa.Table) -> list[Alike]:
         found.append(row)
         row = connection.execute(rows.where(d.place > row.place, unlike)).one_or_none()
     end = (connection.scalar(sa.select(sa.func.max(d.place))) or 0) + 1
-    ends = [*(row.place for row in found[1:]), end]
+    ends = [row.place for row in found[1:]] + [end] * bool(found)
     return [
         Alike(row.reason, row.arm, row.language, row.texts_at, end - row.place, row.place)
         for row, end in zip(found, ends, strict=True)

@@ -184,7 +184,8 @@ def _asked(question: Question, candidates: sa.FromClause, *, reads_contact: bool
     """What is known of each by itself. Contacts are wide, and nearly all that is asked of them stands in `standing`."""
     c, s, rules = candidates.c, t.standing.c, question.rules
     ours = question.node.is_ours
-    reads_contact = reads_contact or asks_conditions(question.plan, question.node, rules) or bool(rules.allow_list)
+    reads_contact = reads_contact or ours or asks_conditions(question.plan, question.node, rules)
+    reads_contact = reads_contact or bool(rules.allow_list)
     language: Column = sa.literal(question.rules.languages[0]) if ours else s.language
     first_due = _first_due(question, candidates)
     not_after = _not_after(question, first_due)

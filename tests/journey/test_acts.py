@@ -76,9 +76,10 @@ def test_set_writes_fields_with_their_types_and_a_history(any_shop: Shop) -> Non
 
 def test_set_overwrites_nothing_that_was_told_after_it(any_shop: Shop) -> None:
     """Killed between core and ledger; then the shop tells another word; the advance that goes on leaves that alone."""
-    start(any_shop, "  - set: {nps_group: detractor}\n  - wait: 1d\n")
+    start(any_shop, "  - {wait: 1h, id: an_hour}\n  - set: {nps_group: detractor}\n  - wait: 1d\n")
     any_shop.apply()
-    any_shop.at("2026-12-01 09:00")
+    any_shop.run("sale", "2026-12-01 09:00")
+    any_shop.at("2026-12-01 10:00")  # nothing else is written before the field: no attempt shortens the next one
     for number in range(30):
         try:
             any_shop.run("sale", stop_before=number)
