@@ -125,11 +125,19 @@ def _within(connection: Connection, bucket: Bucket, wanted: Wanted) -> list[int]
 
 
 def paced_until(connection: Connection, wanted: Wanted) -> Micros | None:
-    """When the next batch that only the pace holds back may be tried; None where there is none."""
-    mine = [] if wanted.campaign_id is None else [batch.c.campaign_id == wanted.campaign_id]
-    waiting = sa.and_(batch.c.state == "ready", batch.c.due_at <= wanted.now, batch.c.note.in_((PACED, RESTING)))
-    its = batch.c.connector.in_(wanted.connectors)
-    found: Micros | None = connection.scalar(sa.select(sa.func.min(batch.c.retry_at)).where(waiting, its, *mine))
+    """When the next batch that only the pace, or a rest, holds back may be tried; None where there is none.
+
+    Asked of the first in line of each connector: who stood there before and has others before them now was told an
+    instant that may long be past.
+    """
+    said, machine_now = _said(wanted, wanted.connectors), sa.bindparam("machine_now", type_=sa.BigInteger)
+    told = sa.or_(batch.c.note == RESTING, sa.and_(batch.c.note == PACED, may_go(machine_now)))
+    place = sa.func.row_number().over(
+        partition_by=batch.c.connector, order_by=(batch.c.priority.desc(), batch.c.due_at, batch.c.id)
+    )
+    waiting = sa.select(batch.c.retry_at, place.label("place")).where(_is_free(wanted.campaign_id is None), told)
+    firsts = waiting.subquery()
+    found: Micros | None = connection.scalar(sa.select(sa.func.min(firsts.c.retry_at)).where(firsts.c.place == 1), said)
     return found
 
 

@@ -6,10 +6,11 @@ import time
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from carillon.definition.limits import Limits, Pace
 from carillon.delivery.pace import batch_size
-from carillon.delivery.take import Wanted, paced_until, take
+from carillon.delivery.take import Wanted, paced_until, put_back, take
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import DAY, HOUR, MINUTE, SECOND, Micros
 from carillon.plan.compile import rules_to_json
@@ -51,6 +52,22 @@ def test_a_minute_holds_its_pace_and_one_burst_whoever_takes(store: Store) -> No
     assert taken(store, 0, "b") == 0
     assert waits(store, 0) == SECOND
     assert sum(taken(store, at * SECOND // 2, "ab"[at % 2]) for at in range(1, 121)) == 600
+
+
+def test_only_the_first_in_line_says_how_long_to_wait(store: Store) -> None:
+    """Others are put back before the one that was first: what it was told then is long past."""
+    seed(store, 40, size=10)
+    assert taken(store, 0, limit=2) == 20
+    apply(store, Pace(600, 60))
+    assert taken(store, 0) == 10
+    assert taken(store, 0) == 0
+    with store.read() as c:
+        first, second = c.scalars(sa.select(t.batch.c.id).order_by(t.batch.c.id).limit(2))
+    with store.write("ledger") as c:
+        put_back(c, [(first, "w"), (second, "w")])
+    assert taken(store, SECOND) == 10
+    assert taken(store, SECOND + 1000) == 0
+    assert waits(store, 2 * SECOND - 1000) == 1000
 
 
 def test_an_idle_connector_saves_no_more_than_a_burst(store: Store) -> None:
