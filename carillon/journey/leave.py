@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.journey.ground import Ground
-from carillon.journey.moving import slices, write_moves
+from carillon.journey.moving import parts_of, write_moves
 from carillon.journey.stand import Arriving, stand_at
 from carillon.kernel.clock import Micros
 from carillon.plan.model import MessageNode, Plan
@@ -45,7 +45,7 @@ def over_at(send: Any, batch: Any) -> sa.ColumnElement[Micros]:
 def _leave_node(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: MessageNode) -> int:
     e, s, b = t.enrolment.c, t.send.c, t.batch.c
     node_id = ground.applied.nodes[node.id]
-    here = sa.and_(e.node_id == node_id, e.state == "live")
+    here = sa.and_(e.node_id == node_id, e.version_id == version_id, e.state == "live")
     over = over_at(s, b)
     # Who comes by once more, in a version with another order, had it long ago: nobody goes back in time.
     arrived = sa.case((over < e.arrived_at, e.arrived_at), else_=over)
@@ -62,10 +62,10 @@ def _leave_node(connection: Connection, ground: Ground, version_id: int, plan: P
         .join_from(t.enrolment, t.send, sa.and_(s.node_id == node_id, s.enrolment_id == e.id))
         .outerjoin(t.standing, t.standing.c.contact_id == e.contact_id)
         .outerjoin(t.batch, b.id == s.batch_id)
-        .where(here, e.version_id == version_id)
+        .where(here)
         .where(sa.or_(s.outcome != GHOST, sa.and_(s.outcome.is_(None), b.state.in_(FINAL_BATCH_STATES))))
     )
-    return sum(write_moves(connection, moves.where(part)) for part in slices(connection, ground, here))
+    return sum(write_moves(connection, moves.where(part)) for part in parts_of(connection, ground, here))
 
 
 def _end_ghosts(connection: Connection, ground: Ground, version_id: int, node_id: int) -> int:

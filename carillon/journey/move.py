@@ -23,7 +23,7 @@ from carillon.journey.acts import (
     write_core,
 )
 from carillon.journey.ground import Ground
-from carillon.journey.moving import DATE_PAST, slices, write_moves
+from carillon.journey.moving import DATE_PAST, parts_of, write_moves
 from carillon.journey.stand import Arriving, stand_at, stand_by_branch
 from carillon.journey.wait_dates import end_date_waits
 from carillon.journey.wait_for import AFTER, judge_waits
@@ -78,7 +78,8 @@ def _move_node(connection: Connection, ground: Ground, version_id: int, plan: Pl
     match node:
         case WaitNode(rule=WaitUntilDate() as rule):
             node_id = ground.applied.nodes[node.id]
-            here, parts = _due_here(ground, version_id, node_id), slices(connection, ground, _due_at(ground, node_id))
+            here, due_at = _due_here(ground, version_id, node_id), _due_at(ground, version_id, node_id)
+            parts = parts_of(connection, ground, due_at)
             return sum(end_date_waits(connection, ground, plan, sa.and_(here, part), node, rule) for part in parts)
         case WaitNode():
             return _end_waits(connection, ground, version_id, plan, node)
@@ -118,13 +119,13 @@ def _act(connection: Connection, ground: Ground, version_id: int, plan: Plan, no
 
 
 def _due_here(ground: Ground, version_id: int, node_id: int | sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
-    return sa.and_(_due_at(ground, node_id), t.enrolment.c.version_id == version_id, ground.gate(version_id))
+    return sa.and_(_due_at(ground, version_id, node_id), ground.gate(version_id))
 
 
-def _due_at(ground: Ground, node_id: int | sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+def _due_at(ground: Ground, version_id: int, node_id: int | sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
     # A step is of one campaign: to name that too would lead through the index of all who are under way in it.
     e = t.enrolment.c
-    return sa.and_(e.node_id == node_id, e.state == "live", e.due_at <= ground.now)
+    return sa.and_(e.node_id == node_id, e.version_id == version_id, e.state == "live", e.due_at <= ground.now)
 
 
 def _end_waits(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: WaitNode) -> int:
@@ -146,9 +147,8 @@ def _end_waits(connection: Connection, ground: Ground, version_id: int, plan: Pl
         .join_from(t.enrolment, t.standing, s.contact_id == e.contact_id, isouter=True)
         .where(_due_here(ground, version_id, node_id))
     )
-    return sum(
-        write_moves(connection, moves.where(part)) for part in slices(connection, ground, _due_at(ground, node_id))
-    )
+    parts = parts_of(connection, ground, _due_at(ground, version_id, node_id))
+    return sum(write_moves(connection, moves.where(part)) for part in parts)
 
 
 def _branch_of_choose(ground: Ground, node: ChooseNode) -> sa.ColumnElement[Any]:
@@ -180,14 +180,14 @@ def _fork(
         .where(here, sa.not_(has_branch))
     )
     connection.execute(t.passage.insert().from_select(["node_id", "enrolment_id", "branch", "at"], taken))
-    return _take_branches(connection, ground, plan, here, node_id, targets)
+    return _take_branches(connection, ground, version_id, plan, node_id, targets)
 
 
 def _take_branches(
     connection: Connection,
     ground: Ground,
+    version_id: int,
     plan: Plan,
-    here: sa.ColumnElement[bool],
     node_id: int,
     targets: Sequence[tuple[str, str | None]],
 ) -> int:
@@ -206,11 +206,10 @@ def _take_branches(
         )
         .join_from(t.enrolment, t.standing, s.contact_id == e.contact_id, isouter=True)
         .join(t.passage, sa.and_(p.node_id == node_id, p.enrolment_id == e.id))
-        .where(here)
+        .where(_due_here(ground, version_id, node_id))
     )
-    return sum(
-        write_moves(connection, moves.where(part)) for part in slices(connection, ground, _due_at(ground, node_id))
-    )
+    parts = parts_of(connection, ground, _due_at(ground, version_id, node_id))
+    return sum(write_moves(connection, moves.where(part)) for part in parts)
 
 
 def _end_wait_fors(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: WaitForNode) -> int:
@@ -218,7 +217,7 @@ def _end_wait_fors(connection: Connection, ground: Ground, version_id: int, plan
     here = _due_here(ground, version_id, node_id)
     judge_waits(connection, ground, here, node_id, node)
     targets = [*((o.name, o.next) for o in node.outcomes), (AFTER, node.late)]
-    return _take_branches(connection, ground, plan, here, node_id, targets)
+    return _take_branches(connection, ground, version_id, plan, node_id, targets)
 
 
 def _exit(connection: Connection, ground: Ground, version_id: int, node: ExitNode) -> int:

@@ -19,8 +19,9 @@ MOST_AT_ONCE = 200_000
 """SQLite holds what an update writes in memory until it has read everybody: so many, however many stand at a step."""
 
 
-def slices(connection: Connection, ground: Ground, here: sa.ColumnElement[bool]) -> Iterator[sa.ColumnElement[bool]]:
-    """Everybody at a step in parts of MOST_AT_ONCE, one where they are fewer; `here` as the index of who stands there has it.
+def parts_of(connection: Connection, ground: Ground, here: sa.ColumnElement[bool]) -> Iterator[sa.ColumnElement[bool]]:
+    """Everybody at a step in parts of MOST_AT_ONCE, one where they are fewer; `here` as the index of who stands there has it,
+    step and version, so that its order is theirs.
 
     One on PostgreSQL: it holds nobody in memory, and its index has no ids to go by.
 

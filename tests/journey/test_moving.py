@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import sqlalchemy as sa
 
 from carillon.journey import moving
 from tests.shop import DATA, Shop, counted
@@ -38,3 +41,28 @@ def test_people_go_on_in_parts_as_they_would_at_once(any_shop: Shop, monkeypatch
     any_shop.run("parts", "2026-11-09 13:00")
     assert counted(any_shop.enrolments) == {"basic": 3, "finished": 4}
     assert any_shop.violations() == []
+
+
+def test_where_a_part_ends_is_read_from_the_index_in_its_order(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is sorted for it: each part would sort all who stand there."""
+    monkeypatch.setattr(moving, "MOST_AT_ONCE", 3)
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT ledger.enrolment.due_at") and "OFFSET" in statement:
+            asked.append((statement, parameters))
+
+    shop.campaign(
+        "parts",
+        "audience: everyone\nentry: {at: 2026-11-02 12:00}\njourney: [{email: first}, {wait: 1d}, {exit: over}]\n",
+    )
+    shop.people(7)
+    shop.apply()
+    sa.event.listen(shop.store.engine("ledger"), "before_cursor_execute", note)
+    shop.run("parts", "2026-11-02 12:00")
+    shop.run("parts", "2026-11-03 13:00")
+    assert len(asked) >= 4
+    with shop.store.read() as connection:
+        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all() for sql, values in asked]
+    said = {row[-1] for plan in plans for row in plan}
+    assert all("ix_enrolment_stand (node_id=? AND version_id=? AND due_at" in line for line in said), said
