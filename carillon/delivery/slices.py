@@ -81,26 +81,36 @@ def slices(connection: Connection, ground: Ground, version_id: int, node: Messag
 
 def undecided(connection: Connection, ground: Ground, *, more_than: int) -> dict[str, int]:
     """The messages at which more people than that are due and not decided, with about their number."""
+    standing = _standing(connection, ground)
     found: dict[str, int] = {}
     for version_id, plan in ground.applied.versions.items():
         for node in plan.ways:
-            n = _standing(connection, ground, node)
-            if n > more_than and connection.scalar(_somebody(due(ground, version_id, node))):
+            n = standing.get(ground.applied.nodes[node.id], 0)
+            if n <= more_than or (n := n - _in_batches(connection, ground, node)) <= more_than:
+                continue
+            if connection.scalar(_somebody(due(ground, version_id, node))):
                 found[node.id] = n
     return found
 
 
-def _standing(connection: Connection, ground: Ground, node: MessageNode) -> int:
+def _standing(connection: Connection, ground: Ground) -> dict[int, int]:
+    """Node of a message → who stands there and is due, decided or not."""
+    e, versions = t.enrolment.c, ground.applied.versions
+    nodes = {ground.applied.nodes[node.id] for plan in versions.values() for node in plan.ways}
+    here = sa.and_(e.node_id.in_(nodes), e.version_id.in_(versions), e.state == "live", e.due_at <= ground.now)
+    rows = connection.execute(sa.select(e.node_id, sa.func.count()).where(here).group_by(e.node_id))
+    return dict(rows.tuples().all())
+
+
+def _in_batches(connection: Connection, ground: Ground, node: MessageNode) -> int:
     b = t.batch.c
-    here = sa.select(sa.func.count()).select_from(t.enrolment).where(_here(ground, node, *ground.applied.versions))
     under_way = sa.and_(b.node_id == ground.applied.nodes[node.id], b.state.in_(("ready", "claimed", "unsure")))
-    in_batches = connection.scalar(sa.select(sa.func.sum(b.n)).where(under_way))
-    return int(connection.scalar(here) or 0) - int(in_batches or 0)
+    return int(connection.scalar(sa.select(sa.func.sum(b.n)).where(under_way)) or 0)
 
 
-def _here(ground: Ground, node: MessageNode, *versions: int) -> sa.ColumnElement[bool]:
+def _here(ground: Ground, node: MessageNode, version_id: int) -> sa.ColumnElement[bool]:
     e, node_id = t.enrolment.c, ground.applied.nodes[node.id]
-    return sa.and_(e.node_id == node_id, e.version_id.in_(versions), e.state == "live", e.due_at <= ground.now)
+    return sa.and_(e.node_id == node_id, e.version_id == version_id, e.state == "live", e.due_at <= ground.now)
 
 
 def _somebody(*where: sa.ColumnElement[bool]) -> sa.Select[tuple[bool]]:

@@ -30,5 +30,5 @@ def test_an_idle_advance_asks_little_and_writes_only_its_lease(shop: Shop) -> No
         sa.event.listen(shop.store.engine(part), "before_cursor_execute", count)
     assert shop.run("sale").stages == ()
     writes = [s for s in asked if s.split()[0] in ("INSERT", "UPDATE", "DELETE") and "ledger.lease" not in s]
-    assert len([s for s in asked if not s.startswith("BEGIN")]) <= 90
+    assert len([s for s in asked if not s.startswith("BEGIN")]) <= 80
     assert [s for s in writes if "enrolment" not in s] == []
