@@ -58,10 +58,6 @@ class Applied:
         """The name that a step's test or split is hashed and kept by; a renamed step keeps its first one."""
         return self.experiments.get(self.nodes[step_id]) or experiment_name(self.seed, step_id)
 
-    def message_node_ids(self, message: str) -> tuple[int, ...]:
-        """The nodes, over all versions, whose step sends this message."""
-        return tuple({self.nodes[n.id] for plan in self.versions.values() for n in plan.ways if n.message == message})
-
 
 def load_rules(connection: Connection) -> Rules:
     """The house rules last applied; raises LookupError where nothing was ever applied."""

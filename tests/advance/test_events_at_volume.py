@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
-import uvicorn
 
 from carillon.advance.advance import Advanced
 from carillon.advance.attend import attend
 from carillon.kernel.clock import SystemClock
 from carillon.store import tables as t
 from carillon.web.app import make_app
+from tests.serving import serving
 from tests.shop import KEYS, Shop
 
 CART = """\
@@ -32,25 +30,12 @@ journey: [{email: cart}, {wait: 2d}, {email: again}]
 EACH = 20
 
 
-@contextmanager
-def serving(shop: Shop) -> Iterator[str]:
+def web_of(shop: Shop) -> Any:
     """The web over this shop, with the machine's clock."""
     rules = shop.draft("cart").rules
-    app = make_app(
+    return make_app(
         shop.store, KEYS, [], rules=lambda: rules, data=lambda: shop.loaded.data, write_keys=["wk"], clock=SystemClock()
     )
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def cart(number: int, people: int) -> dict[str, object]:
@@ -77,7 +62,7 @@ def run_carts(shop: Shop, n: int, people: int, seconds: float = 0.0) -> list[Adv
     told, stop = list[Advanced](), threading.Event()
     loop = threading.Thread(target=lambda: attend(shop.engine, stop, every_s=0.05, told=told.append))
     firsts = range(0, n, EACH)
-    with serving(shop) as url, ThreadPoolExecutor(4) as senders:
+    with serving(web_of(shop)) as url, ThreadPoolExecutor(4) as senders:
         loop.start()
         for first in firsts:
             senders.submit(report, url, [cart(number, people) for number in range(first, first + EACH)])

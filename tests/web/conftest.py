@@ -1,15 +1,11 @@
 from __future__ import annotations
 
 import base64
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import httpx
 import pytest
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -20,6 +16,7 @@ from carillon.web.app import WebApp, make_app
 from connectors.sendgrid import webhook as sendgrid
 from connectors.twilio import webhook as twilio
 from tests.feedback.ground import KEYS, NOON, PERSON, RULES, Ground, lay_ground
+from tests.serving import serving
 from tests.shop import any_shop as any_shop
 from tests.shop import shop as shop
 
@@ -79,15 +76,7 @@ def web(request: pytest.FixtureRequest) -> Iterator[Web]:
     app = make_app(
         ground.store, KEYS, sources(key), rules=lambda: RULES, data=lambda: DATA, write_keys=["wk"], clock=clock
     )
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    running = Web(ground, app, f"http://127.0.0.1:{listener.getsockname()[1]}", clock, key)
-    yield running
-    running.browser.close()
-    server.should_exit = True
-    thread.join()
+    with serving(app) as url:
+        running = Web(ground, app, url, clock, key)
+        yield running
+        running.browser.close()

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
 import pytest
 import sqlalchemy as sa
-import uvicorn
 
 from carillon.foresight.explain import explain
 from carillon.journey.ground import load_ground
@@ -25,6 +21,7 @@ from carillon.store import tables as t
 from carillon.web.app import make_app
 from connectors.sandbox.connector import make
 from tests.advance.double_opt_in import CONFIRM, asking
+from tests.serving import serving
 from tests.shop import KEYS, Shop
 
 SIGNED_UP = "2026-11-02 12:10"
@@ -48,19 +45,8 @@ def browsing(shop: Shop) -> Iterator[httpx.Client]:
     app = make_app(
         shop.store, KEYS, rules=lambda: rules, data=lambda: shop.loaded.data, write_keys=["wk"], clock=shop.clock
     )
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        with httpx.Client(trust_env=False, base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=20) as web:
-            yield web
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serving(app) as url, httpx.Client(trust_env=False, base_url=url, timeout=20) as web:
+        yield web
 
 
 @pytest.fixture
