@@ -69,7 +69,7 @@ class Bodies:
         self._contents: dict[int, Content | str] = {}
         self._versions: dict[int, tuple[str, tuple[OnEvent, ...]]] = {}
         self._rendering = Lock()
-        """Cells remember texts: one thread renders while another fetches."""
+        """Two that render at once only take the interpreter from each other: one renders while another fetches."""
         self._several: set[int] = set()
         """Nodes with contents on several channels: `first_reachable`."""
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 from carillon.kernel.channels import Channel
@@ -63,7 +64,9 @@ def render(content: Content, people: Columns, occasion: Occasion, spelling: Spel
     """The batch, each dynamic part rendered once for every distinct tuple of the values that it names."""
     if len(occasion.enrolments) != len(people):
         raise ValueError(f"{len(people)} people, but {len(occasion.enrolments)} enrolments")
-    return _renderer(content, occasion.keyring, spelling).batch(people, occasion)
+    renderer = _renderer(content, occasion.keyring, spelling)
+    with renderer.alone:
+        return renderer.batch(people, occasion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +86,12 @@ def render_one(content: Content, values: Mapping[str, Any], occasion: Occasion) 
     }
     tags = {token_tag(content.salt, letter): [token] for letter, token in tokens.items()}
     found = []
-    for cutter in renderer.cutters(occasion.now):
-        text = rendered(cutter.template.nodes, cutter.context({p: values.get(p) for p in content.paths}), 0)
-        if isinstance(text, Refusal):
-            return text
-        found.append(fill(text, tags, 0))
+    with renderer.alone:
+        for cutter in renderer.cutters(occasion.now):
+            text = rendered(cutter.template.nodes, cutter.context({p: values.get(p) for p in content.paths}), 0)
+            if isinstance(text, Refusal):
+                return text
+            found.append(fill(text, tags, 0))
     return Message(found[0].translate(_LINE_BREAKS), found[1], found[2])
 
 
@@ -109,10 +113,13 @@ def _renderer(content: Content, keyring: Keyring, spelling: Spelling) -> _Render
 
 
 class _Renderer:
-    """One content and keyring, parsed and cut; remembers texts from batch to batch."""
+    """One content and keyring, parsed and cut; remembers texts from batch to batch.
+
+    All who render the content in this process share it, one after the other: its memory and its `now` are one.
+    """
 
     def __init__(self, content: Content, keyring: Keyring, spell: Spell) -> None:
-        self.content = content
+        self.content, self.alone = content, Lock()
         letter = "c" if content.channel is Channel.EMAIL else "s"
         prefix = f"{content.public_url}/{letter}/{token_tag(content.salt, letter)}/"
         self.constants: dict[str, Any] = {**content.constants, CARRY: carrier(prefix, content.utm, keyring), NOW: None}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,6 +21,32 @@ from carillon.messages.content import content_from_json
 from carillon.messages.rendering import Occasion, fill, render
 from carillon.messages.sms import Segments, segments
 from tests.messages.shop import FOOTER, PLAIN, RING, SETTING, batch, compiled, inner, people, source
+
+
+@pytest.fixture
+def busy_threads() -> Iterator[None]:
+    """Threads that are changed after every few steps."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("busy_threads")
+def test_two_who_render_one_content_at_once_do_not_mix_their_instants():
+    """Campaigns are advanced side by side, and two of them may say the same: each batch reads its own `now`."""
+    content = compiled(source("<html><body>{{ 'now' | date: '%d' }}/{{ contact.name }}</body></html>"))
+    rows = [{"contact.name": f"Ada{n}"} for n in range(20)]
+
+    def days(day: int) -> set[str]:
+        now, found = datetime(2026, 12, day, 12, 0, tzinfo=UTC), set[str]()
+        for _ in range(100):
+            out = render(content, people(*rows, content=content), Occasion(RING, 7, range(1, 21), now))
+            found |= {inner(fill(out.html, out.values, row)).partition("/")[0] for row in range(len(rows))}
+        return found
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(days, (11, 12))) == [{"11"}, {"12"}]
 
 
 def test_who_lacks_a_value_and_whom_the_template_skips_get_nothing():
