@@ -19,8 +19,9 @@ setup: $(READY)
 demo: $(READY)
 	$(BIN)/carillon demo $(if $(DATA),--data "$(DATA)")
 
+# In the order of the files: by their number of tests the few long ones would come last, on one core.
 test: $(READY) check-style
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadscope
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadscope --no-loadscope-reorder
 
 soak: $(READY)
 	CARILLON_SOAK_TABLE=soak.md $(BIN)/python -m pytest -m soak --timeout 7200
