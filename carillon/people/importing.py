@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -26,21 +26,27 @@ from carillon.people.files import CHUNK, RowFile, open_rows
 from carillon.people.ingest import contact_ids, ingest_events
 from carillon.people.lists import keep_only, put_on_list
 from carillon.people.mapping import Source
+from carillon.people.packing import joined
 from carillon.people.reading import Read, Refusal
 from carillon.people.reading_ahead import reading_ahead
 from carillon.people.shapes import ImportShape, Kind, read_chunk, shape_of
 from carillon.store.engine import Store
 
 SMALL: Mapping[Kind, int] = {
-    "contacts": CHUNK,
-    "events": 3 * CHUNK,
-    "consents": 3 * CHUNK,
-    "suppressions": CHUNK,
-    "list": 3 * CHUNK,
+    "contacts": 20_000,
+    "events": 60_000,
+    "consents": 60_000,
+    "suppressions": 20_000,
+    "list": 60_000,
 }
 """Rows up to which a second process costs more than it saves, in whole chunks; telephone numbers are slow to read."""
-WRITTEN_TOGETHER = 100_000
-"""Events of one commit: larger sets go faster into an index, smaller ones let others write in between."""
+WRITTEN_TOGETHER = 20_000
+"""Rows of one commit."""
+EVENTS_TOGETHER = 200_000
+"""Events of one commit: larger sets go faster into what lies by contact, smaller ones let others write in between."""
+
+MOST_BYTES = 1 << 25
+"""Of a file in one commit, whose rows are all held at once: long rows make smaller sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class ImportPlan:
     rules: StandingRules
     workspace_zone: str
     at: Micros
-    commit_rows: int = WRITTEN_TOGETHER
+    commit_rows: int = EVENTS_TOGETHER
     history: bool = True
     """False (`--enrol`): what the file says happens now, and whoever it concerns may enter."""
     into: ListWish | None = None
@@ -106,7 +112,7 @@ def run_import(
     result = ImportResult()
     beside = plan.file.path.with_name(plan.file.path.name + ".refused.csv")
     with _refused(beside, plan.file.header, result) as refuse, _no_collection():
-        for read in _gathered(read_chunks(plan), plan.commit_rows if plan.kind == "events" else CHUNK):
+        for read in _gathered(read_chunks(plan), plan):
             late = _write(store, plan, read, result) if store is not None else []
             refuse(read, late)
             result.rows += read.n
@@ -144,25 +150,30 @@ def read_chunks(plan: ImportPlan) -> Iterator[Read[Any]]:
         yield from behind
 
 
-def _gathered(reads: Iterator[Read[Any]], size: int) -> Iterator[Read[Any]]:
-    """Chunks put together until they hold `size` rows."""
-    held: Read[Any] | None = None
+def _gathered(reads: Iterator[Read[Any]], plan: ImportPlan) -> Iterator[Read[Any]]:
+    """Chunks put together until they make a commit."""
+    size = plan.commit_rows if plan.kind == "events" else WRITTEN_TOGETHER
+    share = MOST_BYTES / max(plan.file.path.stat().st_size, 1)
+    held: list[Read[Any]] = []
+    n, written = 0, 0.0
     for read in reads:
-        if held is None:
-            held = read
-        else:
-            held = Read(
-                held.n + read.n,
-                held.rows + read.rows,
-                held.refusals + read.refusals,
-                held.cells | read.cells,
-                read.done,
-            )
-        if held.n >= size:
-            yield held
-            held = None
-    if held is not None:
-        yield held
+        held.append(read)
+        n += read.n
+        if n >= size or read.done - written >= share:
+            yield _together(held)
+            held, n, written = [], 0, read.done
+    if held:
+        yield _together(held)
+
+
+def _together(reads: Sequence[Read[Any]]) -> Read[Any]:
+    return Read(
+        sum(read.n for read in reads),
+        joined([read.rows for read in reads]),
+        [refusal for read in reads for refusal in read.refusals],
+        {row: cells for read in reads for row, cells in read.cells.items()},
+        reads[-1].done,
+    )
 
 
 def _write(store: Store, plan: ImportPlan, read: Read[Any], result: ImportResult) -> list[Refusal]:

@@ -6,7 +6,7 @@ is not known yet leaves an orphan's key; when a contact of that id comes, `feedb
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
+from carillon.people.packing import columns_of
 from carillon.people.rows import ArrivedEvent as ArrivedEvent
 from carillon.people.who import contact_ids as contact_ids
 from carillon.people.who import remembered_ids
@@ -75,7 +76,7 @@ def write_events(
         lay_by_contact(connection, "arriving")
     connection.execute(_ALL_ARRIVE if inserted == len(events) else _NEW_ARRIVE, {"intake": intake})
     connection.execute(_FORGET)
-    _tell_money(connection, {event[2]: money.get(event[2]) or "" for event in events if event[4] is not None})
+    _tell_money(connection, {kind: money.get(kind) or "" for kind in staged.with_money})
     _end_intake(connection, intake, inserted)
     return IngestResult(intake if inserted else None, inserted, len(events) - inserted, orphans)
 
@@ -93,11 +94,13 @@ class _Staged(NamedTuple):
     """The one kind that all are of; None where each row says it."""
     is_known: bool
     """Everybody who is known was found."""
+    with_money: Set[str]
+    """Kinds of which an event has money."""
 
 
 def _stage(connection: Connection, events: Sequence[ArrivedEvent]) -> _Staged:
     """The events in `arriving`, in the order of their key; what is the same of all of them, or nothing, is not staged."""
-    at, hashes, kinds, shop_ids, values, props, currencies = zip(*events, strict=True)
+    at, hashes, kinds, shop_ids, values, props, currencies = columns_of(events)
     columns: dict[str, Sequence[Any]] = {"occurred_at": at, "hash64": hashes, "value_cents": values, "props": props}
     kind = kinds[0] if kinds.count(kinds[0]) == len(kinds) else None
     if kind is None:
@@ -115,7 +118,8 @@ def _stage(connection: Connection, events: Sequence[ArrivedEvent]) -> _Staged:
     rows = sorted(zip(*columns.values(), strict=True), key=_AT)  # the order of the key: fifteen times faster
     fill(connection, "arriving", tuple(columns), rows)
     weigh(connection, "arriving")
-    return _Staged(kind, ids is not None)
+    with_money = {kind for kind, value in zip(kinds, values, strict=True) if value is not None}
+    return _Staged(kind, ids is not None, with_money)
 
 
 def _tell_money(connection: Connection, told: Mapping[str, str]) -> None:

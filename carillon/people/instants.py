@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
-from carillon.kernel.clock import Micros, to_micros
+from carillon.kernel.clock import Micros, all_micros, to_micros
 from carillon.kernel.time.calendar import at_clock, local_to_utc
 from carillon.kernel.time.zones import offset_at
 
@@ -60,9 +60,10 @@ def instants_reader(zone: str, pattern: str | None = None) -> Callable[[list[str
         if pattern is not None or any(map(str.isdigit, stripped)):  # epoch numbers
             return list(map(read_one, stripped))
         found = list(map(datetime.fromisoformat, stripped))
-        if any(at.tzinfo is None for at in found):
+        try:
+            instants = all_micros(found)
+        except TypeError:  # one has no zone
             return list(map(read_one, found))
-        instants = list(map(to_micros, found))
         _plausible(min(instants)), _plausible(max(instants))
         return instants
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from carillon.people.fields import WHOLE, is_blank
 from carillon.people.files import Chunk
 from carillon.people.mapping import Bound
+from carillon.people.packing import Columnwise
 
 Row = TypeVar("Row")
 
@@ -29,7 +30,7 @@ class Read(Generic[Row]):
     """What a chunk gave: rows, refusals, and the cells of refused rows for the file beside."""
 
     n: int
-    rows: list[Row]
+    rows: Sequence[Row]
     refusals: list[Refusal]
     cells: dict[int, list[Any]] = field(default_factory=dict)
     done: float = 0.0
@@ -97,6 +98,8 @@ class Columns:
 
     def given(self, rows: Iterable[Row | None]) -> Read[Row]:
         """The rows that were not refused, and the refusals with their cells."""
+        if isinstance(rows, Columnwise) and not (self.refused or self.left_out):
+            return Read(self.chunk.n, rows, [], {}, self.chunk.done)
         first, columns = self.chunk.first, list(self.chunk.columns.values())
         noted = {refusal.row - first for refusal in self.left_out} | self.refused.keys()
         cells = {first + index: [column[index] for column in columns] for index in noted}

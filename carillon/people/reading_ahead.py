@@ -18,11 +18,10 @@ from threading import Thread
 from typing import IO, Any
 
 from carillon.people.files import RowFile, UnreadableFileError
-from carillon.people.packing import pack, unpack
 from carillon.people.reading import Read
 from carillon.people.shapes import ImportShape, read_chunk
 
-AHEAD = 8
+AHEAD = 100
 """Chunks that wait, read, for the writer."""
 _COMMAND = (sys.executable, "-c", "from carillon.people.reading_ahead import serve; serve()")
 _SIZE = 8
@@ -66,7 +65,6 @@ def _arrived(waiting: Queue[bytes]) -> Iterator[Read[Any]]:
     while piece := waiting.get():
         match pickle.loads(piece):
             case Read() as read:
-                read.rows = read.rows if isinstance(read.rows, list) else unpack(read.rows)
                 yield read
             case UnreadableFileError() as error:
                 raise error
@@ -84,17 +82,11 @@ def serve() -> None:
         try:
             for chunk in file.chunks():
                 if chunk.first > rows_done:
-                    _send(_packed(read_chunk(shape, chunk)))
+                    _send(read_chunk(shape, chunk))
         except UnreadableFileError as error:
             _send(error)
         else:
             _send(None)
-
-
-def _packed(read: Read[Any]) -> Read[Any]:
-    if read.rows and type(read.rows[0]) is tuple:
-        read.rows = pack(read.rows)  # type: ignore[assignment]  # it is unpacked before anybody sees it
-    return read
 
 
 def _send(piece: Read[Any] | UnreadableFileError | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import Any, Literal
 
 from carillon.consent.suppressed import Suppressed
@@ -20,6 +19,7 @@ from carillon.people.fields import Reading, currency_of, flag, one_of, reader_of
 from carillon.people.files import Chunk
 from carillon.people.instants import instant_reader, instants_reader
 from carillon.people.mapping import Bound, MappingError, Source, bind, require
+from carillon.people.packing import Columnwise
 from carillon.people.reading import Columns, Read
 from carillon.people.rows import INVALID_EMAIL, INVALID_PHONE, ArrivedEvent, ContactRow, Wish
 
@@ -269,11 +269,9 @@ def _read_one_kind(shape: ImportShape, columns: Columns, kind: str) -> Read[Arri
     currencies = _currencies(shape, columns) or [None] * columns.chunk.n
     texts = _texts(columns, told)
     hashes = event_hashes(kind, contacts, own_ids, [text or "" for text in texts])
-    rows: list[Any] = [  # plain tuples: ArrivedEvent is one, and these travel between processes four times faster
-        None if row[5] is None else row
-        for row in zip(instants, hashes, repeat(kind), contacts, values, texts, currencies, strict=False)
-    ]
-    return columns.given(rows)
+    kinds = [kind] * columns.chunk.n
+    # In the order of ArrivedEvent; a row that was refused is left out by its place.
+    return columns.given(Columnwise((instants, hashes, kinds, contacts, values, texts, currencies)))
 
 
 def _currencies(shape: ImportShape, columns: Columns) -> list[str | None] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from carillon.people.fields import Reading
 from carillon.people.files import CHUNK, UnreadableFileError, open_rows
 from carillon.people.importing import SMALL
 from carillon.people.mapping import Source, bind
-from carillon.people.packing import pack, unpack
+from carillon.people.packing import Columnwise, joined
 from carillon.people.reading_ahead import ReaderDiedError, reading_ahead
 from carillon.people.shapes import ImportShape
 
@@ -24,13 +25,23 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
-@given(st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[VALUES] * width), max_size=4)))
+ROWS = st.lists(st.tuples(VALUES, VALUES), max_size=4)
+
+
+def columnwise(rows: list[tuple[Any, ...]]) -> Columnwise:
+    return Columnwise(tuple(map(list, zip(*rows, strict=True))) if rows else ([], []))
+
+
+@given(st.lists(ROWS, min_size=1, max_size=3))
 @settings(max_examples=50, deadline=None)
-def test_rows_arrive_as_they_were_packed(rows: list[tuple[Any, ...]]) -> None:
-    """Mixed columns, NUL, numbers beyond 64 bits, 1 beside 1.0 and True, and no rows at all."""
-    found = unpack(pack(rows))
-    assert found == rows
-    assert [list(map(type, row)) for row in found] == [list(map(type, row)) for row in rows]
+def test_columns_arrive_as_they_were_sent(parts: list[list[tuple[Any, ...]]]) -> None:
+    """Mixed columns, NUL, numbers beyond 64 bits, 1 beside 1.0 and True, no rows at all; and put together in order."""
+    sent = [columnwise(rows) for rows in parts]
+    rows = [row for part in parts for row in part]
+    for found in (joined([pickle.loads(pickle.dumps(part)) for part in sent]), joined([sent[0], *parts[1:]])):
+        assert list(found) == rows
+        assert [list(map(type, row)) for row in found] == [list(map(type, row)) for row in rows]
+        assert [found[k] for k in range(len(found))] == rows
 
 
 def of_a_list(path: Path) -> Any:
