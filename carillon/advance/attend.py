@@ -156,6 +156,8 @@ class _Said:
     """The campaigns whose messages were opened or clicked."""
     fields: frozenset[str]
     """What was told anew of some contact."""
+    has_redeemed: bool
+    """Some code stood in an order."""
 
 
 def _said(connection: Connection, low: Seen, high: Seen) -> _Said:
@@ -171,6 +173,7 @@ def _said(connection: Connection, low: Seen, high: Seen) -> _Said:
         frozenset(s.campaign_id for s in told if s.kind == ENTER),
         frozenset(s.campaign_id for s in told if s.kind == "response"),
         frozenset(connection.scalars(fields)),
+        any(s.kind == "redeem" for s in told),
     )
 
 
@@ -178,5 +181,7 @@ def _concerns(said: _Said, applied: Applied) -> bool:
     if applied.id in said.entering or said.events & listens_to(applied):
         return True
     needs = looks_at(applied)
+    if needs.coupons and said.has_redeemed:
+        return True
     by_answer = needs.feedback and bool(said.answered if needs.anywhere else applied.id in said.answered)
     return by_answer or bool(said.fields if "*" in needs.fields else said.fields & needs.fields)

@@ -43,6 +43,28 @@ def became_at(condition: CouponIs, subject: Subject, at: Moment) -> Expression:
     )
 
 
+def turns_at(condition: CouponIs, subject: Subject, at: Moment, soon: Expression) -> Expression:
+    """When the answer may change without anything coming in: a code ends, an order's instant is ahead; NULL = never.
+
+    A code whose message is not settled may be anybody's again: that is asked `soon`.
+    """
+    held = _Held.of(condition, subject)
+    rows, coupon = held.rows(sa.true()), held.coupon.c
+    r = tables.redemption.alias("ordered_ahead")
+    ahead = (
+        sa.select(r.c.at).where(r.c.code == spelt(coupon.code), r.c.at > at.now).correlate_except(r).scalar_subquery()
+    )
+    ends = sa.case((coupon.valid_until > at.now, coupon.valid_until))
+    turn = sa.case((coupon.state != "used", soon), (sa.or_(ahead.is_(None), ends < ahead), ends), else_=ahead)
+    return (
+        sa.select(sa.func.min(turn))
+        .select_from(rows.source)
+        .where(rows.contact_id == subject.contact_id, *rows.where)
+        .correlate_except(*rows.inner)
+        .scalar_subquery()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Held:
     """Codes of the pool with the enrolments that hold them."""

@@ -91,6 +91,8 @@ class Dependencies:
     """Entering or leaving one of them."""
     trigger: bool = False
     """The newest event of the enrolment's key, or its answer."""
+    coupons: bool = False
+    """What becomes of a code, in whoever's order."""
 
     def __or__(self, other: Dependencies) -> Dependencies:
         return Dependencies(
@@ -102,6 +104,7 @@ class Dependencies:
             self.standing or other.standing,
             self.campaigns | other.campaigns,
             self.trigger or other.trigger,
+            self.coupons or other.coupons,
         )
 
 
@@ -163,7 +166,7 @@ def _of_leaf(condition: Condition) -> Dependencies:
         case Sql(text):
             return Dependencies(fields=frozenset({"*"}), time=is_query(text))  # a query may read what tells nobody
         case CouponIs():  # it may stand in the order of somebody else, and be given by another campaign
-            return Dependencies(events=frozenset({ORDERED}), time=True)
+            return Dependencies(events=frozenset({ORDERED}), time=True, coupons=True)
         case Later():
             raise ConditionError(f"{condition.kind} cannot be asked yet: it is not available in this version")
         case _:

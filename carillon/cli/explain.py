@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # imported when the command runs
     from carillon.foresight.explain import Explained
     from carillon.foresight.explain_ways import Way
 
+WAITED = "waited"
 _MARKS = {True: "✓", False: "✗", None: "?"}
 
 
@@ -93,7 +94,7 @@ def _way(way: Way) -> Iterator[str]:
     if way.trigger_at is not None:
         yield f"  {_clock(way.trigger_at)}  the event it is about"
     for h in way.happenings:
-        since = f" since {_clock(h.since)}" if h.since is not None else ""
+        since = "" if h.since is None else f"{'' if h.what == WAITED else ', waited'} since {_clock(h.since)}"
         yield f"  {_clock(h.at)}  {h.step}: {h.what}{since}" + (f" – {h.why}" if h.why else "")
     if way.exit_code is not None:
         yield f"  {_clock(way.ended_at)}  left: {way.exit_code}"

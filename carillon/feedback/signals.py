@@ -3,6 +3,7 @@
 `event`     the shop says that a contact did something: entries, exits and waits look
 `enter`     the API asks for a contact to be taken into a campaign; `thing` is the caller's key
 `response`  a contact opened or clicked: conditions on it may have come true
+`redeem`    the code of an enrolment stood in an order, whoever ordered; `subject` is the pool
 `suppress`  a dead address or a complaint; `subject` is the address key, `thing` the channel
 `withdraw`  a no; `subject` is the channel, `campaign_id` tells the topic (none: all), `thing` is the address if known
 `restore`   a START after a STOP; as `withdraw`
@@ -27,6 +28,8 @@ def emit(connection: Connection, now: Micros, heard: Collection[str] | None) -> 
     """Write the signals of what is staged in `fresh` and `report`; returns how many."""
     written = connection.execute(_EVENTS if heard is None else _heard(heard), {"now": now}).rowcount
     statements = [_ENTERS]
+    if connection.execute(_ANY_ORDER).scalar() is not None and connection.execute(_ANY_CODE).scalar() is not None:
+        statements.append(_REDEMPTIONS)
     if connection.execute(_ANY_FEEDBACK).scalar() is not None:
         statements += [_RESPONSES, _SUPPRESSIONS, _WORDS, _HALTS, _SETTLEMENTS]
     return written + sum(connection.execute(statement, {"now": now}).rowcount for statement in statements)
@@ -38,6 +41,8 @@ def _heard(heard: Collection[str]) -> sa.TextClause:
 
 
 _ANY_FEEDBACK = sa.text("SELECT 1 FROM fresh WHERE is_feedback = 1 LIMIT 1")
+_ANY_ORDER = sa.text("SELECT 1 FROM fresh WHERE kind = 'order_completed' LIMIT 1")
+_ANY_CODE = sa.text("SELECT 1 FROM ledger.coupon WHERE enrolment_id IS NOT NULL LIMIT 1")
 _ORDER = "ORDER BY f.occurred_at, f.hash64"
 
 _EVENTS = sa.text(
@@ -53,6 +58,17 @@ _ENTERS = sa.text(
                f.history, :now, f.occurred_at, f.hash64
         FROM fresh f JOIN events.event e ON e.occurred_at = f.occurred_at AND e.hash64 = f.hash64
         WHERE f.kind = '{ENTER_EVENT}' AND f.contact_id IS NOT NULL {_ORDER}"""
+)
+
+
+_REDEMPTIONS = sa.text(
+    f"""INSERT INTO events.signal (kind, campaign_id, enrolment_id, contact_id, subject, thing, reason, history, at,
+                                   event_at, event_hash)
+        SELECT 'redeem', h.campaign_id, h.id, h.contact_id, c.pool, '', '', f.history, :now, f.occurred_at, f.hash64
+        FROM fresh f JOIN events.event e ON e.occurred_at = f.occurred_at AND e.hash64 = f.hash64
+        JOIN ledger.coupon c ON c.enrolment_id IS NOT NULL AND upper(c.code) = upper(trim(e.props ->> 'coupon'))
+        JOIN ledger.enrolment h ON h.id = c.enrolment_id
+        WHERE f.kind = 'order_completed' {_ORDER}"""
 )
 
 

@@ -44,7 +44,7 @@ from carillon.plan.model import (
 )
 from carillon.store import tables as t
 
-TIME, LEFT = "its time came", "left: {}"
+WAITED, TIME, LEFT = "waited", "its time came", "left: {}"
 _NO_DAY = {DATE_PAST: "its day was past on arrival", NO_DATE: "they have no such date"}
 
 
@@ -160,11 +160,11 @@ class _Walk:
         if self._was_past(plan, node, at, reckoned):
             return self._cut_short(node, _NO_DAY[way.exit_code])
         ended = max(at, self._ended(plan, node, at if reckoned is None else reckoned))
-        return _Step(node.next, ended, Waited(node.id, at, ended, "waited", TIME))
+        return _Step(node.next, ended, Waited(node.id, at, ended, WAITED, TIME))
 
     def _cut_short(self, node: WaitNode | WaitForNode, why: str) -> _Step:
         way = self._way
-        return _Step(None, way.ended_at, Waited(node.id, way.arrived_at, way.ended_at, "waited", why))
+        return _Step(None, way.ended_at, Waited(node.id, way.arrived_at, way.ended_at, WAITED, why))
 
     def _wait_for(self, node: WaitForNode, at: Micros, stop: _Stop | None) -> _Step | None:
         if stop is None:
@@ -174,11 +174,13 @@ class _Walk:
         why = TIME if outcome is None or stop.branch == AFTER else self._because(outcome.condition, stop.at)
         ended = max(at, stop.at)
         target = node.late if outcome is None else outcome.next
-        return _Step(target, ended, Waited(node.id, at, ended, f"took {stop.branch}, waited", why))
+        return _Step(target, ended, Waited(node.id, at, ended, f"took {stop.branch}", why))
 
     def _because(self, condition: Condition, at: Micros) -> str:
         """The condition, and whether something that came told it or the question itself."""
         ev, needs = t.event.c, depends_on(condition)
+        if needs.coupons:  # the end of a code, or anybody's order with it
+            return say(condition)
         kinds: list[sa.ColumnElement[bool]] = [ev.kind.in_(sorted(needs.events))]
         if needs.feedback:
             kinds.append(sa.and_(ev.kind >= "message.", ev.kind < "message/"))

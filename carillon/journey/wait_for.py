@@ -6,16 +6,17 @@ contact, a count that must not be passed) happens when it is asked, and who stan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.audience.coupons import turns_at
 from carillon.audience.happening import Waiting, answer_of, happened_at
 from carillon.audience.moment import of_enrolment
 from carillon.audience.select import depends_on
-from carillon.definition.conditions import Condition
+from carillon.definition.conditions import All, AnyOf, Condition, CouponIs, Not
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import MINUTE, SECOND, Micros
 from carillon.plan.model import WaitForNode
@@ -127,19 +128,53 @@ def _ask_again(
     connection: Connection, ground: Ground, here: sa.ColumnElement[bool], has_branch: sa.ColumnElement[bool], node: WaitForNode
 ) -> None:  # fmt: skip
     e, due = t.enrolment.c, _ends_at(node)
-    if any(asks_by_time(outcome.condition) for outcome in node.outcomes):
-        soon = sa.literal(ground.now + ASKED_EVERY, sa.BigInteger())
-        due = sa.case((due < soon, due), else_=soon)
+    for turn in _turns(ground, [outcome.condition for outcome in node.outcomes]):
+        due = sa.case((turn < due, turn), else_=due)
     again = (
         sa.select(e.id, due.label("due_at"))
         .join_from(t.enrolment, t.standing, t.standing.c.contact_id == e.contact_id)
+        .join(t.contact, t.contact.c.id == e.contact_id)
         .where(here, sa.not_(has_branch))
         .subquery("again")
     )
     connection.execute(t.enrolment.update().where(e.id == again.c.id).values(due_at=again.c.due_at))
 
 
+def _turns(ground: Ground, asked: Sequence[Condition]) -> Iterator[sa.ColumnElement[Any]]:
+    """The instants at which an answer may have changed that nothing tells of."""
+    soon = sa.literal(ground.now + ASKED_EVERY, sa.BigInteger())
+    if any(map(asks_by_time, asked)):
+        yield soon
+        return
+    subject = of_enrolment(contact=t.contact, standing=t.standing)
+    yield from (turns_at(code, subject, ground.moment, soon) for code in own_codes_in(asked))
+
+
+def own_codes_in(conditions: Iterable[Condition]) -> Iterator[CouponIs]:
+    """What is asked of codes of the enrolment's own."""
+    for condition in conditions:
+        match condition:
+            case All(parts) | AnyOf(parts):
+                yield from own_codes_in(parts)
+            case Not(part):
+                yield from own_codes_in([part])
+            case CouponIs(is_own=True):
+                yield condition
+            case _:
+                pass
+
+
 def asks_by_time(condition: Condition) -> bool:
-    """Whether it can come true without an event, an answer to a message or a change of the contact that is heard of."""
+    """Whether it can come true without an event, an answer to a message or a change of the contact that is heard of, and at
+    no instant that is known before: of a code of the enrolment's own it is."""
+    match condition:
+        case All(parts) | AnyOf(parts):
+            return any(map(asks_by_time, parts))
+        case Not(part):
+            return asks_by_time(part)
+        case CouponIs(is_own=True):
+            return False
+        case _:
+            pass
     needs = depends_on(condition)
     return needs.time or needs.standing or bool(needs.campaigns) or "*" in needs.fields

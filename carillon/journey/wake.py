@@ -70,6 +70,8 @@ def heard_of(needs: Dependencies, low: int, high: int) -> sa.Select[tuple[int | 
     kinds = [sa.and_(signal.kind == "event", signal.subject.in_(sorted(needs.events)))]
     if needs.feedback:
         kinds.append(signal.kind == "response")
+    if needs.coupons:
+        kinds.append(signal.kind == "redeem")
     if needs.standing:
         kinds.append(signal.kind.in_(("withdraw", "restore", "suppress")))
     named = sa.select(signal.contact_id).where(signal.id > low, signal.id <= high, signal.contact_id.is_not(None))

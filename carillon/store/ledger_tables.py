@@ -289,6 +289,9 @@ class Approval(SQLModel, table=True):
     at: int = number()
 
 
+HELD_CODE = "enrolment_id IS NOT NULL"
+
+
 class Coupon(SQLModel, table=True):
     """A code, and whose it is: nobody's, or one enrolment's, from the decision on."""
 
@@ -297,6 +300,8 @@ class Coupon(SQLModel, table=True):
         "ledger",
         Index("uq_coupon_enrolment", "pool", "enrolment_id", unique=True),
         Index("ix_coupon_state", "pool", "state", "code"),
+        # Whose the code in an order is, in capitals as redemptions are kept: of those that are somebody's.
+        Index("ix_coupon_spelt", text("upper(code)"), sqlite_where=text(HELD_CODE), postgresql_where=text(HELD_CODE)),
         rowid=False,
     )
     pool: str = key(String)
