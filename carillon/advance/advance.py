@@ -24,7 +24,7 @@ from carillon.advance.lease import Held, lease
 from carillon.advance.next_due import next_due
 from carillon.advance.notices import tell_notices
 from carillon.advance.stages import Perform, Stage, perform_plainly, settled
-from carillon.advance.together import many_at, reserve_for, together
+from carillon.advance.together import go_on_meanwhile, many_at, reserve_for, together
 from carillon.delivery.codes import settle_of
 from carillon.delivery.effects import suppress_refused
 from carillon.delivery.model import WorkResult
@@ -168,7 +168,7 @@ class _Run:
         if many := many_at(ground):
             steps = " + ".join(many)
             title = f"{steps}: {sum(many.values()):,} to decide and hand over"
-            self._do(title, partial(self._together, steps), is_long=True)
+            self._do(title, partial(self._together, ground, steps), is_long=True)
             return len(self.stages) > before
         self._do("decide who gets it", self._reserve)
         if ready := dict(self._ready(ground)):
@@ -199,8 +199,13 @@ class _Run:
         settled = settle_unsure(ground.store, ground.rules, now=ground.now, machine_now=machine_now)
         return _counted("settle what was unsure", settled)
 
-    def _together(self, steps: str) -> Stage:
-        return together(steps, self._reserve, partial(self._work, steps))
+    def _together(self, ground: Ground, steps: str) -> Stage:
+        return together(steps, self._reserve, partial(self._work, steps), partial(self._go_on, ground))
+
+    def _go_on(self, ground: Ground, supply: Supply) -> Stage:
+        if pools_of(ground.applied.plan, ground.applied.versions.values()):
+            return Stage("go on")  # once it is known what became of their codes
+        return _gone_on(go_on_meanwhile(supply, ground, stopping=self._stopping))
 
     def _reserve(self, supply: Supply | None = None) -> Stage:
         names = [self._campaign]

@@ -1,12 +1,14 @@
 """Many people are decided and handed over at the same time: the first of them leave while the others are decided.
 
 Each slice of people that was decided is ready, as it would be if the run had been killed behind it; the next are decided
-in a thread of their own. Fewer people are decided first and handed over then, which tells more clearly what a run did.
+in a thread of their own, which then lets those go on who were handed over by now. Fewer people are decided first, handed
+over then and go on last, which tells more clearly what a run did.
 """
 
 from __future__ import annotations
 
 import contextvars
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,11 +17,14 @@ from carillon.delivery.reserve import Reserved, reserve
 from carillon.delivery.slices import undecided
 from carillon.delivery.supply import Supply
 from carillon.journey.ground import Ground
+from carillon.journey.leave import leave_batches
 
 MANY = 50_000
 """From so many people on."""
 SLICE = 10_000
 """People decided in one transaction, between two of which whoever hands over has its turn to write."""
+GO_ON = 20_000
+"""People who go on in one transaction while others are handed over."""
 
 
 def many_at(ground: Ground) -> Mapping[str, int]:
@@ -38,17 +43,34 @@ def reserve_for(
     )  # fmt: skip
 
 
-def together(title: str, decide: Callable[[Supply], Stage], hand_over: Callable[[Supply], Stage]) -> Stage:
-    """Both at once; what each did are the parts of what is returned. Where one fails the other ends in order."""
+def go_on_meanwhile(supply: Supply, ground: Ground, *, stopping: Callable[[], bool]) -> Counter[str]:
+    """Let people leave their message as they are handed over, until the others are; step id → people who went on."""
+    left: Counter[str] = Counter()
+    while not stopping() and (batches := supply.handed_over.take(GO_ON)):
+        left += leave_batches(ground, batches)
+    return left
+
+
+def together(
+    title: str,
+    decide: Callable[[Supply], Stage],
+    hand_over: Callable[[Supply], Stage],
+    go_on: Callable[[Supply], Stage],
+) -> Stage:
+    """All at once, `go_on` behind `decide`; what each did are the parts of what is returned. Where one fails the others end
+    in order.
+    """
     supply = Supply()
     with ThreadPoolExecutor(1, thread_name_prefix="decide") as thread:
         deciding = thread.submit(contextvars.copy_context().run, _to_its_end, decide, supply)
+        going_on = thread.submit(contextvars.copy_context().run, go_on, supply)
         try:
             handed_over = hand_over(supply)
         finally:
             supply.is_wanted = False
-        decided = deciding.result()
-    return Stage(title, parts=[*(stage for stage in decided.told if stage.did_something), handed_over])
+            supply.handed_over.end()
+        decided, gone_on = deciding.result(), going_on.result()
+    return Stage(title, parts=[stage for stage in (*decided.told, handed_over, gone_on) if stage.did_something])
 
 
 def _to_its_end(decide: Callable[[Supply], Stage], supply: Supply) -> Stage:

@@ -1,9 +1,11 @@
-"""Batches that are still being made ready while the first of them leave: what decides tells what hands over."""
+"""Batches that are still being made ready while the first of them leave: what decides tells what hands over, and is told."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+
+from carillon.delivery.handed_over import HandedOver
 
 
 class Supply:
@@ -15,6 +17,7 @@ class Supply:
         self._is_over = False
         self.is_wanted = True
         """Whoever hands over is still there; nothing more needs to be made ready once it is not."""
+        self.handed_over = HandedOver()
 
     @property
     def goes_on(self) -> bool:

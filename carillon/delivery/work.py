@@ -311,6 +311,8 @@ class _Work:
             await self._put_back(built.batch.id)
         else:
             self._batches += 1
+            if self._supply is not None:
+                self._supply.handed_over.tell(built.batch.node_id, built.batch.id, built.batch.n)
             self._people.update(claimed.dropped)
         for settled in written:
             self._people.update(settled.people)

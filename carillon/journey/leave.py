@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -42,16 +43,44 @@ def over_at(send: Any, batch: Any) -> sa.ColumnElement[Micros]:
     return sa.case((send.outcome.like("skipped:%"), decided), else_=sa.func.coalesce(batch.claimed_at, decided))
 
 
+def leave_batches(ground: Ground, batches: Mapping[int, Sequence[int]]) -> Counter[str]:
+    """Move on those of these batches, by node, whose send is final, each node in a transaction; step id → how many."""
+    steps = {node_id: step for step, node_id in ground.applied.nodes.items()}
+    left: Counter[str] = Counter()
+    for node_id, ids in batches.items():
+        with ground.store.write("ledger") as connection:
+            for version_id, plan in ground.applied.versions.items():
+                if node := next((n for n in plan.messages if n.id == steps[node_id]), None):
+                    left[node.id] += _leave_batches(connection, ground, version_id, plan, node, ids)
+    return +left
+
+
 def _leave_node(connection: Connection, ground: Ground, version_id: int, plan: Plan, node: MessageNode) -> int:
-    e, s, b = t.enrolment.c, t.send.c, t.batch.c
-    node_id = ground.applied.nodes[node.id]
+    e, node_id = t.enrolment.c, ground.applied.nodes[node.id]
     here = sa.and_(e.node_id == node_id, e.version_id == version_id, e.state == "live")
+    moves = _moves(ground, plan, node, t.send.c.node_id == node_id).where(here)
+    return sum(write_moves(connection, moves.where(part)) for part in parts_of(connection, ground, here))
+
+
+def _leave_batches(
+    connection: Connection, ground: Ground, version_id: int, plan: Plan, node: MessageNode, ids: Sequence[int]
+) -> int:  # fmt: skip
+    e, s, node_id = t.enrolment.c, t.send.c, ground.applied.nodes[node.id]
+    # The node is hidden from the indexes of all who are at it: to find a few batches the whole of them would be read.
+    here = sa.and_(e.node_id + 0 == node_id, e.version_id == version_id, e.state == "live")
+    theirs = sa.and_(s.batch_id.in_(ids), s.node_id + 0 == node_id)
+    return write_moves(connection, _moves(ground, plan, node, theirs).where(here))
+
+
+def _moves(ground: Ground, plan: Plan, node: MessageNode, sends: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Where those go who have such a send of this message, if it is final."""
+    e, s, b = t.enrolment.c, t.send.c, t.batch.c
     over = over_at(s, b)
     # Who comes by once more, in a version with another order, had it long ago: nobody goes back in time.
     arrived = sa.case((over < e.arrived_at, e.arrived_at), else_=over)
     zone, h31 = t.standing.c.zone, t.standing.c.h31
     stand = stand_at(ground, plan, node.next, Arriving(arrived, zone, h31, e.wave_id, e.contact_id))
-    moves = (
+    return (
         sa.select(
             e.id.label("enrolment_id"),
             stand.node_id.label("node_id"),
@@ -59,13 +88,11 @@ def _leave_node(connection: Connection, ground: Ground, version_id: int, plan: P
             stand.due_at.label("due_at"),
             stand.exit_code.label("exit_code"),
         )
-        .join_from(t.enrolment, t.send, sa.and_(s.node_id == node_id, s.enrolment_id == e.id))
+        .join_from(t.enrolment, t.send, sa.and_(sends, s.enrolment_id == e.id))
         .outerjoin(t.standing, t.standing.c.contact_id == e.contact_id)
         .outerjoin(t.batch, b.id == s.batch_id)
-        .where(here)
         .where(sa.or_(s.outcome != GHOST, sa.and_(s.outcome.is_(None), b.state.in_(FINAL_BATCH_STATES))))
     )
-    return sum(write_moves(connection, moves.where(part)) for part in parts_of(connection, ground, here))
 
 
 def _end_ghosts(connection: Connection, ground: Ground, version_id: int, node_id: int) -> int:

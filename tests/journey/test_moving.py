@@ -8,6 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from carillon.journey import moving
+from carillon.journey.ground import load_ground
+from carillon.journey.leave import leave_batches
 from tests.shop import DATA, Shop, counted
 
 JOURNEY = """\
@@ -66,3 +68,23 @@ def test_where_a_part_ends_is_read_from_the_index_in_its_order(shop: Shop, monke
         plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all() for sql, values in asked]
     said = {row[-1] for plan in plans for row in plan}
     assert all("ix_enrolment_stand (node_id=? AND version_id=? AND due_at" in line for line in said), said
+
+
+def test_the_people_of_a_few_batches_are_found_by_these(shop: Shop) -> None:
+    """However many stand at the message: to read them all for each few batches would take a square of them."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("UPDATE ledger.enrolment"):
+            asked.append((statement, parameters))
+
+    shop.campaign("sale", "audience: everyone\nentry: {at: 2026-11-02 12:00}\njourney: [{email: sale}, {wait: 1d}]\n")
+    shop.apply()
+    ground = load_ground(shop.store, "sale", shop.clock.now())
+    sa.event.listen(shop.store.engine("ledger"), "before_cursor_execute", note)
+    leave_batches(ground, {ground.applied.nodes["email.sale"]: range(1, 21)})
+    [(sql, values)] = asked
+    with shop.store.read() as connection:
+        said = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
+    assert any("ix_send_batch (batch_id=?" in line for line in said), said
+    assert not any("ix_enrolment_stand" in line or "SCAN ledger" in line for line in said), said
