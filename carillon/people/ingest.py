@@ -6,31 +6,26 @@ is not known yet leaves an orphan's key; when a contact of that id comes, `feedb
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
-from carillon.people.packing import columns_of
+from carillon.people.arriving import stage_events
 from carillon.people.rows import ArrivedEvent as ArrivedEvent
 from carillon.people.who import contact_ids as contact_ids
-from carillon.people.who import remembered_ids
 from carillon.store import tables as t
 from carillon.store.bulk import reserve_ids
 from carillon.store.by_contact import lay, lay_by_contact
 from carillon.store.engine import Store
-from carillon.store.staging import fill, stage, weigh
 from carillon.store.writing import join_turns
 
 ADOPTION = 0x6361_616F
 """PostgreSQL's advisory lock between those who find a contact unknown and the one who gives orphans to contacts: an
 adoption that did not see an uncommitted orphan would never look for it again."""
 
-_AT = itemgetter(0)
 _UNTOLD: Mapping[str, str | None] = {}
 
 
@@ -66,7 +61,7 @@ def write_events(
     """The same in the caller's transaction on the events part."""
     join_turns(connection, ADOPTION)
     intake = _begin_intake(connection, source, history, received_at)
-    staged = _stage(connection, events)
+    staged = stage_events(connection, events)
     told = {"intake": intake, "kind": staged.kind}
     orphans = connection.execute(_COUNT_ORPHANS).scalar_one()
     inserted = connection.execute(_INSERT_EVENTS, told).rowcount
@@ -85,41 +80,6 @@ def money_fields(connection: Connection) -> dict[str, str]:
     """Kind → the property of which `value_cents` is the money, where that is true of all its events."""
     m = t.money_field.c
     return {kind: field for kind, field in connection.execute(sa.select(m.kind, m.field).where(m.field != ""))}
-
-
-class _Staged(NamedTuple):
-    """What need not be asked of the staged rows."""
-
-    kind: str | None
-    """The one kind that all are of; None where each row says it."""
-    is_known: bool
-    """Everybody who is known was found."""
-    with_money: Set[str]
-    """Kinds of which an event has money."""
-
-
-def _stage(connection: Connection, events: Sequence[ArrivedEvent]) -> _Staged:
-    """The events in `arriving`, in the order of their key; what is the same of all of them, or nothing, is not staged."""
-    at, hashes, kinds, shop_ids, values, props, currencies = columns_of(events)
-    columns: dict[str, Sequence[Any]] = {"occurred_at": at, "hash64": hashes, "value_cents": values, "props": props}
-    kind = kinds[0] if kinds.count(kinds[0]) == len(kinds) else None
-    if kind is None:
-        columns["kind"] = kinds
-    if currencies.count(None) < len(currencies):
-        columns["currency"] = currencies
-    ids = remembered_ids(connection, shop_ids)
-    if ids is None:
-        columns["shop_id"] = shop_ids
-    else:
-        columns["contact_id"] = ids
-        if None in ids:
-            columns["shop_id"] = [who if found is None else None for who, found in zip(shop_ids, ids, strict=True)]
-    stage(connection, "arriving", _STAGED)
-    rows = sorted(zip(*columns.values(), strict=True), key=_AT)  # the order of the key: fifteen times faster
-    fill(connection, "arriving", tuple(columns), rows)
-    weigh(connection, "arriving")
-    with_money = {kind for kind, value in zip(kinds, values, strict=True) if value is not None}
-    return _Staged(kind, ids is not None, with_money)
 
 
 def _tell_money(connection: Connection, told: Mapping[str, str]) -> None:
@@ -144,9 +104,6 @@ def _end_intake(connection: Connection, intake: int, n: int) -> None:
     this = t.intake.c.id == intake
     connection.execute(t.intake.update().where(this).values(n=n) if n else t.intake.delete().where(this))
 
-
-_STAGED = """occurred_at BIGINT, hash64 BIGINT, kind TEXT, contact_id BIGINT, shop_id TEXT, value_cents BIGINT,
-             props JSONB, currency TEXT"""
 
 _COUNT_ORPHANS = sa.text(
     """SELECT count(*) FROM arriving a

@@ -6,7 +6,7 @@ Row by row each value is an object that is written and made again, which costs b
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -35,46 +35,79 @@ class Texts:
     joined: str
 
 
+Piece = Same | Numbers | Texts | Sequence[Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Columnwise(Sequence[Any]):
-    """Rows that are never laid out as rows: columns of equal length, at least one; each row is a plain tuple."""
+    """Rows that are never laid out as rows: columns of equal length, unpacked each time one is asked for.
 
-    columns: tuple[Sequence[Any], ...]
+    A row is a plain tuple. A few thousand rows at a time stay in the processor's cache from the pipe to the store.
+    """
+
+    n: int
+    pieces: tuple[Piece, ...]
+
+    def column(self, number: int) -> Sequence[Any]:
+        """The values of a column."""
+        return _unpack(self.pieces[number], self.n)
+
+    def values(self, number: int) -> Set[Any]:
+        """The different values of a column."""
+        piece = self.pieces[number]
+        return {piece.value} if isinstance(piece, Same) else set(self.column(number))
 
     def __len__(self) -> int:
-        return len(self.columns[0])
+        return self.n
 
     def __getitem__(self, index: Any) -> Any:
-        found = tuple(column[index] for column in self.columns)
-        return Columnwise(found) if isinstance(index, slice) else found
+        rows = list(self)
+        return rows[index]
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return zip(*self.columns, strict=True)
+        return zip(*map(self.column, range(len(self.pieces))), strict=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpacked, (len(self), *map(_pack, self.columns))
+        return Columnwise, (self.n, tuple(map(_pack, self.pieces)))
 
 
-def columns_of(rows: Sequence[Any]) -> Sequence[Sequence[Any]]:
-    """The columns of rows, of which there is one at least."""
-    return rows.columns if isinstance(rows, Columnwise) else tuple(zip(*rows, strict=True))
+@dataclass(frozen=True, slots=True)
+class Parts(Sequence[Any]):
+    """The rows of several, one behind the other."""
+
+    parts: tuple[Columnwise, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, index: Any) -> Any:
+        return list(self)[index]
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return chain.from_iterable(self.parts)
+
+
+def parts_of(rows: Sequence[Any]) -> tuple[Columnwise, ...]:
+    """Rows as columns, in as many parts as they came."""
+    match rows:
+        case Parts(parts):
+            return parts
+        case Columnwise():
+            return (rows,)
+        case _:
+            return (Columnwise(len(rows), tuple(zip(*rows, strict=True))),) if rows else ()
 
 
 def joined(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
-    """The rows of all parts, by column where all are."""
-    if len(parts) == 1:
-        return parts[0]
-    columnwise = [part.columns for part in parts if isinstance(part, Columnwise)]
-    if len(columnwise) < len(parts):
-        return list(chain.from_iterable(parts))
-    return Columnwise(tuple(list(chain.from_iterable(pieces)) for pieces in zip(*columnwise, strict=True)))
+    """The rows of all parts in order; where one is columnwise, all are."""
+    if any(isinstance(part, Columnwise) for part in parts):
+        return Parts(tuple(piece for part in parts for piece in parts_of(part)))
+    return list(chain.from_iterable(parts))
 
 
-def _unpacked(n: int, *columns: Same | Numbers | Texts | Sequence[Any]) -> Columnwise:
-    return Columnwise(tuple(_unpack(column, n) for column in columns))
-
-
-def _pack(column: Sequence[Any]) -> Same | Numbers | Texts | Sequence[Any]:
+def _pack(column: Piece) -> Piece:
+    if isinstance(column, Same | Numbers | Texts):
+        return column
     kinds = set(map(type, column))
     if len(kinds) != 1:
         return column
@@ -91,7 +124,7 @@ def _pack(column: Sequence[Any]) -> Same | Numbers | Texts | Sequence[Any]:
     return column
 
 
-def _unpack(column: Same | Numbers | Texts | Sequence[Any], n: int) -> Sequence[Any]:
+def _unpack(column: Piece, n: int) -> Sequence[Any]:
     match column:
         case Same(value):
             return [value] * n

@@ -19,7 +19,7 @@ from carillon.people.fields import Reading, currency_of, flag, one_of, reader_of
 from carillon.people.files import Chunk
 from carillon.people.instants import instant_reader, instants_reader
 from carillon.people.mapping import Bound, MappingError, Source, bind, require
-from carillon.people.packing import Columnwise
+from carillon.people.packing import Columnwise, Same
 from carillon.people.reading import Columns, Read
 from carillon.people.rows import INVALID_EMAIL, INVALID_PHONE, ArrivedEvent, ContactRow, Wish
 
@@ -266,12 +266,12 @@ def _read_one_kind(shape: ImportShape, columns: Columns, kind: str) -> Read[Arri
     own_ids = columns.read("id", word) if columns.has("id") else [None] * columns.chunk.n
     told = {name: columns.read(name, read) for name, read in event.readers.items() if columns.has(name)}
     values = told.get(event.value_field or "", [None] * columns.chunk.n)
-    currencies = _currencies(shape, columns) or [None] * columns.chunk.n
+    currencies = _currencies(shape, columns) or Same(None)
     texts = _texts(columns, told)
     hashes = event_hashes(kind, contacts, own_ids, [text or "" for text in texts])
-    kinds = [kind] * columns.chunk.n
     # In the order of ArrivedEvent; a row that was refused is left out by its place.
-    return columns.given(Columnwise((instants, hashes, kinds, contacts, values, texts, currencies)))
+    rows = (instants, hashes, Same(kind), contacts, values, texts, currencies)
+    return columns.given(Columnwise(columns.chunk.n, rows))
 
 
 def _currencies(shape: ImportShape, columns: Columns) -> list[str | None] | None:

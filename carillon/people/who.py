@@ -27,17 +27,29 @@ def contact_ids(connection: Connection, shop_ids: Iterable[str]) -> dict[str, in
     return {shop_id: contact_id for shop_id, contact_id in rows}
 
 
-def remembered_ids(connection: Connection, shop_ids: Sequence[str]) -> Sequence[int | None] | None:
-    """Ours for each of the shop's ids, None where there is none; None for all where the store is to join them itself.
+def remembered_ids(
+    connection: Connection, n: int, columns: Iterable[Sequence[str]]
+) -> list[list[int | None]] | None:  # fmt: skip
+    """Ours for each of `n` ids of the shop, column by column, None where there is none; None where the store is to join.
 
     The customers of a file come again and again. On SQLite each of them is a search by text in an index and one for the
     row; PostgreSQL hashes all contacts at once.
     """
-    if len(shop_ids) < WORTH_IT or (version := commits_seen(connection, "core")) is None:
+    if n < WORTH_IT or (version := commits_seen(connection, "core")) is None:
         return None
     seen, known = connection.info.get(_KEY, (None, {}))
     if seen != version or len(known) > MOST:
         known = {}
-    known.update(contact_ids(connection, set(shop_ids) - known.keys()))
     connection.info[_KEY] = (version, known)
-    return list(map(known.get, shop_ids))
+    found: list[list[int | None]] = []
+    strange: dict[int, Sequence[str]] = {}
+    for shop_ids in columns:
+        ids = list(map(known.get, shop_ids))
+        if None in ids:
+            strange[len(found)] = shop_ids
+        found.append(ids)
+    asked = {who for k, shop_ids in strange.items() for who, one in zip(shop_ids, found[k], strict=True) if one is None}
+    known.update(contact_ids(connection, asked) if asked else {})
+    for k, shop_ids in strange.items():
+        found[k] = list(map(known.get, shop_ids))
+    return found

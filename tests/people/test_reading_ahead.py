@@ -29,7 +29,7 @@ ROWS = st.lists(st.tuples(VALUES, VALUES), max_size=4)
 
 
 def columnwise(rows: list[tuple[Any, ...]]) -> Columnwise:
-    return Columnwise(tuple(map(list, zip(*rows, strict=True))) if rows else ([], []))
+    return Columnwise(len(rows), tuple(map(list, zip(*rows, strict=True))) if rows else ([], []))
 
 
 @given(st.lists(ROWS, min_size=1, max_size=3))
