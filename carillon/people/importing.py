@@ -42,9 +42,8 @@ SMALL: Mapping[Kind, int] = {
 """Rows up to which a second process costs more than it saves, in whole chunks; telephone numbers are slow to read."""
 WRITTEN_TOGETHER = 20_000
 """Rows of one commit."""
-EVENTS_TOGETHER = 200_000
+EVENTS_TOGETHER = 250_000
 """Events of one commit: larger sets go faster into what lies by contact, smaller ones let others write in between."""
-
 MOST_BYTES = 1 << 25
 """Of a file in one commit, whose rows are all held at once: long rows make smaller sets."""
 

@@ -18,11 +18,15 @@ from threading import Thread
 from typing import IO, Any
 
 from carillon.people.files import RowFile, UnreadableFileError
+from carillon.people.packing import Columnwise, Numbered, Numbering
 from carillon.people.reading import Read
+from carillon.people.rows import SHOP_ID
 from carillon.people.shapes import ImportShape, read_chunk
 
-AHEAD = 100
+AHEAD = 125
 """Chunks that wait, read, for the writer."""
+MOST_NUMBERED = 200_000
+"""Customers whose ids travel as numbers: where contacts change during an import, all of them are looked up again."""
 _COMMAND = (sys.executable, "-c", "from carillon.people.reading_ahead import serve; serve()")
 _SIZE = 8
 """Bytes that say how long the piece behind them is."""
@@ -62,9 +66,11 @@ def _receive(stream: IO[bytes], waiting: Queue[bytes]) -> None:
 
 
 def _arrived(waiting: Queue[bytes]) -> Iterator[Read[Any]]:
+    shop_ids: list[str] = []
     while piece := waiting.get():
         match pickle.loads(piece):
             case Read() as read:
+                _recall(read, shop_ids)
                 yield read
             case UnreadableFileError() as error:
                 raise error
@@ -78,15 +84,28 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to answer
     gc.disable()
     file, shape, rows_done = pickle.load(sys.stdin.buffer)
+    shop_ids = Numbering(MOST_NUMBERED)
     with suppress(BrokenPipeError):
         try:
             for chunk in file.chunks():
                 if chunk.first > rows_done:
-                    _send(read_chunk(shape, chunk))
+                    _send(_abridged(read_chunk(shape, chunk), shop_ids))
         except UnreadableFileError as error:
             _send(error)
         else:
             _send(None)
+
+
+def _abridged(read: Read[Any], shop_ids: Numbering) -> Read[Any]:
+    """The customers of a file come again and again: each id travels once, and is looked up by its number."""
+    if isinstance(read.rows, Columnwise):
+        read.rows = shop_ids.numbered(read.rows, SHOP_ID)
+    return read
+
+
+def _recall(read: Read[Any], shop_ids: list[str]) -> None:
+    if isinstance(read.rows, Columnwise) and isinstance(sent := read.rows.pieces[SHOP_ID], Numbered):
+        read.rows = read.rows.with_piece(SHOP_ID, sent.received(shop_ids))
 
 
 def _send(piece: Read[Any] | UnreadableFileError | None) -> None:

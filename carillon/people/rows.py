@@ -28,6 +28,9 @@ class ArrivedEvent(NamedTuple):
     """None: the workspace's."""
 
 
+SHOP_ID = ArrivedEvent._fields.index("shop_id")
+
+
 class Wish(NamedTuple):
     """What a row says about one topic on one channel; `at` None = as of now, told only where it differs from what stands."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.people.packing import Numbered
 from carillon.store import tables as t
 from carillon.store.bulk import many
 from carillon.store.engine import commits_seen
@@ -16,15 +18,27 @@ WORTH_IT = 10_000
 MOST = 500_000
 """Contacts remembered: a hundred megabytes."""
 _KEY = "who is who"
+_WHO = sa.select(t.contact.c.shop_id, sa.func.coalesce(t.contact.c.merged_into, t.contact.c.id))
 
 
 def contact_ids(connection: Connection, shop_ids: Iterable[str]) -> dict[str, int]:
     """The shop's id → ours, of those that are known; a merged contact is the one it was merged into."""
     c = t.contact.c
-    rows = connection.execute(
-        sa.select(c.shop_id, sa.func.coalesce(c.merged_into, c.id)).where(c.shop_id.in_(many(shop_ids, str)))
-    )
+    rows = connection.execute(_WHO.where(c.shop_id.in_(many(shop_ids, str))))
     return {shop_id: contact_id for shop_id, contact_id in rows}
+
+
+@dataclass(slots=True)
+class _Known:
+    """Who is who while core stands at one version."""
+
+    version: int
+    by_id: dict[str, int]
+    is_all: bool
+    """Whoever is not there is not known."""
+    texts: list[str] = field(default_factory=list)
+    by_number: list[int | None] = field(default_factory=list)
+    """Of the first of these texts, by their numbers (`packing.Numbered`)."""
 
 
 def remembered_ids(
@@ -37,19 +51,36 @@ def remembered_ids(
     """
     if n < WORTH_IT or (version := commits_seen(connection, "core")) is None:
         return None
-    seen, known = connection.info.get(_KEY, (None, {}))
-    if seen != version or len(known) > MOST:
-        known = {}
-    connection.info[_KEY] = (version, known)
-    found: list[list[int | None]] = []
-    strange: dict[int, Sequence[str]] = {}
-    for shop_ids in columns:
-        ids = list(map(known.get, shop_ids))
-        if None in ids:
-            strange[len(found)] = shop_ids
-        found.append(ids)
-    asked = {who for k, shop_ids in strange.items() for who, one in zip(shop_ids, found[k], strict=True) if one is None}
-    known.update(contact_ids(connection, asked) if asked else {})
-    for k, shop_ids in strange.items():
-        found[k] = list(map(known.get, shop_ids))
-    return found
+    known = connection.info.get(_KEY)
+    if known is None or known.version != version or len(known.by_id) > MOST:
+        known = connection.info[_KEY] = _anew(connection, version, n)
+    return [
+        _by_number(connection, known, one) if isinstance(one, Numbered) else _by_id(connection, known, one)
+        for one in columns
+    ]
+
+
+def _anew(connection: Connection, version: int, n: int) -> _Known:
+    """Everybody, where they are not many more than the rows: read in their order they cost a tenth of being looked up."""
+    newest = connection.scalar(sa.select(sa.func.max(t.contact.c.id))) or 0
+    if newest > min(2 * n, MOST):
+        return _Known(version, {}, is_all=False)
+    return _Known(version, {shop_id: found for shop_id, found in connection.execute(_WHO)}, is_all=True)
+
+
+def _by_number(connection: Connection, known: _Known, column: Numbered) -> list[int | None]:
+    if known.texts is not column.texts:
+        known.texts, known.by_number = column.texts, []
+    ids = known.by_number
+    if len(ids) < column.coined.stop:
+        ids += _by_id(connection, known, column.texts[len(ids) : column.coined.stop])
+    return list(map(ids.__getitem__, column.numbers))
+
+
+def _by_id(connection: Connection, known: _Known, shop_ids: Sequence[str]) -> list[int | None]:
+    ids = list(map(known.by_id.get, shop_ids))
+    if not known.is_all and None in ids:
+        asked = {shop_id for shop_id, found in zip(shop_ids, ids, strict=True) if found is None}
+        known.by_id |= contact_ids(connection, asked)
+        ids = list(map(known.by_id.get, shop_ids))
+    return ids

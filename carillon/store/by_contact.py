@@ -41,11 +41,12 @@ def props_of(own: sa.FromClause, dialect: str) -> sa.ColumnElement[Any]:
     return sa.func.coalesce(own.c.props, there, type_=t.event.c.props.type)
 
 
+# Sorted by one number: what lies within a contact lies on a page or two.
 _LAY = """
     INSERT INTO events.contact_event (contact_id, kind, occurred_at, hash64, value_cents, props)
     SELECT contact_id, kind, occurred_at, hash64, value_cents, CASE WHEN value_cents IS NOT NULL THEN props END
     FROM ({events}) WHERE true
-    ORDER BY contact_id, kind, occurred_at, hash64
+    ORDER BY contact_id
     ON CONFLICT (contact_id, kind, occurred_at, hash64) DO NOTHING"""
 # CROSS: in the order in which the keys were staged, which is that of `event`.
 _OF_KEYS = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from carillon.people import who
 from carillon.people.ingest import ArrivedEvent, IngestResult, ingest_events
+from carillon.people.packing import Numbering, joined, parts_of
+from carillon.people.rows import SHOP_ID
 from carillon.store import tables as t
 from carillon.store.engine import Store
 
@@ -18,7 +22,7 @@ EVENTS = st.builds(
     ArrivedEvent, st.integers(1, 4), st.integers(1, 3), st.sampled_from(["bought", "seen"]), st.sampled_from(["a", "b", "was_b", "nobody"]),
     st.sampled_from([None, 7]), st.sampled_from(["{}", '{"total":7}']), st.sampled_from([None, None, "USD"]),
 )  # fmt: skip
-COMMITS = st.lists(st.lists(EVENTS, min_size=1, max_size=5), min_size=1, max_size=3)
+COMMITS = st.lists(st.lists(EVENTS, min_size=1, max_size=7), min_size=1, max_size=3)
 
 
 def contact(store: Store, number: int, shop_id: str, merged_into: int | None = None) -> None:
@@ -35,8 +39,21 @@ def contact(store: Store, number: int, shop_id: str, merged_into: int | None = N
         connection.execute(t.contact.insert().values(row | {"merged_into": merged_into}))
 
 
-def ingest(store: Store, events: list[ArrivedEvent]) -> IngestResult:
+def ingest(store: Store, events: Sequence[ArrivedEvent]) -> IngestResult:
     return ingest_events(store, events, source="file", history=True, received_at=1)
+
+
+def by_numbers(commits: list[list[ArrivedEvent]]) -> list[Any]:
+    """The commits as they come from the process that reads a file: people by numbers, in parts of three events."""
+    shop_ids, texts = Numbering(1_000), list[str]()
+    sent = [
+        [shop_ids.numbered(parts_of(events[k : k + 3])[0], SHOP_ID) for k in range(0, len(events), 3)]
+        for events in commits
+    ]
+    arrived = pickle.loads(pickle.dumps(sent))
+    return [
+        joined([part.with_piece(SHOP_ID, part.pieces[SHOP_ID].received(texts)) for part in parts]) for parts in arrived
+    ]
 
 
 def kept(store: Store) -> list[list[Any]]:
@@ -56,14 +73,14 @@ def test_remembering_gives_the_rows_that_joining_gives(sqlite_store: Store, comm
     for number, shop_id, into in ((1, "a", None), (2, "b", None), (3, "was_b", 2)) if is_new else ():
         contact(sqlite_store, number, shop_id, into)
     found = []
-    for worth_it in (1, 10_000):
+    for worth_it, sent in ((1, commits), (1, by_numbers(commits)), (10_000, commits), (10_000, by_numbers(commits))):
         with sqlite_store.write("events") as connection:
             for table in (t.event, t.contact_event, t.arrival, t.intake):
                 connection.execute(table.delete())
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(who, "WORTH_IT", worth_it)
-            found.append(([ingest(sqlite_store, events) for events in commits], kept(sqlite_store)))
-    assert found[0] == found[1]
+            found.append(([ingest(sqlite_store, events) for events in sent], kept(sqlite_store)))
+    assert all(one == found[0] for one in found)
     with sqlite_store.read() as connection:
         keys = [
             connection.execute(
