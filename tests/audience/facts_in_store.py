@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from carillon.audience.facts import EnrolmentFact, Facts, SendFact
+from carillon.audience.facts import CouponFact, EnrolmentFact, Facts, SendFact
 from carillon.feedback.responses import lay_newest
 from carillon.kernel.channels import SEND_NUMBER, Channel
 from carillon.store import tables as t
@@ -67,7 +67,7 @@ class _Writer:
     def __init__(self) -> None:
         tables = (
             t.contact, t.standing, t.list_member, t.campaign, t.node, t.event, t.contact_stat, t.response,
-            t.enrolment, t.passage, t.send, t.batch,
+            t.enrolment, t.passage, t.send, t.batch, t.coupon, t.redemption,
         )  # fmt: skip
         self.rows: Rows = {table: [] for table in tables}
         self.numbers: Iterator[int] = itertools.count(1)
@@ -77,9 +77,13 @@ class _Writer:
     def person(self, contact_id: int, facts: Facts) -> None:
         self._contact(contact_id, facts)
         keys = self._events(contact_id, facts)
-        own = self._enrolments(contact_id, facts, keys)
+        ways = self._enrolments(contact_id, facts, keys)
+        own = ways[0] if facts.journey else None
         for send in facts.sends:
             self._send(contact_id, send, own if facts.journey and send.enrolment == facts.journey.enrolment else None)
+        for coupon in facts.coupons:
+            is_own = facts.journey is not None and coupon.enrolment == facts.journey.enrolment
+            self._coupon(coupon, ways[0 if is_own else -1])
 
     def _contact(self, contact_id: int, facts: Facts) -> None:
         f = facts.fields
@@ -125,15 +129,15 @@ class _Writer:
             )
         return keys
 
-    def _enrolments(self, contact_id: int, facts: Facts, keys: list[tuple[int, int]]) -> int | None:
-        """Writes them and returns the id of the one that the journey speaks of: the first."""
-        own = None
+    def _enrolments(self, contact_id: int, facts: Facts, keys: list[tuple[int, int]]) -> list[int]:
+        """Writes them and returns their ids; the journey speaks of the first."""
+        ways = []
         for number, enrolment in enumerate(facts.enrolments):
             journey = facts.journey if number == 0 else None
             enrolment_id = self._enrolment(contact_id, enrolment)
+            ways.append(enrolment_id)
             if journey is None:
                 continue
-            own = enrolment_id
             row = self.rows[t.enrolment][-1]
             for name, props in (("trigger", journey.trigger), ("answer", journey.answer)):
                 key = next((key for key, event in zip(keys, facts.events, strict=True) if event.props is props), None)
@@ -142,7 +146,7 @@ class _Writer:
             for step, at in journey.reached.items():
                 node = self._node(enrolment.campaign, step)
                 self.rows[t.passage].append({"node_id": node, "enrolment_id": enrolment_id, "branch": "then", "at": at})
-        return own
+        return ways
 
     def _enrolment(self, contact_id: int, fact: EnrolmentFact) -> int:
         enrolment_id = next(self.numbers)
@@ -178,6 +182,17 @@ class _Writer:
                 "first_open": fact.opened_at, "machine_open": fact.machine_opened_at, "first_click": fact.clicked_at,
             }
         )  # fmt: skip
+
+    def _coupon(self, fact: CouponFact, enrolment_id: int) -> None:
+        code = f"{fact.code}{next(self.numbers)}"
+        self.rows[t.coupon].append(
+            {
+                "pool": fact.pool, "code": code, "enrolment_id": enrolment_id, "state": "used", "at": 1,
+                "valid_until": fact.valid_until,
+            }
+        )  # fmt: skip
+        if fact.redeemed_at is not None:
+            self.rows[t.redemption].append({"code": code.upper(), "at": fact.redeemed_at})
 
     def _campaign(self, name: str) -> int:
         if name not in self.campaigns:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carillon.audience.evaluate import where
-from carillon.audience.facts import EnrolmentFact, EventFact, Facts, Journey, SendFact
+from carillon.audience.facts import CouponFact, EnrolmentFact, EventFact, Facts, Journey, SendFact
 from carillon.audience.moment import Moment, Subject, of_contact, of_enrolment
 from carillon.audience.reference import holds
 from carillon.audience.words import say
@@ -27,6 +27,7 @@ from carillon.definition.conditions import (
     Condition,
     Consented,
     ContactIs,
+    CouponIs,
     EnrolledIn,
     FieldTest,
     HasEvent,
@@ -121,6 +122,17 @@ def _sends(now: int) -> st.SearchStrategy[tuple[SendFact, ...]]:
 
 
 @cache
+def _coupons(now: int) -> st.SearchStrategy[list[CouponFact]]:
+    """At most one code of a pool an enrolment; 1 is the journey's own."""
+    maybe = st.one_of(st.none(), instants(now))
+    one = st.builds(
+        CouponFact, st.sampled_from(["spring", "spring", "cart"]), st.sampled_from(["A", "b"]), st.sampled_from([0, 1, 1]),
+        valid_until=maybe, redeemed_at=maybe,
+    )  # fmt: skip
+    return st.lists(one, max_size=3, unique_by=lambda c: (c.pool, c.enrolment))
+
+
+@cache
 def people(now: int) -> st.SearchStrategy[Facts]:
     """Somebody with fields, events, messages, and an enrolment in the campaign `mine` that journeys speak of."""
     at = instants(now)
@@ -134,6 +146,7 @@ def people(now: int) -> st.SearchStrategy[Facts]:
         events=st.lists(st.builds(EventFact, st.sampled_from(KINDS), at, documents(now)), max_size=5).map(tuple),
         sends=_sends(now),
         others=st.lists(st.builds(EnrolmentFact, st.sampled_from(["mine", "other"]), at, st.booleans()), max_size=2),
+        coupons=_coupons(now),
         lists=st.frozensets(st.sampled_from(["vip", "staff"])),
         permitted=st.frozensets(st.sampled_from(PAIRS)),
         open_channels=st.frozensets(st.sampled_from(["email", "sms"])),
@@ -145,11 +158,12 @@ def people(now: int) -> st.SearchStrategy[Facts]:
 
 def _somebody(
     *, events: tuple[EventFact, ...], others: list[EnrolmentFact], entered: int, reached: dict[str, int],
-    keys: tuple[int, int], **known: Any,
+    keys: tuple[int, int], coupons: list[CouponFact], **known: Any,
 ) -> Facts:  # fmt: skip
     trigger, answer = (events[key].props if key < len(events) else None for key in keys)
     return Facts(
         events=events, enrolments=(EnrolmentFact("mine", entered, True), *others),
+        coupons=tuple(c for c in coupons if c.enrolment == 1 or others),  # the last of the others holds them
         journey=Journey(1, entered, reached, trigger, answer), **known,
     )  # fmt: skip
 
@@ -254,6 +268,12 @@ def response_conditions(*, journey: bool) -> st.SearchStrategy[Responded]:
 
 
 @cache
+def coupon_conditions() -> st.SearchStrategy[CouponIs]:
+    states = st.sampled_from(["unused", "redeemed", "expired"])
+    return st.builds(CouponIs, st.sampled_from(["spring", "cart"]), states, st.booleans())  # type: ignore[arg-type]
+
+
+@cache
 def conditions(now: int, *, journey: bool) -> st.SearchStrategy[Condition]:
     leaves: list[st.SearchStrategy[Condition]] = [
         st.builds(ContactIs, wheres(now, contact=True)),
@@ -267,6 +287,7 @@ def conditions(now: int, *, journey: bool) -> st.SearchStrategy[Condition]:
                 EnrolledIn(("other",)), EnrolledIn(("mine", "other"), Span(seconds=86_400)),
             ]
         ),
+        coupon_conditions(),
     ]  # fmt: skip
     if journey:
         leaves += [st.builds(TriggerIs, wheres(now)), st.builds(AnswerIs, wheres(now))]
@@ -332,7 +353,8 @@ def check(stores: list[Store], case: Case, folded: bool) -> None:
                 now, store.dialect, "Europe/Berlin", "mine", "offers", SEGMENTS, {"a": ("email.a", "email.b")},
                 {"offers": ("other",)}, Bits(), folded, money,
             )  # fmt: skip
-            wanted = {number for number, facts in known.items() if holds(condition, facts, at)}
+            asked_of = known if journey else {n: replace(facts, journey=None) for n, facts in known.items()}
+            wanted = {number for number, facts in asked_of.items() if holds(condition, facts, at)}
             found = answers(store, condition, journey, few, at)
             assert found == wanted, f"{store.dialect}, few={few}: {say(condition)}"
 
