@@ -99,13 +99,21 @@ def _present(value: object) -> object:
 
 
 @with_context
-def money(value: object, *, context: RenderContext) -> str:
-    """`1.234,50 €` in the message's language and the workspace's currency; what is no amount is an error, never 0."""
+def money(value: object, currency: object = None, *, context: RenderContext) -> str:
+    """`1.234,50 €` in the message's language and the workspace's currency, or in the one that is said, unconverted; what
+    is no amount or no currency is an error, never 0."""
     from babel.numbers import format_currency
 
     amount = _amount(_present(value))
-    locale = context.resolve("locale", default="en")
-    return str(format_currency(amount, context.resolve("currency", default="EUR"), locale=locale))
+    code = context.resolve("currency", default="EUR") if currency is None else _currency(_present(currency))
+    return str(format_currency(amount, code, locale=context.resolve("locale", default="en")))
+
+
+def _currency(value: object) -> str:
+    code = str(value).upper()
+    if not (len(code) == 3 and code.isascii() and code.isalpha()):
+        raise FilterArgumentError(f"money: {value!r} is no currency", token=None)
+    return code
 
 
 def _amount(value: object) -> Decimal:

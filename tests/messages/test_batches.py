@@ -118,6 +118,17 @@ def test_money_is_an_amount_or_an_error(amount, shown):
     assert (inner(message.html) if not out.failed else None) == shown
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"), [("USD", "$20.00"), ("gbp", "£20.00"), ("dollars", None), ("", None), (None, None)]
+)
+def test_money_of_another_currency_is_shown_in_it_and_not_converted(told, shown):
+    """Who shops in dollars must not read their 20 dollars as 20 euros."""
+    content = compiled(source("<html><body>{{ trigger.total | money: trigger.currency }}</body></html>"))
+    assert set(content.required_paths) == {"trigger.total", "trigger.currency"}
+    out, [message] = batch(content, {"trigger.total": 20, "trigger.currency": told})
+    assert (inner(message.html) if not out.failed else None) == shown
+
+
 def test_a_template_that_loops_without_end_fails_for_the_person_only():
     """Limits are on: a hostile list cannot keep a worker busy."""
     content = compiled(
