@@ -15,7 +15,18 @@ from carillon.audience import bounds, dates
 from carillon.audience.moment import ConditionError, Expression, Moment, Predicate
 from carillon.audience.patterns import matches
 from carillon.definition.conditions import FieldTest, ThingsTest, Where
-from carillon.store.json import Document, any_text, any_thing, flag_at, has_at, integer_at, number_at, text_at
+from carillon.store.json import (
+    Document,
+    any_text,
+    any_thing,
+    flag_at,
+    has_at,
+    integer_at,
+    is_plain,
+    number_at,
+    text_at,
+    word_at,
+)
 
 BUILT_IN = {
     "id": "shop_id",
@@ -83,11 +94,22 @@ def _typed(document: Document, test: FieldTest) -> Expression:
         case "flag":
             return flag_at(document, path)
         case "word" | "date" | "email" | "phone" | "country" | "language" | "one_of":
-            return text_at(document, path)
+            return (word_at if _asks_for_words(test) else text_at)(document, path)
         case "list":
             raise ConditionError(f"{test.field}: a list has no single value")
         case _:
             assert_never(test.type)
+
+
+def _asks_for_words(test: FieldTest) -> bool:
+    """Is the field only compared for equality with texts that no other JSON reads as?"""
+    match test.op, test.value:
+        case "is" | "is_not", str(text):
+            return is_plain(text)
+        case "in" | "not_in", tuple(options):
+            return all(isinstance(option, str) and is_plain(option) for option in options)
+        case _:
+            return False
 
 
 def _value_test(test: FieldTest, value: Expression, zone: Expression | None, at: Moment) -> Predicate:

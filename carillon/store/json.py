@@ -47,6 +47,11 @@ class _TextAt(_At):
     inherit_cache = True
 
 
+class _WordAt(_At):
+    name = "word_at"
+    inherit_cache = True
+
+
 class _NumberAt(_At):
     name = "number_at"
     inherit_cache = True
@@ -75,6 +80,16 @@ class _Things(_At):
 def text_at(document: Document, path: Path) -> sa.ColumnElement[Any]:
     """The text at the path."""
     return _TextAt(document, path, sa.String())
+
+
+def word_at(document: Document, path: Path) -> sa.ColumnElement[Any]:
+    """The text at the path, to be compared for equality with texts that are plain (`is_plain`): on SQLite half the time."""
+    return _WordAt(document, path, sa.String())
+
+
+def is_plain(text: str) -> bool:
+    """Is it no JSON array or object? SQLite extracts those as texts, numbers and flags as numbers, which equal no text."""
+    return not text.startswith(("[", "{"))
 
 
 def number_at(document: Document, path: Path) -> sa.ColumnElement[Any]:
@@ -182,6 +197,13 @@ def _text_on_sqlite(element: _At, compiler: Any, **kw: Any) -> str:
     return f"CASE json_type({document}, {path}) WHEN 'text' THEN json_extract({document}, {path}) END"
 
 
+@compiles(_WordAt, "sqlite")
+def _word_on_sqlite(element: _At, compiler: Any, **kw: Any) -> str:
+    document, path = element._sql(compiler, **kw)
+    return f"json_extract({document}, {path})"
+
+
+@compiles(_WordAt, "postgresql")
 @compiles(_TextAt, "postgresql")
 def _text_on_postgresql(element: _At, compiler: Any, **kw: Any) -> str:
     document, path = element._sql(compiler, **kw)
