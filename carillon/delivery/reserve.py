@@ -33,7 +33,7 @@ from carillon.policy.words import WAITS, SkipReason
 from carillon.store import localtime
 from carillon.store import tables as t
 from carillon.store.bulk import reserve_ids
-from carillon.store.staging import weigh
+from carillon.store.staging import weigh, weigh_roughly
 from carillon.store.writing import take_turn
 
 MANY = 10_000
@@ -115,7 +115,7 @@ def _reserve_node(ground: Ground, version_id: int, plan: Plan, node: MessageNode
             take_turn(connection, PASS_LOCK)
             _decide_slice(connection, ground, plan, node, deciding, one, its.max_people, result)
             if result.decided >= max(MANY, 2 * weighed):
-                weigh(connection, "ledger.send")
+                weigh_roughly(connection, "ledger.send")
                 weighed = result.decided
         its.told(result.decided - before)
     return result

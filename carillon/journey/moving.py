@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from carillon.journey.ground import Ground
 from carillon.store import tables as t
 from carillon.store.engine import rowcount
+from carillon.store.writing import made_first, place_of
 
 DATE_PAST, NO_DATE = "date_past", "no_date"
 """The exit codes of those who arrive too late at a wait for a date, or have no such date (`if_past: exit`)."""
@@ -40,14 +41,20 @@ def parts_of(connection: Connection, ground: Ground, here: sa.ColumnElement[bool
     yield sa.or_(ahead, e.due_at.is_(None))
 
 
-def write_moves(connection: Connection, moves: sa.Select[Any]) -> int:
-    """Carry out a Select of (enrolment_id, node_id, arrived_at, due_at, exit_code); returns how many it moved."""
-    m = moves.subquery("moves")
+def write_moves(connection: Connection, moves: sa.Select[Any], *, by_place: bool = True) -> int:
+    """Carry out a Select of (enrolment_id, node_id, arrived_at, due_at, exit_code); returns how many it moved.
+
+    `by_place` says that it reads the enrolments themselves, so that each is changed where it lies.
+    """
+    e = t.enrolment.c
+    place = place_of(connection, t.enrolment) if by_place else e.id
+    its_place = (place if by_place else moves.selected_columns.enrolment_id).label("place")
+    m = made_first(connection, moves.add_columns(its_place), "moves")
     is_over = m.c.exit_code.is_not(None)
     return rowcount(
         connection.execute(
             t.enrolment.update()
-            .where(t.enrolment.c.id == m.c.enrolment_id)
+            .where(place == m.c.place)
             .values(
                 node_id=sa.case((is_over, None), else_=m.c.node_id),
                 arrived_at=m.c.arrived_at,

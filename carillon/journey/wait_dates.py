@@ -37,4 +37,5 @@ def end_date_waits(
         c.id.label("enrolment_id"), stand.node_id.label("node_id"), over.label("arrived_at"),
         stand.due_at.label("due_at"), exit_code.label("exit_code"),
     ).select_from(came)  # fmt: skip
-    return write_moves(connection, moves.where(sa.or_(c.date_at.is_(None), c.date_at <= ground.now)))
+    is_over = sa.or_(c.date_at.is_(None), c.date_at <= ground.now)
+    return write_moves(connection, moves.where(is_over), by_place=False)

@@ -36,6 +36,14 @@ def weigh(connection: Connection, name: str) -> None:
         connection.exec_driver_sql(f"ANALYZE {name}")
 
 
+def weigh_roughly(connection: Connection, name: str) -> None:
+    """The same of a large table that PostgreSQL weighs by itself soon, by 3,000 of its rows instead of 30,000."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL default_statistics_target = 10")
+        connection.exec_driver_sql(f"ANALYZE {name}")
+        connection.exec_driver_sql("RESET default_statistics_target")
+
+
 def unstage(connection: Connection, *names: str) -> None:
     """Forget staged tables before the end of the transaction, so that it may stage them anew."""
     if connection.dialect.name == "postgresql":

@@ -29,6 +29,24 @@ def put_row(
     return rowcount(result)
 
 
+def made_first(connection: Connection, select: sa.Select[Any], name: str) -> sa.CTE | sa.Subquery:
+    """The Select as what an UPDATE reads from."""
+    if connection.dialect.name == "postgresql":
+        # Else it holds on to every row that the Select reads, and so joins tables that nothing of it asks for.
+        return select.cte(name).prefix_with("MATERIALIZED")
+    return select.subquery(name)  # the driver counts no rows of a statement that begins with WITH
+
+
+def place_of(connection: Connection, table: sa.Table) -> sa.ColumnElement[Any]:
+    """Where a row of the table lies, for the one statement that reads it and changes it: no index is asked for it again.
+
+    On PostgreSQL a row that another changes meanwhile lies elsewhere, and is left alone.
+    """
+    if connection.dialect.name == "postgresql":
+        return sa.literal_column(f"{table.schema}.{table.name}.ctid")
+    return table.c.id
+
+
 def take_turn(connection: Connection, lock: int) -> None:
     """Wait until no other transaction holds this lock, and hold it to the end of ours.
 
