@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 
@@ -11,14 +12,14 @@ class HandedOver:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._batches: dict[int, list[int]] = {}
+        self._batches: deque[tuple[int, int, int]] = deque()
         self._people = 0
         self._is_over = False
 
     def tell(self, node_id: int, batch_id: int, people: int) -> None:
         """A batch of a message was claimed, and nothing more is done with it for now."""
         with self._changed:
-            self._batches.setdefault(node_id, []).append(batch_id)
+            self._batches.append((node_id, batch_id, people))
             self._people += people
             self._changed.notify_all()
 
@@ -29,10 +30,13 @@ class HandedOver:
             self._changed.notify_all()
 
     def take(self, people: int) -> Mapping[int, Sequence[int]]:
-        """Node → its batches, once they have so many people; waits for them, and is empty at the end."""
+        """Node → its batches, of so many people in all; waits for them, and is empty at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_over or self._people >= people)
-            if self._is_over:
-                return {}
-            taken, self._batches, self._people = self._batches, {}, 0
+            taken: dict[int, list[int]] = {}
+            while people > 0 and not self._is_over:
+                node_id, batch_id, its_people = self._batches.popleft()
+                taken.setdefault(node_id, []).append(batch_id)
+                self._people -= its_people
+                people -= its_people
             return taken

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 
 from carillon.delivery.claim import Offer, claim
 from carillon.delivery.model import LEAST_LEASE, Built, Claimed, Released, Settled, Settlement
-from carillon.delivery.protocol import Connector, Deferred, Held, Outcome, Unsure
+from carillon.delivery.protocol import Accepted, Connector, Deferred, Held, Outcome, Unsure
 from carillon.delivery.settle import settle
 from carillon.delivery.settling import Settling
 from carillon.delivery.writer import LedgerWriter
@@ -50,28 +51,45 @@ def lanes_of(connector: Connector) -> int:
     return max(1, min(connector.capabilities.concurrency, MOST_LANES))
 
 
-async def hand_over_one(desk: Desk, connector: Connector, built: Built) -> tuple[Claimed | None, list[Settled]]:
-    """Claim, hand over and settle one batch; None where the claim was lost or nothing was left to claim it for."""
+_Written = Coroutine[Any, Any, list[Settled]]
+"""What became of a batch, on its way into the ledger."""
+
+
+async def _hand_over_one(
+    desk: Desk, connector: Connector, built: Built, before: Awaitable[None]
+) -> tuple[Claimed, _Written, bool] | None:
+    """Claim a batch and hand it over, once the end of the lane's last one is written; None where it is not ours.
+
+    Returns what is still to be written, and whether the next one may be claimed with it.
+    """
     if desk.is_closing or connector.name in desk.held:
-        return None, []
+        return None
     crash_point("before_claim")
     claimed = await desk.writer.run(claim, Offer(built, desk.worker, desk.campaign_clock, desk.machine_clock))
-    if claimed is None or not claimed.rows:
-        return claimed, []
+    await before  # one commit with the claim, mostly
+    if claimed is None:
+        return None
+    if not claimed.rows:
+        return claimed, _nothing(), False
     crash_point("after_claim_commit")
-    if not _lease_suffices(desk, claimed.lease_until):
-        return claimed, [await _settle(desk, Settlement(claimed, Released("too little of the lease was left")))]
-    if built.whole:
-        return claimed, [await _whole(desk, connector, claimed)]
-    return claimed, await _by_windows(desk, connector, claimed)
-
-
-async def _whole(desk: Desk, connector: Connector, claimed: Claimed) -> Settled:
+    if desk.faults or not _lease_suffices(desk, claimed.lease_until):
+        return claimed, _whole(desk, claimed, Released("too little of the lease was left")), False
+    if not built.whole:
+        return claimed, _by_windows(desk, connector, claimed), False
     outcome = (await _hand_over(connector, claimed, claimed.rows))[0]
     crash_point("after_hand_over_before_settle")
+    return claimed, _whole(desk, claimed, outcome), isinstance(outcome, Accepted) and outcome.rest_s is None
+
+
+async def _nothing() -> list[Settled]:
+    """Nobody was left to claim the batch for."""
+    return []
+
+
+async def _whole(desk: Desk, claimed: Claimed, outcome: Outcome | Released) -> list[Settled]:
     settled = await _settle(desk, Settlement(claimed, outcome))
     crash_point("after_settle")
-    return settled
+    return [settled]
 
 
 async def _by_windows(desk: Desk, connector: Connector, claimed: Claimed) -> list[Settled]:
@@ -136,11 +154,41 @@ Done = Callable[[Built, Claimed | None, list[Settled]], Awaitable[None]]
 
 
 async def run_lane(desk: Desk, connector: Connector, queue: asyncio.Queue[Built | None], done: Done) -> None:
-    """Work on what the queue brings until it brings None; after a fault only let go of it."""
+    """Work on what the queue brings until it brings None; after a fault only let go of it.
+
+    While it is written that a batch was accepted the next one is claimed: they share a turn at the ledger.
+    """
+    ending: asyncio.Future[None] = asyncio.ensure_future(asyncio.sleep(0))
     while (built := await queue.get()) is not None:
-        claimed, written = None, list[Settled]()
-        try:
-            claimed, written = await hand_over_one(desk, connector, built)
-        except Exception as error:  # the other lanes must settle what they have begun, then the work raises this
-            desk.faults.append(error)
-        await done(built, claimed, written)
+        ending = await _work_on(desk, connector, built, ending, done)
+    await ending
+
+
+async def _work_on(
+    desk: Desk, connector: Connector, built: Built, before: asyncio.Future[None], done: Done
+) -> asyncio.Future[None]:  # fmt: skip
+    """Hand a batch over; returns its end, which is to be waited for before the next one leaves."""
+    handed_over = None
+    try:
+        handed_over = await _hand_over_one(desk, connector, built, before)
+    except Exception as error:  # the other lanes must settle what they have begun, then the work raises this
+        desk.faults.append(error)
+    await before
+    if handed_over is None:
+        await done(built, None, [])
+        return before
+    claimed, written, is_next_welcome = handed_over
+    ending = asyncio.ensure_future(_end(desk, claimed, written, done))
+    if not is_next_welcome:
+        await ending
+    return ending
+
+
+async def _end(desk: Desk, claimed: Claimed, written: _Written, done: Done) -> None:
+    try:
+        settled = await written
+    except Exception as error:
+        desk.faults.append(error)
+        await done(claimed.built, None, [])
+    else:
+        await done(claimed.built, claimed, settled)

@@ -111,7 +111,8 @@ def sms_answer(_: int, __: list[str]) -> web.Response:
     return text_answer()
 
 
-NEVER_UNSURE = {"before_claim", "in_claim"}
+NEVER_UNSURE = {"before_claim"}
+"""The killed lane has nothing in flight. In a claim it may have: that its last batch was accepted shares the commit."""
 POINTS = [
     "before_claim",
     "in_claim",
