@@ -5,6 +5,7 @@ from __future__ import annotations
 from carillon.advance.approve import approve
 from tests.campaigns.conftest import Weeks
 
+CLUB = "confirm-club-email"
 MAIL = ("offers/email",)
 
 
@@ -143,12 +144,30 @@ def test_spring_sale_sends_the_leader_to_the_rest_and_a_text_to_who_did_not_clic
     assert len(weeks.inbox) == len(set(weeks.inbox)) == len(sent)
 
 
+def test_who_joins_the_club_is_asked_for_a_second_yes(weeks: Weeks) -> None:
+    """One letter with the button, in the contact's language; only who answers is a member."""
+    weeks.at("2026-11-03 12:00")
+    weeks.apply(CLUB)
+    weeks.at("2026-11-03 12:10")
+    for name, country in (("ada", "DE"), ("bob", "GB")):
+        weeks.contact(name, country=country, consent=("club/email",))
+    weeks.run(CLUB)
+    weeks.pass_by(CLUB, "2026-11-04 13:00")
+    assert {letter.address: letter.text for letter in weeks.mail.letters} == {
+        "ada@example.com": "Bitte bestätigen Sie, dass Sie in unseren Club wollen",
+        "bob@example.com": "Please confirm that you join our club",
+    }
+    weeks.consent("ada", "club/email", "confirmed")
+    assert [weeks.allows(name, "club") for name in ("ada", "bob")] == [True, False]
+
+
 def test_vip_early_access_waits_for_a_yes_and_reaches_the_best(weeks: Weeks) -> None:
     """Nothing leaves before the head of marketing says yes; then the members get it, and a text follows who did not click."""
     weeks.at("2027-03-01 12:00")
     consent = ("club/email", "club/sms")
     for n, tier in enumerate(("gold", "gold", "basic")):
         weeks.contact(f"c{n}", phone=f"+4917012345{n:02}", country="DE", tier=tier, lifetime_value=n, consent=consent)
+        weeks.consent(f"c{n}", "club/email", "confirmed")
     weeks.apply("vip_early_access")
     weeks.pass_by("vip_early_access", "2027-03-08 10:00")
     assert weeks.inbox == []

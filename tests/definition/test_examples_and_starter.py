@@ -77,7 +77,8 @@ def test_the_shipped_campaigns_are_clean() -> None:
     shipped = load_workspace(ROOT / "campaigns")
     assert shipped.problems == []
     told = re.findall(r"^\| `(\w+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M)
-    assert sorted(told) == sorted(shipped.campaigns)
+    assert sorted(told) == sorted(name for name in shipped.campaigns if not is_confirmation(name))
+    assert [name for name in shipped.campaigns if is_confirmation(name)] == ["confirm-club-email"]
     for campaign in shipped.campaigns.values():
         for step in walk(campaign.journey):
             if isinstance(step, Send) and step.channel not in OURS:  # one of ours reads one language
