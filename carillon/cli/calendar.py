@@ -51,7 +51,7 @@ def calendar(weeks: int, ics_file: Path | None, html_file: Path | None, now: str
 def _lines(found: Calendar) -> Iterator[str]:
     from carillon.kernel.clock import from_micros
     from carillon.kernel.time.zones import zone
-    from carillon.reports.agenda import days_of, people
+    from carillon.reports.agenda import a_day, days_of, people
 
     clock = zone(found.timezone)
     yield f"Clock times of {found.timezone}; “about” is the audience as it is today"
@@ -67,4 +67,4 @@ def _lines(found: Calendar) -> Iterator[str]:
         yield "Nothing is planned."
     for usual in found.steady:
         yield ""
-        yield f"{usual.campaign}: {usual.what}, about {usual.a_day:.1f} people a day as in the last 30 days"
+        yield f"{usual.campaign}: {usual.what}: {a_day(usual)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from carillon.foresight.calendar import Calendar, Planned
+from carillon.foresight.calendar import Calendar, Planned, Steady
 from carillon.kernel.clock import from_micros
 from carillon.kernel.ids import hash64
 from carillon.reports.page import environment
@@ -37,7 +37,8 @@ def agenda(calendar: Calendar) -> str:
     """One HTML page, a line a day; everything is escaped."""
     days = list(days_of(calendar))
     before = [None] * (days[0].date.weekday() if days else 0)
-    return environment().get_template("agenda.html").render(calendar=calendar, days=days, before=before, people=people)
+    words = {"people": people, "a_day": a_day}
+    return environment().get_template("agenda.html").render(calendar=calendar, days=days, before=before, **words)
 
 
 def ics(calendar: Calendar) -> bytes:
@@ -59,6 +60,14 @@ def ics(calendar: Calendar) -> bytes:
         event.add("description", planned.what)
         written.add_component(event)
     return bytes(written.to_ical())
+
+
+def a_day(steady: Steady) -> str:
+    """How many people come in a day, whole where there are many."""
+    if not steady.a_day:
+        return "nobody in the last 30 days"
+    n = f"{steady.a_day:.1f}" if steady.a_day < 10 else f"{steady.a_day:,.0f}"
+    return f"{'fewer than 0.1' if steady.a_day < 0.1 else f'about {n}'} people a day, as in the last 30 days"
 
 
 def people(planned: Planned) -> str:

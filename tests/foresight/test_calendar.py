@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from icalendar import Calendar as Written
 
-from carillon.foresight.calendar import Calendar, calendar
+from carillon.foresight.calendar import Calendar, Steady, calendar
 from carillon.kernel.clock import DAY, from_micros
 from carillon.plan.operate import set_operator_state
-from carillon.reports.agenda import agenda, ics
+from carillon.reports.agenda import a_day, agenda, ics
 from carillon.store.zones import ready_for_zones
 from tests.shop import Shop, instant
 
@@ -51,6 +51,17 @@ def test_what_has_no_date_has_a_usual_number(shop: Shop) -> None:
     shop.apply()
     found = look(shop)
     assert (rows(found), [(s.campaign, s.a_day) for s in found.steady]) == ([], [("cart", 1.0)])
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (0.0, "nobody in the last 30 days"), (1 / 30, "fewer than 0.1 people a day, as in the last 30 days"),
+        (1.5, "about 1.5 people a day, as in the last 30 days"), (1374.6, "about 1,375 people a day, as in the last 30 days"),
+    ],
+)  # fmt: skip
+def test_a_usual_number_is_no_finer_than_it_is_known(n: float, said: str) -> None:
+    assert a_day(Steady("cart", "Cart", "when cart_updated happens", n)) == said
 
 
 def test_a_paused_campaign_plans_nothing(shop: Shop) -> None:

@@ -87,6 +87,23 @@ def test_the_list_is_filtered_by_channel_category_address_and_words(sandbox: Run
     assert page(sandbox, "/?open=99999999999&page=zzz").status_code == 200
 
 
+def test_a_message_that_is_open_is_all_that_a_phone_shows(sandbox: Running) -> None:
+    """Otherwise a tap on a message seems to do nothing: the letter stands below the list."""
+    send(sandbox, mail())
+    assert '<div class="columns">' in page(sandbox).text
+    opened = page(sandbox, "/?open=1&channel=email").text
+    assert '<div class="columns reading">' in opened
+    assert '<a class="back" href="/?channel=email">' in opened
+
+
+def test_categories_are_shown_as_a_tree(sandbox: Running) -> None:
+    """Names that begin alike were cut off where they differ."""
+    names = ["sale", "sale/email.sale", "sale/email.sale/plain"]
+    send(sandbox, mail(categories=names))
+    found = re.findall(r'<span class="cut deep-(\d)" title="(.*?)">(.*?)</span>', page(sandbox).text)
+    assert found == [("0", names[0], "sale"), ("1", names[1], "email.sale"), ("2", names[2], "plain")]
+
+
 def test_whatever_stands_in_a_message_is_shown_and_never_run(sandbox: Running) -> None:
     """Escaped in the page; the HTML itself only in a frame that may run and fetch nothing."""
     send(sandbox, mail())
