@@ -90,6 +90,17 @@ def _asked_of(parts: tuple[Condition, ...], subject: Subject) -> Callable[[Condi
     return lambda part: rest if _effort(part) else subject
 
 
+def in_two(condition: Condition) -> tuple[Condition, Condition | None]:
+    """What a contact's own row and what is folded can answer, and the rest of a conjunction, which reads events."""
+    match condition:
+        case All(parts):
+            cheap = tuple(part for part in parts if not _effort(part))
+            costly = tuple(part for part in parts if _effort(part))
+            return (All(cheap), All(costly)) if cheap and costly else (condition, None)
+        case _:
+            return condition, None
+
+
 def _effort(part: Condition) -> int:
     """What it takes to ask it of one contact: nothing to speak of, sums over an index, or whole events."""
     match part:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from carillon.audience import bounds
 from carillon.audience.moment import ConditionError, Expression, Moment, Predicate, Subject
-from carillon.audience.sets import Rows, among
+from carillon.audience.sets import Rows, among, weighs
 from carillon.definition.conditions import Responded
 from carillon.kernel.channels import OURS
 from carillon.store import tables
@@ -66,7 +66,7 @@ def _asked(condition: Responded, subject: Subject, at: Moment, *, yes: bool) -> 
         if bounds.is_any(condition.count) is yes:  # at least one that surely counts
             one = rows.only(*where, found.counts)
             if condition.of == "any" and condition.what != "received":
-                return among(_newest(condition, one, at), subject, at)
+                return sa.or_(*(among(rows, subject, at) for rows in _newest(condition, one, subject, at)))
             return among(_one_that_counts(found, one, where, subject), subject, at)
         return sa.not_(among(rows, subject, at))  # none that even possibly counts
     group = _group(condition, found, yes=yes)
@@ -75,14 +75,17 @@ def _asked(condition: Responded, subject: Subject, at: Moment, *, yes: bool) -> 
     return among(rows.having(group), subject, at)
 
 
-def _newest(condition: Responded, one: Rows, at: Moment) -> Rows:
+def _newest(condition: Responded, one: Rows, subject: Subject, at: Moment) -> tuple[Rows, ...]:
     """Those whose newest open or click counts. Where it lies behind a virtual clock's now, their messages tell (`one`)."""
     newest = tables.contact_response.alias()
     times = (newest.c.last_click, *((newest.c.last_open,) if condition.what == "opened" else ()))
-    in_time = (_in_time(time, condition, at) for time in times)
+    counts = sa.or_(*(_in_time(time, condition, at) for time in times))
     by_then = among(one, Subject(newest.c.contact_id, few=True), at)
-    known = sa.or_(*in_time, sa.and_(sa.or_(*(time > at.now for time in times)), by_then))
-    return Rows(newest, newest.c.contact_id, (known,), inner=(newest,))
+    later = sa.and_(sa.or_(*(time > at.now for time in times)), by_then)
+    # Of a whole audience PostgreSQL hashes each of the two. Asked for both at once it weighs the question about messages
+    # as if it were asked of everybody, and looks each person up instead.
+    ways = (counts, later) if weighs(at) and not subject.few else (sa.or_(counts, later),)
+    return tuple(Rows(newest, newest.c.contact_id, (way,), inner=(newest,)) for way in ways)
 
 
 def _one_that_counts(found: _Messages, one: Rows, where: tuple[Predicate, ...], subject: Subject) -> Rows:

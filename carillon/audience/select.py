@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.audience.evaluate import where
-from carillon.audience.moment import ConditionError, Moment, of_contact
+from carillon.audience.evaluate import in_two, where
+from carillon.audience.moment import ConditionError, Moment, Subject, of_contact
+from carillon.audience.sets import weighs
 from carillon.definition.analyst import is_query
 from carillon.definition.conditions import (
     Ago,
@@ -41,10 +42,16 @@ ORDERED = "order_completed"
 """The event in which a coupon is redeemed."""
 
 
-def matching(condition: Condition, at: Moment) -> sa.Select[tuple[int]]:
-    """The ids of all contacts who match; merged and erased ones are nobody."""
+def matching(condition: Condition, at: Moment, *only: sa.ColumnElement[bool]) -> sa.Select[tuple[int]]:
+    """The ids of all contacts who match, or of those for whom `only` holds; merged and erased ones are nobody."""
     contact = tables.contact
-    return sa.select(contact.c.id).where(*present(contact), where(condition, of_contact(contact), at))
+    first, rest = in_two(condition) if weighs(at) else (condition, None)
+    found = sa.select(contact.c.id).where(*present(contact), *only, where(first, of_contact(contact), at))
+    if rest is None:
+        return found
+    # OFFSET 0 is a fence: PostgreSQL would sum up the orders of everybody in the country before it asked who opened anything.
+    few = found.offset(0).subquery()
+    return sa.select(few.c.id).where(where(rest, Subject(few.c.id, few=True), at))
 
 
 def present(contact: sa.FromClause = tables.contact) -> tuple[sa.ColumnElement[bool], ...]:

@@ -48,6 +48,11 @@ def among(rows: Rows, subject: Subject, at: Moment) -> Predicate:
     )  # fmt: skip
 
 
+def weighs(at: Moment) -> bool:
+    """Does the store choose in which order the parts of a question are asked? SQLite asks as it is written."""
+    return at.dialect == "postgresql"
+
+
 def _members(rows: Rows) -> sa.Select[tuple[int]]:
     # NULL among the members would turn NOT IN into NULL for everybody.
     query = (

@@ -144,10 +144,9 @@ def _ask(connection: Connection, ground: Ground, entry: OnSegment, asked: Ids | 
     """Stage who is in the segment now. Whom an import has just made, and who was not told of yet, is not looked at."""
     n, c = t.notice.c, t.contact.c
     imported = sa.exists().where(n.kind == "contacts", n.history == 1, n.low <= c.id, n.high >= c.id)
-    members = matching(entry.condition, ground.moment).where(sa.not_(imported))
+    only = (sa.not_(imported), *(() if asked is None else (c.id.in_(asked),)))
+    members = matching(entry.condition, ground.moment, *only)
     connection.execute(sa.delete(_NOW))
-    if asked is not None:
-        members = members.where(c.id.in_(asked))
     connection.execute(sa.insert(_NOW).from_select(["contact_id"], members))
     weigh(connection, _NOW.name)
 
