@@ -30,9 +30,10 @@ from carillon.delivery.effects import suppress_refused
 from carillon.delivery.model import WorkResult
 from carillon.delivery.release import release_without_yes
 from carillon.delivery.resend import resend
-from carillon.delivery.reserve import PASS_LOCK, Reserved, reserve
+from carillon.delivery.reserve import Reserved, reserve
 from carillon.delivery.stopping import stop_when
 from carillon.delivery.supply import Supply
+from carillon.delivery.turns import take_pass
 from carillon.delivery.unsure import settle_unsure
 from carillon.delivery.work import Progress, work
 from carillon.feedback.effects import apply_effects
@@ -52,7 +53,6 @@ from carillon.kernel.worker import worker_id
 from carillon.plan.applied import applied_names
 from carillon.policy.coupons import pools_of
 from carillon.store import tables as t
-from carillon.store.writing import take_turn
 from carillon.store.zones import ready_for_zones
 
 MOST_ROUNDS = 200
@@ -300,7 +300,7 @@ def _settle_codes(ground: Ground) -> None:
     if not pools_of(ground.applied.plan, ground.applied.versions.values()):
         return
     with ground.store.write("ledger") as connection:
-        take_turn(connection, PASS_LOCK)
+        take_pass(connection)
         settle_of(connection, ground)
 
 

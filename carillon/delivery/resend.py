@@ -20,7 +20,8 @@ from carillon.audience.moment import of_enrolment
 from carillon.delivery.evidence import write_decision
 from carillon.delivery.parting import among, not_sent_again, part_off, unleased
 from carillon.delivery.question import question_of
-from carillon.delivery.reserve import PASS_LOCK, Reserved
+from carillon.delivery.reserve import Reserved
+from carillon.delivery.turns import take_pass
 from carillon.journey.exits import exit_conditions
 from carillon.journey.ground import Ground
 from carillon.journey.stand import FINISHED
@@ -29,7 +30,6 @@ from carillon.plan.model import MessageNode, Plan
 from carillon.policy.decide import KEEPS, decisions
 from carillon.policy.words import SkipReason
 from carillon.store import tables as t
-from carillon.store.writing import take_turn
 
 
 def resend(grounds: Iterable[Ground], *, machine_now: Micros) -> dict[str, list[Reserved]]:
@@ -38,7 +38,7 @@ def resend(grounds: Iterable[Ground], *, machine_now: Micros) -> dict[str, list[
     for ground in sorted(grounds, key=lambda g: (-g.applied.plan.priority, g.applied.name)):
         for batch_id in _wanted(ground):
             with ground.store.write("ledger") as connection:
-                take_turn(connection, PASS_LOCK)
+                take_pass(connection)
                 done.setdefault(ground.applied.name, []).extend(_ask(connection, ground, batch_id, machine_now))
     return {campaign: decided for campaign, decided in done.items() if decided}
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.definition.entries import Recurring
+from carillon.delivery.abreast import ABREAST, is_apart, rounds, shares_addresses
 from carillon.delivery.codes import give_codes
 from carillon.delivery.decided import Alike, Deciding, alike, decision_table, run_table, runs, temporary
 from carillon.delivery.pace import batch_size
 from carillon.delivery.question import question_of
 from carillon.delivery.slices import SLICE, Slice, slices
+from carillon.delivery.turns import take_pass
 from carillon.journey.ground import Ground
 from carillon.journey.leave import GHOST
 from carillon.kernel.clock import SECOND
@@ -28,13 +30,12 @@ from carillon.plan.rules import SenderRule
 from carillon.plan.senders import sender_of
 from carillon.policy.budgets import spend
 from carillon.policy.coupons import pool_of, settle_codes
-from carillon.policy.decide import KEEPS, asks_conditions
+from carillon.policy.decide import KEEPS, Question, asks_conditions
 from carillon.policy.words import WAITS, SkipReason
 from carillon.store import localtime
 from carillon.store import tables as t
 from carillon.store.bulk import reserve_ids
 from carillon.store.staging import weigh, weigh_roughly
-from carillon.store.writing import take_turn
 
 MANY = 10_000
 """So many new sends a planner should know of."""
@@ -43,9 +44,6 @@ LAST_OF = 9
 """SQLite leaves an eighth of each page of an index empty where rows come in its order: there one of so many is written
 after the others, into the room that they left.
 """
-
-PASS_LOCK = 0x43524C4E
-"""PostgreSQL advisory lock of the reserve pass ("CRLN"); on SQLite the ledger's write lock is the same."""
 
 
 @dataclass(slots=True)
@@ -62,6 +60,13 @@ class Reserved:
     @property
     def decided(self) -> int:
         return self.ready + self.ghosts + self.skipped.total() + self.waiting.total()
+
+    def add(self, other: Reserved) -> None:
+        """Count what another part of the pass decided for the same message."""
+        self.ready += other.ready
+        self.ghosts += other.ghosts
+        self.skipped += other.skipped
+        self.waiting += other.waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,38 +103,76 @@ def reserve(
 
 
 def _reserve_node(ground: Ground, version_id: int, plan: Plan, node: MessageNode, its: _Pass) -> Reserved:
-    result, deciding = Reserved(node.id), Deciding(ground, version_id, node)
+    result = Reserved(node.id)
     with ground.store.read() as connection:
         found = slices(connection, ground, version_id, node, its.slice_people)
     pool = pool_of(ground.applied.plan, node)
     if found and pool is not None:
         with ground.store.write("ledger") as connection:
-            take_turn(connection, PASS_LOCK)
+            take_pass(connection)
             settle_codes(connection, {pool})
-    weighed = 0
+    if len(found) > 1 and not ground.store.runs_here:
+        found = _abreast(ground, version_id, plan, node, found, its, result)
+    deciding, weighed = Deciding(ground, version_id, node), 0
     for one in found:
         if its.stopping():
             break
         before = result.decided
         with ground.store.write("ledger") as connection:
-            take_turn(connection, PASS_LOCK)
-            _decide_slice(connection, ground, plan, node, deciding, one, its.max_people, result)
-            if result.decided >= max(MANY, 2 * weighed):
-                weigh_roughly(connection, "ledger.send")
-                weighed = result.decided
+            take_pass(connection)
+            question = question_of(connection, ground, plan, node)
+            _decide_slice(connection, ground, plan, node, deciding, one, question, its.max_people, result)
+            weighed = _weighed(connection, result.decided, weighed)
         its.told(result.decided - before)
     return result
 
 
+def _abreast(
+    ground: Ground, version_id: int, plan: Plan, node: MessageNode, found: list[Slice], its: _Pass, result: Reserved
+) -> list[Slice]:
+    """Decide whom one can decide without the others, slices abreast; the slices that are to be decided one by one."""
+    with ground.store.read() as connection:
+        if not is_apart(question_of(connection, ground, plan, node)):
+            return found
+    lanes = [(Deciding(ground, version_id, node), Reserved(node.id)) for _ in range(ABREAST)]
+
+    def decide(connection: Connection, lane: int, one: Slice) -> None:
+        deciding, told = lanes[lane]
+        question = replace(question_of(connection, ground, plan, node), alone=True)
+        _decide_slice(connection, ground, plan, node, deciding, one, question, its.max_people, told)
+
+    weighed = before = 0
+    for _ in rounds(ground.store, found, decide):
+        decided = sum(told.decided for _, told in lanes)
+        with ground.store.write("ledger") as connection:
+            weighed = _weighed(connection, decided, weighed)
+        its.told(decided - before)
+        before = decided
+        if its.stopping():
+            break
+    for _, told in lanes:
+        result.add(told)
+    with ground.store.read() as connection:
+        is_left = shares_addresses(connection, node)
+        return slices(connection, ground, version_id, node, its.slice_people) if is_left else []
+
+
+def _weighed(connection: Connection, decided: int, weighed: int) -> int:
+    """Of how many sends the planner knows, now that so many were decided."""
+    if decided < max(MANY, 2 * weighed):
+        return weighed
+    weigh_roughly(connection, "ledger.send")
+    return decided
+
+
 def _decide_slice(
     connection: Connection, ground: Ground, plan: Plan, node: MessageNode, deciding: Deciding, one: Slice,
-    max_people: Mapping[str, int], result: Reserved,
+    question: Question, max_people: Mapping[str, int], result: Reserved,
 ) -> None:  # fmt: skip
     sender = sender_of(ground.rules, plan, node)
     if sender is None:
         raise LookupError(f"{plan.campaign}: workspace.yaml has no sender for {node.channel}")
     size = batch_size(ground.rules, sender.channel, max_people.get(sender.connector, 1000))
-    question = question_of(connection, ground, plan, node)
     with temporary(connection, decision_table()) as decision, temporary(connection, run_table()) as run:
         deciding.decide(connection, question, one)
         groups = alike(connection, decision)

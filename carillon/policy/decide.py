@@ -57,6 +57,8 @@ class Question:
     purse: Purse | None = None
     stock: Stock | None = None
     """Of a message with a coupon: the pool, and how many codes it has left."""
+    alone: bool = False
+    """Asked only of those whose address nobody shares: what is decided of one of them says nothing of another."""
 
 
 def decisions(question: Question, candidates: sa.FromClause) -> sa.Select[Any]:
@@ -109,8 +111,10 @@ def _judged(question: Question, asked: sa.CTE, candidates: sa.FromClause) -> sa.
     """What stands against each person, the limits and the holdout not asked yet."""
     # Addresses that two share are few: who is the double is asked once there is one, and then once for all.
     a = asked.c
-    double = sa.and_(a.may_have_twin, a.enrolment_id.in_(_doubles(question, candidates)))
-    stands = sa.func.coalesce(a.stands, sa.case((double, SkipReason.DUPLICATE_ADDRESS.value)))
+    stands: Column = a.stands
+    if not question.alone:
+        double = sa.and_(a.may_have_twin, a.enrolment_id.in_(_doubles(question, candidates)))
+        stands = sa.func.coalesce(a.stands, sa.case((double, SkipReason.DUPLICATE_ADDRESS.value)))
     kept = [c for c in a if c.name not in ("stands", "may_have_twin")]
     return sa.select(*kept, stands.label("stands")).offset(_NOUGHT).cte("judged")
 
@@ -208,6 +212,8 @@ def _asked(question: Question, candidates: sa.FromClause, *, reads_contact: bool
         .join_from(candidates, t.standing, s.contact_id == c.contact_id)
         .where(*_takes_this_way(question))
     )
+    if question.alone and not ours:
+        rows = rows.where(sa.not_(_may_have_twin(question.node.channel)))
     return rows.join(t.contact, t.contact.c.id == c.contact_id) if reads_contact else rows
 
 

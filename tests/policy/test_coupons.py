@@ -10,12 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.delivery.columns import fetch_columns
-from carillon.delivery.reserve import PASS_LOCK
+from carillon.delivery.turns import take_pass
 from carillon.kernel.channels import Channel
 from carillon.policy.coupons import Added, add_codes, coded, set_aside, settle_codes, stock_of
 from carillon.store import tables as t
 from carillon.store.engine import Store
-from carillon.store.writing import take_turn
 from tests.shop import Interrupted, Shop, instant
 
 POOL = "cart5"
@@ -158,7 +157,7 @@ def test_two_passes_at_once_never_give_one_code_twice(store: Store) -> None:
     def pass_of(first: int) -> None:
         for start in range(first, first + 50, 10):
             with store.write("ledger") as connection:
-                take_turn(connection, PASS_LOCK)
+                take_pass(connection)
                 settle_codes(connection, [POOL])
                 for enrolment in range(start, start + 10):
                     batch_of(connection, enrolment, "ready")
