@@ -132,7 +132,7 @@ def _abreast(
 ) -> list[Slice]:
     """Decide whom one can decide without the others, slices abreast; the slices that are to be decided one by one."""
     with ground.store.read() as connection:
-        if not is_apart(question_of(connection, ground, plan, node)):
+        if its.stopping() or not is_apart(question_of(connection, ground, plan, node)):
             return found
     lanes = [(Deciding(ground, version_id, node), Reserved(node.id)) for _ in range(ABREAST)]
 
