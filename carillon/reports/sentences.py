@@ -16,16 +16,21 @@ def headline(report: Report) -> str:
     """One sentence that says how it went."""
     totals = report.totals
     if totals.sent == 0:
-        waiting = f"; {report.waiting:,} people wait for their hour" if report.waiting else ""
+        waiting = f"; {_people(report.waiting)} for their hour" if report.waiting else ""
         return f"Nothing has been sent yet{waiting}."
-    still = f" {report.waiting:,} people still wait for theirs." if report.waiting else ""
+    still = f" {_people(report.waiting, 'still ')} for theirs." if report.waiting else ""
+    sent = f"{totals.sent:,} {'message' if totals.sent == 1 else 'messages'} sent"
     if totals.delivered == 0:
-        return f"{totals.sent:,} messages sent; nothing has been reported back yet.{still}"
-    people = f"{totals.sent:,} messages sent, {share(totals.clicked, totals.delivered)} of the delivered clicked"
+        return f"{sent}; nothing has been reported back yet.{still}"
+    people = f"{sent}, {share(totals.clicked, totals.delivered)} of the delivered clicked"
     earned = (
         f", {totals.conversions:,} bought for {money(totals.revenue, report.currency)}" if totals.conversions else ""
     )
     return f"{people}{earned}.{still}"
+
+
+def _people(n: int, still: str = "") -> str:
+    return f"{n:,} person {still}waits" if n == 1 else f"{n:,} people {still}wait"
 
 
 def verdict_sentence(result: TestResult, next_look_at: Micros | None, zone: str) -> str:
