@@ -43,7 +43,9 @@ def place_of(connection: Connection, table: sa.Table) -> sa.ColumnElement[Any]:
     On PostgreSQL a row that another changes meanwhile lies elsewhere, and is left alone.
     """
     if connection.dialect.name == "postgresql":
-        return sa.literal_column(f"{table.schema}.{table.name}.ctid")
+        place: sa.ColumnClause[Any] = sa.column("ctid")
+        place.table = table
+        return place
     return table.c.id
 
 
