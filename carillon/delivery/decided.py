@@ -119,9 +119,16 @@ class Deciding:
             texts_at.label("texts_at"), d.reason, d.wait_until, d.price,
         )  # fmt: skip
         # Rows are numbered as they come: a sort, where a window would be two passes more.
-        grouped: tuple[Any, ...] = (d.reason, sa.literal_column("arm"), d.language, sa.literal_column("texts_at"))
-        rows = rows.order_by(*grouped, d.due_at, d.contact_id)
+        rows = rows.order_by(*self._grouped(d), d.due_at, d.contact_id)
         return decision_table().insert().from_select([c.name for c in rows.selected_columns], rows)
+
+    def _grouped(self, d: Any) -> Sequence[sa.ColumnElement[Any]]:
+        """What alike people have in common; what all have is not compared a person."""
+        arm: list[sa.ColumnElement[Any]] = [sa.literal_column("arm")] if len(arms_of(self._node)) > 1 else []
+        texts_at: list[sa.ColumnElement[Any]] = (
+            [sa.literal_column("texts_at")] if self._ground.applied.plan.keeps_texts else []
+        )
+        return [d.reason, *arm, d.language, *texts_at]
 
     def _texts_at(self, editions: Sequence[int], d: Any) -> sa.ColumnElement[Any]:
         """The edition of the texts that each gets. A test's words are those of the decision: its arms belong to them."""

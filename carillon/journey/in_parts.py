@@ -41,9 +41,10 @@ def in_parts(connection: Connection, ground: Ground, arrived_at: sa.ColumnElemen
 
 
 def _asked(ground: Ground, last: int) -> list[int]:
-    """Who of the contacts behind this id, a part of them, matches the audience."""
+    """Who of the contacts behind this id, a part of them, matches the audience, by id."""
     c = t.contact.c
     matching = where(ground.applied.plan.audience, of_contact(), ground.moment)
     part = sa.select(packed(c.id, c.id)).where(*present(), matching, c.id > last, c.id <= last + PART)
     with ground.store.read() as connection:
-        return [int(one) for one in unpacked(connection.scalar(part))]
+        # By whichever index they were found.
+        return sorted(int(one) for one in unpacked(connection.scalar(part)))

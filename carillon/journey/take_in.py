@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.definition.entries import Again, PlanEntry, Scheduled, entry_key
 from carillon.experiment.holdout import role_of
+from carillon.journey.everybody import IN_ORDER
 from carillon.journey.ground import Ground
 from carillon.journey.stand import Arriving, stand_at
 from carillon.kernel.clock import Micros
@@ -76,15 +77,17 @@ def take_in(connection: Connection, ground: Ground, wave: Wave, people: Iterable
             reason = sa.literal(closed)
         if KEPT_OUT in p.c or has_past or closed:
             left_out.update(_left_out(connection, p, reason))
-        n += _enrol(connection, ground, wave, wave_id, p, reason)
+        order = [] if part.get_execution_options().keys() >= IN_ORDER.keys() else [p.c.contact_id]
+        n += _enrol(connection, ground, wave, wave_id, p, reason, order)
     connection.execute(t.wave.update().where(t.wave.c.id == wave_id).values(n=n, left_out=left_out))
     return Entered(entry_key(wave.entry), wave.ref, n, left_out)
 
 
 def _enrol(
-    connection: Connection, ground: Ground, wave: Wave, wave_id: int, p: sa.Subquery, reason: sa.ColumnElement[Any]
+    connection: Connection, ground: Ground, wave: Wave, wave_id: int, p: sa.Subquery, reason: sa.ColumnElement[Any],
+    order: Sequence[sa.ColumnElement[Any]],
 ) -> int:  # fmt: skip
-    """Enrol those whom no reason keeps out; how many they are."""
+    """Enrol those whom no reason keeps out, in this order; how many they are."""
     applied, plan = ground.applied, ground.applied.plan
     role = role_of(applied.seed, plan, ground.rules.holdout, p.c.h31)
     stand = stand_at(
@@ -101,7 +104,7 @@ def _enrol(
         ("trigger_hash", p.c.trigger_hash),
         ("collected_from", p.c.collected_from if "collected_from" in p.c else sa.cast(sa.null(), sa.BigInteger())),
     )  # fmt: skip
-    taken = sa.select(*(column.label(name) for name, column in rows)).where(reason.is_(None)).order_by(p.c.contact_id)
+    taken = sa.select(*(column.label(name) for name, column in rows)).where(reason.is_(None)).order_by(*order)
     return rowcount(connection.execute(t.enrolment.insert().from_select([name for name, _ in rows], taken)))
 
 

@@ -53,6 +53,17 @@ def test_in_parts_the_same_people_enter_as_at_once(tmp_path: Path, monkeypatch: 
     assert entered(tmp_path / "parts") == at_once
 
 
+def test_people_of_a_part_enter_by_their_id(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sorts them where nothing can keep them out: they come so."""
+    monkeypatch.setattr(in_parts, "PART", 3)
+    ids = [shop.contact(f"c{number}", tier="gold") for number in range(10)]
+    shop.campaign("once", "audience: {contact: {tier: gold}}\nentry: {at: 2026-11-02 12:00}\njourney: [{wait: 1d}]\n")
+    shop.apply()
+    shop.run("once", "2026-11-02 12:00")
+    with shop.store.read() as connection:
+        assert connection.scalars(sa.select(t.enrolment.c.contact_id).order_by(t.enrolment.c.id)).all() == sorted(ids)
+
+
 def test_a_fault_in_the_second_thread_leaves_no_wave(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stops the second thread stops the wave: nobody of its first parts stays."""
     monkeypatch.setattr(in_parts, "PART", 2)
