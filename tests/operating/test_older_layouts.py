@@ -31,7 +31,7 @@ audience: {reachable: email}
 entry: {at: 2026-11-03 09:00, if_late: skip after 30d}
 journey: [{email: one}, {wait: 2d}, {email: two}]
 """
-NEWS = "title: News\naudience: {reachable: email}\nentry: {every: day, at: 10:00}\njourney: [{email: hello}]\n"
+NEWS = "title: News\naudience: {reachable: email}\nentry: {at: 2026-11-03 10:00}\njourney: [{email: hello}]\n"
 
 AGES = [
     pytest.param(layout, id="-".join(it[-4:] for it in layout.values()), marks=[pytest.mark.soak] if age else [])
