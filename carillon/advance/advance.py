@@ -203,8 +203,7 @@ class _Run:
         return _counted("settle what was unsure", settled)
 
     def _together(self, ground: Ground, steps: str) -> Stage:
-        work, go_on = partial(self._work, steps), partial(self._go_on, ground)
-        return together(steps, self._reserve, work, go_on, has_line=ground.store.runs_here)
+        return together(steps, self._reserve, partial(self._work, steps), partial(self._go_on, ground))
 
     def _go_on(self, ground: Ground, supply: Supply) -> Stage:
         if pools_of(ground.applied.plan, ground.applied.versions.values()):
