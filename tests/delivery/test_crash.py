@@ -12,6 +12,8 @@ import pytest
 import sqlalchemy as sa
 from aiohttp import web
 
+from carillon.delivery import work
+from carillon.delivery.writer import LedgerWriter
 from carillon.store import tables as t
 from carillon.store.engine import Store
 from tests.delivery.ground import (
@@ -129,6 +131,22 @@ def test_a_worker_killed_at_a_point_leaves_nothing_twice_and_nothing_lost(sqlite
     found = check(sqlite_store, mail_answer, "email", lambda: killed(sqlite_store, mail_answer, f"{point}:3"))
     assert found.get("unsure", 0) <= AT_ONCE * SIZE["email"]
     assert point not in NEVER_UNSURE or found.get("unsure", 0) <= (AT_ONCE - 1) * SIZE["email"]
+
+
+def test_no_lane_ever_has_two_batches_claimed(sqlite_store, monkeypatch):
+    """A lane asks for its next batch behind the word that the last was accepted: so many a kill leaves unsure, no more."""
+    seed(sqlite_store, PEOPLE["email"], size=SIZE["email"], channel="email", connector=CONNECTOR["email"])
+    in_hand = [0]
+
+    class Noting(LedgerWriter):
+        async def run(self, step, asked):
+            in_hand.append(in_hand[-1] + {"claim": 1, "settle": -1}.get(step.__name__, 0))
+            return await super().run(step, asked)
+
+    monkeypatch.setattr(work, "LedgerWriter", Noting)
+    hand_over(sqlite_store, mail_answer)
+    assert in_hand[-1] == 0
+    assert 0 < max(in_hand) <= AT_ONCE
 
 
 def test_a_worker_killed_while_its_request_is_read_leaves_it_unsure(sqlite_store):
