@@ -222,7 +222,8 @@ class _Run:
             for g in asked
             if g.applied.is_running and not (self._is_other(g) and (hold_unanswered(g) or hold_doubtful(g)))
         ]
-        gone = {g.applied.name: exits_of_due(g) for g in grounds}.get(self._campaign, Counter[str]())
+        with self._moving:
+            gone = {g.applied.name: exits_of_due(g) for g in grounds}.get(self._campaign, Counter[str]())
         again = resend(grounds, machine_now=self._engine.machine_clock.now())
         decide = reserve if supply is None else partial(reserve_for, supply)
         decided = decide(grounds, max_people=self._engine.max_people, stopping=self._stopping)

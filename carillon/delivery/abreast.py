@@ -38,10 +38,8 @@ def shares_addresses(connection: Connection, node: MessageNode) -> bool:
     return bool(connection.scalar(sa.select(sa.exists(sa.select(t.standing.c.contact_id).where(shares)))))
 
 
-def rounds(
-    store: Store, found: Sequence[Slice], decide: Callable[[Connection, int, Slice], None]
-) -> Iterator[Sequence[Slice]]:
-    """Decide the slices, ABREAST of them at once, each in a transaction of its own; yields those of each round behind it.
+def rounds(store: Store, found: Sequence[Slice], decide: Callable[[Connection, int, Slice], None]) -> Iterator[None]:
+    """Decide the slices, ABREAST of them at once, each in a transaction of its own; yields behind each round.
 
     `decide` is told its lane, which nobody else has at that time. Another pass may come between two rounds.
     """
@@ -56,7 +54,7 @@ def rounds(
                 wait(running)  # nobody may write any more once the turn is given back
                 for each in running:
                     each.result()
-            yield together
+            yield
 
 
 def _decide(

@@ -73,7 +73,8 @@ async def _hand_over_one(
         return claimed, _nothing(), False
     crash_point("after_claim_commit")
     if desk.faults or not _lease_suffices(desk, claimed.lease_until):
-        return claimed, _whole(desk, claimed, Released("too little of the lease was left")), False
+        why = "another hand-over broke" if desk.faults else "too little of the lease was left"
+        return claimed, _whole(desk, claimed, Released(why)), False
     if not built.whole:
         return claimed, _by_windows(desk, connector, claimed), False
     outcome = (await _hand_over(connector, claimed, claimed.rows))[0]

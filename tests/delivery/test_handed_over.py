@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
+from queue import SimpleQueue
 
 from carillon.delivery.handed_over import HandedOver
 
@@ -16,17 +18,19 @@ def test_batches_are_taken_in_their_order_so_many_people_at_a_time() -> None:
 
 
 def test_whoever_takes_waits_until_there_are_so_many_or_until_the_end() -> None:
-    told, taken = HandedOver(), []
+    told, taken = HandedOver(), SimpleQueue[Mapping[int, Sequence[int]]]()
 
     def take() -> None:
         while batches := told.take(20):
-            taken.append(batches)
+            taken.put(batches)
 
     taker = threading.Thread(target=take)
     taker.start()
-    for batch_id in range(1, 4):
-        told.tell(7, batch_id, 10)
+    told.tell(7, 1, 10)
+    told.tell(7, 2, 10)
+    assert taken.get(timeout=10) == {7: [1, 2]}
+    told.tell(7, 3, 10)
     told.end()
     taker.join(10)
     assert not taker.is_alive()
-    assert taken in ([], [{7: [1, 2]}])  # the last one is left to whoever comes behind the end
+    assert taken.empty()  # the last one is left to whoever comes behind the end
