@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 
 from carillon.store.engine import Store
 from carillon.store.migrate import open_store
+from tests.statements import compiled_once
 
 STORES = [pytest.param("sqlite"), pytest.param("postgresql", marks=pytest.mark.postgres)]
 
@@ -116,12 +117,12 @@ def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreM
         if dialect == "sqlite":
             folder = tmp_path / f"store{next(numbers)}"
             shutil.copytree(request.getfixturevalue("migrated_sqlite"), folder)
-            store = Store(f"sqlite:///{folder / 'carillon.db'}")
+            store = compiled_once(Store(f"sqlite:///{folder / 'carillon.db'}"))
         else:
             server: PostgresServer = request.getfixturevalue("postgres_server")
             database = server.migrated_database()
             drop.append(lambda: server.drop(database))
-            store = Store(server.url(database))
+            store = compiled_once(Store(server.url(database)))
         stores.append(store)
         return store
 
