@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from carillon.store.bulk import put
+
 
 def stage(connection: Connection, name: str, columns: str) -> None:
     """An empty temporary table in this transaction; `columns` as in CREATE TABLE, in types both stores know."""
@@ -22,8 +24,7 @@ def fill(connection: Connection, name: str, columns: Sequence[str], rows: Iterab
     """Put rows from outside into a staged table, by each store's fastest door."""
     driver: Any = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(columns))
-        driver.executemany(f"INSERT INTO temp.{name} ({', '.join(columns)}) VALUES ({marks})", rows)
+        put(driver, f"INSERT INTO temp.{name} ({', '.join(columns)})", len(columns), rows)
         return
     with driver.cursor() as cursor, cursor.copy(f"COPY {name} ({', '.join(columns)}) FROM STDIN") as copy:
         for row in rows:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import sqlalchemy as sa
 
 from carillon.store import tables as t
-from carillon.store.bulk import insert_rows, insert_select, many, many_rows, reserve_ids, update_rows
+from carillon.store.bulk import TOGETHER, insert_rows, insert_select, many, many_rows, reserve_ids, update_rows
 from carillon.store.engine import Store
+from carillon.store.staging import fill, stage
 
 KEY = ("intake_id", "occurred_at", "hash64")
 
@@ -20,6 +22,20 @@ def test_conflicting_rows_are_left_out_and_not_counted(store: Store) -> None:
         assert insert_rows(connection, t.arrival, KEY, []) == 0
     with store.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(t.arrival)).scalar_one() == 3
+
+
+@pytest.mark.parametrize("n", [0, 1, TOGETHER - 1, TOGETHER, TOGETHER + 1, 3 * TOGETHER, 3 * TOGETHER + 7])
+def test_any_number_of_rows_goes_in_in_order(store: Store, n: int) -> None:
+    """Neither where a statement's rows end nor behind it is one lost, counted twice, or another one's neighbour."""
+    rows = [(1, k, -k) for k in range(n)]
+    with store.write("events") as connection:
+        stage(connection, "handful", "a BIGINT, b BIGINT, c BIGINT")
+        fill(connection, "handful", ("a", "b", "c"), iter(rows))
+        kept = connection.exec_driver_sql("SELECT a, b, c FROM handful ORDER BY b").all()
+        assert list(map(tuple, kept)) == rows
+        assert insert_rows(connection, t.arrival, KEY, rows) == n
+        again = [*rows, (2, 1, 1), *rows]
+        assert insert_rows(connection, t.arrival, KEY, again, ignore_conflicts=True) == 1
 
 
 def test_updates_find_rows_by_key(store: Store) -> None:
