@@ -66,8 +66,10 @@ def _leave_batches(
     connection: Connection, ground: Ground, version_id: int, plan: Plan, node: MessageNode, ids: Sequence[int]
 ) -> int:  # fmt: skip
     e, s, node_id = t.enrolment.c, t.send.c, ground.applied.nodes[node.id]
-    # The node is hidden from the indexes of all who are at it: to find a few batches the whole of them would be read.
-    here = sa.and_(e.node_id + 0 == node_id, e.version_id == version_id, e.state == "live")
+    # All that the others who are at it have in common is hidden: to find a few batches the indexes of it would be read
+    # whole. PostgreSQL takes them for empty besides, where it does not know yet who has entered.
+    is_live = sa.func.coalesce(e.state, "") == "live"
+    here = sa.and_(e.node_id + 0 == node_id, e.version_id == version_id, is_live)
     theirs = sa.and_(s.batch_id.in_(ids), s.node_id + 0 == node_id)
     return write_moves(connection, _moves(ground, plan, node, theirs).where(here))
 
