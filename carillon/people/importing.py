@@ -150,8 +150,9 @@ def read_chunks(plan: ImportPlan) -> Iterator[Read[Any]]:
 
 
 def _gathered(reads: Iterator[Read[Any]], plan: ImportPlan) -> Iterator[Read[Any]]:
-    """Chunks put together until they make a commit."""
-    size = plan.commit_rows if plan.kind == "events" else WRITTEN_TOGETHER
+    """Chunks put together until they make a commit; the first ones are small, so that writing begins with reading."""
+    most = plan.commit_rows if plan.kind == "events" else WRITTEN_TOGETHER
+    size = min(SMALL[plan.kind], most)
     share = MOST_BYTES / max(plan.file.path.stat().st_size, 1)
     held: list[Read[Any]] = []
     n, written = 0, 0.0
@@ -161,6 +162,7 @@ def _gathered(reads: Iterator[Read[Any]], plan: ImportPlan) -> Iterator[Read[Any
         if n >= size or read.done - written >= share:
             yield _together(held)
             held, n, written = [], 0, read.done
+            size = min(2 * size, most)
     if held:
         yield _together(held)
 
