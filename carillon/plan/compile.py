@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, assert_never
 
 from pydantic import TypeAdapter
@@ -342,6 +342,7 @@ def plan_to_json(plan: Plan) -> str:
     return _plan_adapter().dump_json(plan).decode()
 
 
+@lru_cache(maxsize=128)  # a run loads its campaign before each stage, and a version never changes
 def plan_from_json(text: str) -> Plan:
     """What `plan_to_json` wrote; raises ValueError for anything else."""
     return _plan_adapter().validate_json(text)
@@ -352,6 +353,7 @@ def rules_to_json(rules: Rules) -> str:
     return _rules_adapter().dump_json(rules).decode()
 
 
+@lru_cache(maxsize=16)
 def rules_from_json(text: str) -> Rules:
     """What `rules_to_json` wrote; raises ValueError for anything else."""
     return _rules_adapter().validate_json(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from carillon.kernel.clock import DAY, SECOND, Micros, from_micros, to_micros
@@ -32,14 +33,19 @@ def zone_periods(
 ) -> Iterator[ZonePeriodRow]:
     """The periods of each zone, exact in [from_utc, to_utc) and without end on both sides, so that no join loses a row."""
     for name in sorted(set(zones)):
-        changes = list(_changes(name, from_utc, to_utc))
+        changes = _changes(name, from_utc, to_utc)
         starts = [ALWAYS_BEFORE, *changes]
         ends = [*changes, ALWAYS_AFTER]
         for start, end in zip(starts, ends, strict=True):
             yield ZonePeriodRow(name, start, end, offset_at(name, max(start, from_utc)))
 
 
-def _changes(name: str, from_utc: Micros, to_utc: Micros) -> Iterator[Micros]:
+@lru_cache(maxsize=1024)  # nine thousand questions of a clock a zone
+def _changes(name: str, from_utc: Micros, to_utc: Micros) -> tuple[Micros, ...]:
+    return tuple(_looked_for(name, from_utc, to_utc))
+
+
+def _looked_for(name: str, from_utc: Micros, to_utc: Micros) -> Iterator[Micros]:
     """Instants in (from_utc, to_utc) at which the clock is changed.
 
     Looked for every two days: the shortest period of all zones between 2000 and 2051 is a week (Recife in 2000, Gaza's
