@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
 
 import sqlalchemy as sa
 
@@ -138,8 +137,6 @@ class _Run:
         self._perform, self._progress = perform, progress
         self.stages: list[Stage] = []
         self.worked = NOTHING
-        self._moving = Lock()
-        """Held by whoever moves people while others are handed over."""
 
     @property
     def has_settled(self) -> bool:
@@ -203,12 +200,13 @@ class _Run:
         return _counted("settle what was unsure", settled)
 
     def _together(self, ground: Ground, steps: str) -> Stage:
-        return together(steps, self._reserve, partial(self._work, steps), partial(self._go_on, ground))
+        work, go_on = partial(self._work, steps), partial(self._go_on, ground)
+        return together(steps, self._reserve, work, go_on, has_line=ground.store.runs_here)
 
     def _go_on(self, ground: Ground, supply: Supply) -> Stage:
         if pools_of(ground.applied.plan, ground.applied.versions.values()):
             return Stage("go on")  # once it is known what became of their codes
-        return _gone_on(go_on_meanwhile(supply, ground, self._moving, stopping=self._stopping))
+        return _gone_on(go_on_meanwhile(supply, ground, stopping=self._stopping))
 
     def _reserve(self, supply: Supply | None = None) -> Stage:
         names = [self._campaign]
@@ -222,8 +220,7 @@ class _Run:
             for g in asked
             if g.applied.is_running and not (self._is_other(g) and (hold_unanswered(g) or hold_doubtful(g)))
         ]
-        with self._moving:
-            gone = {g.applied.name: exits_of_due(g) for g in grounds}.get(self._campaign, Counter[str]())
+        gone = {g.applied.name: exits_of_due(g) for g in grounds}.get(self._campaign, Counter[str]())
         again = resend(grounds, machine_now=self._engine.machine_clock.now())
         decide = reserve if supply is None else partial(reserve_for, supply)
         decided = decide(grounds, max_people=self._engine.max_people, stopping=self._stopping)
@@ -282,8 +279,7 @@ class _Run:
         """Just before a claim: what has come in since is folded, and who exits by it is not written to."""
         self._held.renew()
         _feedback(ground)
-        with self._moving:
-            exits(ground)
+        exits(ground)
 
 
 def _not_after(campaign: str, grounds: Sequence[Ground]) -> list[Ground]:

@@ -1,8 +1,9 @@
 """Many people are decided and handed over at the same time: the first of them leave while the others are decided.
 
 Each slice of people that was decided is ready, as it would be if the run had been killed behind it; the next are decided
-in a thread of their own, which then lets those go on who were handed over by now. Fewer people are decided first, handed
-over then and go on last, which tells more clearly what a run did.
+in a thread of their own, which then lets those go on who were handed over by now; PostgreSQL, which has no line of
+writers, lets them go on beside the deciding. Fewer people are decided first, handed over then and go on last, which tells
+more clearly what a run did.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import contextvars
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 
 from carillon.advance.stages import Stage
 from carillon.delivery.reserve import Reserved, reserve
@@ -24,7 +24,7 @@ MANY = 50_000
 """From so many people on."""
 SLICE = 10_000
 """People decided in one transaction, between two of which whoever hands over has its turn to write."""
-GO_ON = 20_000
+GO_ON = 10_000
 """People who go on in one transaction while others are handed over."""
 
 
@@ -44,18 +44,11 @@ def reserve_for(
     )  # fmt: skip
 
 
-def go_on_meanwhile(
-    supply: Supply, ground: Ground, moving: AbstractContextManager[object], *, stopping: Callable[[], bool]
-) -> Counter[str]:  # fmt: skip
-    """Let people leave their message as they are handed over, until the others are; step id → people who went on.
-
-    `moving` is held while they do, by whoever else moves people of this campaign as well: PostgreSQL would have two wait
-    for each other who take the same people in another order.
-    """
+def go_on_meanwhile(supply: Supply, ground: Ground, *, stopping: Callable[[], bool]) -> Counter[str]:
+    """Let people leave their message as they are handed over, until the others are; step id → people who went on."""
     left: Counter[str] = Counter()
     while not stopping() and (batches := supply.handed_over.take(GO_ON)):
-        with moving:
-            left += leave_batches(ground, batches)
+        left += leave_batches(ground, batches)
     return left
 
 
@@ -64,14 +57,16 @@ def together(
     decide: Callable[[Supply], Stage],
     hand_over: Callable[[Supply], Stage],
     go_on: Callable[[Supply], Stage],
+    *,
+    has_line: bool,
 ) -> Stage:
-    """All at once, `go_on` behind `decide`; what each did are the parts of what is returned. Where one fails the others end
-    in order.
+    """All at once, but `go_on` behind `decide` where the store's writers stand in line; what each did are the parts of what
+    is returned. Where one fails the others end in order.
     """
     supply = Supply()
-    with ThreadPoolExecutor(1, thread_name_prefix="decide") as thread:
-        deciding = thread.submit(contextvars.copy_context().run, _to_its_end, decide, supply)
-        going_on = thread.submit(contextvars.copy_context().run, go_on, supply)
+    with ThreadPoolExecutor(1 if has_line else 2, thread_name_prefix="decide") as threads:
+        deciding = threads.submit(contextvars.copy_context().run, _to_its_end, decide, supply)
+        going_on = threads.submit(contextvars.copy_context().run, go_on, supply)
         try:
             handed_over = hand_over(supply)
         finally:

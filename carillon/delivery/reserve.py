@@ -24,6 +24,7 @@ from carillon.delivery.slices import SLICE, Slice, slices
 from carillon.delivery.turns import take_pass
 from carillon.journey.ground import Ground
 from carillon.journey.leave import GHOST
+from carillon.journey.moving import move_alone
 from carillon.kernel.clock import SECOND
 from carillon.plan.model import MessageNode, Plan
 from carillon.plan.rules import SenderRule
@@ -185,9 +186,14 @@ def _decide_slice(
             _write_others(connection, ground, node, decision)
         if question.stock is not None:
             give_codes(connection, ground, question.stock.pool, decision)
+        holds_ghosts = SkipReason.HOLDOUT in reasons and not node.is_ours
+        if reasons & WAITS or holds_ghosts:
+            move_alone(
+                connection, ground.applied.id
+            )  # last of all: whoever moves them waits for nothing that is held here
         if reasons & WAITS:
             _postpone(connection, decision)
-        if SkipReason.HOLDOUT in reasons and not node.is_ours:
+        if holds_ghosts:
             _watch_ghosts(connection, ground, plan, decision)
         _tally(groups, node, result)
 
@@ -276,9 +282,8 @@ def _record(ground: Ground, node: MessageNode, d: Any) -> list[sa.ColumnElement[
 def _postpone(connection: Connection, decision: sa.Table) -> None:
     """Who waits is due again at the first instant at which the message may leave."""
     e, d = t.enrolment.c, decision.c
-    connection.execute(
-        t.enrolment.update().where(e.id == d.enrolment_id, d.wait_until.is_not(None)).values(due_at=d.wait_until)
-    )
+    waits = sa.and_(e.id == d.enrolment_id, e.state == "live", d.wait_until.is_not(None))
+    connection.execute(t.enrolment.update().where(waits).values(due_at=d.wait_until))
 
 
 def _watch_ghosts(connection: Connection, ground: Ground, plan: Plan, decision: sa.Table) -> None:
@@ -298,7 +303,7 @@ def _watch_ghosts(connection: Connection, ground: Ground, plan: Plan, decision: 
             window = localtime.add_months(s.zone, opens, within.months)
             ends_at = sa.select(window).where(s.contact_id == e.contact_id).scalar_subquery()
     ghosts = sa.select(d.enrolment_id).where(d.reason == SkipReason.HOLDOUT.value)
-    connection.execute(t.enrolment.update().where(e.id.in_(ghosts)).values(due_at=ends_at))
+    connection.execute(t.enrolment.update().where(e.id.in_(ghosts), e.state == "live").values(due_at=ends_at))
 
 
 def _tally(groups: Iterable[Alike], node: MessageNode, result: Reserved) -> None:

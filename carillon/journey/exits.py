@@ -15,6 +15,7 @@ from carillon.audience.select import depends_on
 from carillon.definition.conditions import All, AnyOf, Condition, ContactIs, HasEvent, Not, Responded
 from carillon.journey import cursor
 from carillon.journey.ground import Ground
+from carillon.journey.moving import move_alone
 from carillon.journey.wake import changed, heard_of
 from carillon.kernel.clock import Micros
 from carillon.plan.model import Plan
@@ -35,6 +36,7 @@ def exits(ground: Ground) -> Counter[str]:
         if _news(connection, ground).is_none:
             return gone
     with ground.store.write("ledger") as connection:
+        move_alone(connection, ground.applied.id)
         news = _news(connection, ground)
         for version_id, plan in ground.applied.versions.items():
             for code, condition in exit_conditions(plan):
@@ -80,6 +82,7 @@ def exits_of_due(ground: Ground) -> Counter[str]:
         at_message = e.node_id.in_([ground.applied.nodes[n.id] for n in plan.messages])
         undecided = sa.not_(sa.exists().where(s.node_id == e.node_id, s.enrolment_id == e.id))
         with ground.store.write("ledger") as connection:
+            move_alone(connection, ground.applied.id)
             for code, condition in asked:
                 due = sa.and_(at_message, e.due_at <= ground.now, undecided)
                 gone[code] += _end(connection, ground, version_id, code, condition, due)
@@ -89,6 +92,7 @@ def exits_of_due(ground: Ground) -> Counter[str]:
 def end_all(connection: Connection, campaign_id: int, now: Micros) -> int:
     """A person stopped the campaign: everybody under way leaves, whatever they wait for; returns how many."""
     e = t.enrolment.c
+    move_alone(connection, campaign_id)
     under_way = t.enrolment.update().where(e.campaign_id == campaign_id, e.state == "live")
     return rowcount(connection.execute(under_way.values(state="done", exit_code=STOPPED, ended_at=now, due_at=None)))
 

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from carillon.journey.acts import DONE, REFUSED, SPARED
 from carillon.journey.ground import Ground
 from carillon.journey.move import OTHERWISE
+from carillon.journey.moving import move_alone
 from carillon.journey.stand import Arriving, end_of_wait
 from carillon.journey.wait_for import AFTER
 from carillon.plan.ahead import ahead
@@ -57,6 +58,7 @@ def _move(ground: Ground, version_id: int, plan: Plan, node: PlanNode) -> int:
             return 0
     m = movers.subquery("movers")
     with ground.store.write("ledger") as connection:
+        move_alone(connection, ground.applied.id)
         _write_down(connection, ground, version_id, node, m)
         return rowcount(
             connection.execute(

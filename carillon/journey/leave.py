@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.journey.ground import Ground
-from carillon.journey.moving import parts_of, write_moves
+from carillon.journey.moving import move_alone, parts_of, write_moves
 from carillon.journey.stand import Arriving, stand_at
 from carillon.kernel.clock import Micros
 from carillon.plan.model import MessageNode, Plan
@@ -30,6 +30,7 @@ def leave(ground: Ground) -> Counter[str]:
     for version_id, plan in ground.applied.versions.items():
         for node in plan.messages:
             with ground.store.write("ledger") as connection:
+                move_alone(connection, ground.applied.id)
                 n = _leave_node(connection, ground, version_id, plan, node)
                 n += _end_ghosts(connection, ground, version_id, ground.applied.nodes[node.id])
             if n:
@@ -49,6 +50,7 @@ def leave_batches(ground: Ground, batches: Mapping[int, Sequence[int]]) -> Count
     left: Counter[str] = Counter()
     for node_id, ids in batches.items():
         with ground.store.write("ledger") as connection:
+            move_alone(connection, ground.applied.id)
             for version_id, plan in ground.applied.versions.items():
                 if node := next((n for n in plan.messages if n.id == steps[node_id]), None):
                     left[node.id] += _leave_batches(connection, ground, version_id, plan, node, ids)

@@ -11,13 +11,24 @@ from sqlalchemy.engine import Connection
 from carillon.journey.ground import Ground
 from carillon.store import tables as t
 from carillon.store.engine import rowcount
-from carillon.store.writing import made_first, place_of
+from carillon.store.writing import made_first, place_of, take_turn
 
 DATE_PAST, NO_DATE = "date_past", "no_date"
 """The exit codes of those who arrive too late at a wait for a date, or have no such date (`if_past: exit`)."""
 
 MOST_AT_ONCE = 200_000
 """SQLite holds what an update writes in memory until it has read everybody: so many, however many stand at a step."""
+
+_MOVING = 0x4352_4C50 << 32
+"""PostgreSQL advisory locks of whoever moves people of a campaign, one each ("CRLP", then the campaign)."""
+
+
+def move_alone(connection: Connection, campaign_id: int) -> None:
+    """Move people of the campaign without anybody else who moves many, to the end of this transaction.
+
+    Two would take the same rows, each in its own order, and PostgreSQL would let one of them fail.
+    """
+    take_turn(connection, _MOVING | campaign_id)
 
 
 def parts_of(connection: Connection, ground: Ground, here: sa.ColumnElement[bool]) -> Iterator[sa.ColumnElement[bool]]:

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.definition.entries import ByApi, OnEvent, entry_key
 from carillon.journey.ground import Ground
+from carillon.journey.moving import move_alone
 from carillon.kernel.clock import DAY, Micros
 from carillon.store import tables as t
 from carillon.store.json import text_at
@@ -63,6 +64,7 @@ def thing_of(entry: OnEvent) -> sa.ColumnElement[Any]:
 def renew_triggers(connection: Connection, ground: Ground, newer: sa.Subquery) -> None:
     """Who is under way for the same thing keeps going, with the newer event as the trigger."""
     e = t.enrolment.c
+    move_alone(connection, ground.applied.id)
     connection.execute(
         t.enrolment.update()
         .where(e.campaign_id == ground.applied.id, e.state == "live")
