@@ -30,6 +30,7 @@ def plan(campaigns: tuple[str, ...], folder: Path, now: str | None, as_json: boo
     """
     from rich.console import Console
 
+    from carillon.foresight.as_applied import next_of_applied
     from carillon.foresight.edit_words import edit_json, edit_sentences
     from carillon.foresight.screen import as_json as screen_json
     from carillon.foresight.screen import blocking, show
@@ -40,10 +41,12 @@ def plan(campaigns: tuple[str, ...], folder: Path, now: str | None, as_json: boo
             draft, outlook = foresee(house, name, now)
             edit = foresee_edit(house, draft, now)
             is_blocked = is_blocked or any(blocking(draft, outlook))
+            unchanged = next_of_applied(house.store, draft, house.instant(now))
             if as_json:
-                answers.append(screen_json(draft, outlook) | {"edit": None if edit is None else edit_json(edit)})
+                changes = {"edit": None if edit is None else edit_json(edit), "unchanged": unchanged is not None}
+                answers.append(screen_json(draft, outlook) | changes)
             else:
-                show(console, draft, outlook)
+                show(console, draft, outlook, unchanged)
                 if edit is not None:
                     console.print("\nWhat the edit changes", style="bold cyan")
                     for sentence in edit_sentences(edit, draft.rules.timezone):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,12 @@ def explain(connection: Connection, ground: Ground, shop_id: str) -> Explained:
     plan, applied = ground.applied.plan, ground.applied
     global_share = ground.rules.holdout if plan.global_holdout else 0
     ways = tuple(ways_of_contact(connection, ground, contact.id))
+    under_way = next((w for w in ways if w.stands_at), None)
+    entries = tuple((entry_sentence(e), explain_entry(connection, ground, e, contact.id)) for e in plan.entries)
+    messages = _messages(connection, ground, contact.id, under_way)
+    if under_way is None:
+        may_enter = any(not answer.startswith("no") for _, answer in entries)
+        messages = _after_what_they_had(messages, had_before(connection, ground, contact.id), may_enter)
     return Explained(
         contact=shop_id,
         campaign=applied.name,
@@ -88,11 +94,11 @@ def explain(connection: Connection, ground: Ground, shop_id: str) -> Explained:
             Drawn(campaign_holdout(applied.seed), bucket(campaign_holdout(applied.seed), contact.h31), plan.holdout),
         ),
         ways=ways,
-        entries=tuple((entry_sentence(e), explain_entry(connection, ground, e, contact.id)) for e in plan.entries),
-        messages=tuple(_messages(connection, ground, contact.id, next((w for w in ways if w.stands_at), None))),
+        entries=entries,
+        messages=tuple(messages),
         clock=_clock_of(connection, contact),
         chances=tuple(chances(connection, ground, contact.id)),
-        waits=tuple(_waits(connection, ground, next((w for w in ways if w.stands_at), None))),
+        waits=tuple(_waits(connection, ground, under_way)),
     )
 
 
@@ -209,6 +215,32 @@ def _messages(
         reason = row.reason if row else None
         told = f"later ({reason})" if reason in WAITS else reason or WOULD_GET_IT
         yield node.id, f"{told} by {node.channel}" if node.others or node.behind else told
+
+
+def had_before(connection: Connection, ground: Ground, contact_id: int) -> dict[str, str]:
+    """Step → when the contact had it last, or may have had it, as a phrase."""
+    s, b, n = t.send.c, t.batch.c, t.node.c
+    rows = connection.execute(
+        sa.select(n.step_id, b.state, b.claimed_at)
+        .join_from(t.send, t.batch, b.id == s.batch_id)
+        .join(t.node, n.id == s.node_id)
+        .where(s.contact_id == contact_id, n.campaign_id == ground.applied.id)
+        .where(s.outcome.is_(None), b.state.in_(("accepted", "unsure")), b.claimed_at.is_not(None))
+        .order_by(b.claimed_at, s.enrolment_id)
+    )
+    had = {"accepted": "already had it", "unsure": "may have had it already (unsure)"}
+    return {step: f"{had[state]}, {from_micros(at):%Y-%m-%d %H:%M} UTC" for step, state, at in rows}
+
+
+def _after_what_they_had(
+    messages: Iterable[tuple[str, str]], had: Mapping[str, str], may_enter: bool
+) -> Iterator[tuple[str, str]]:
+    """Who cannot enter again is told what they had; who can, also what would be decided the next time."""
+    for step, told in messages:
+        if step not in had:
+            yield step, told
+        else:
+            yield step, f"{had[step]}; the next time: {told}" if may_enter else had[step]
 
 
 def _as_due(ground: Ground, enrolment_id: int, node_id: int) -> sa.Subquery:

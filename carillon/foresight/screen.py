@@ -40,20 +40,22 @@ NOT_ENTERED = {
 }
 
 
-def show(console: Console, draft: Draft, outlook: Outlook) -> None:
-    """Print the plan screen."""
+def show(console: Console, draft: Draft, outlook: Outlook, next_of_applied: str | None = None) -> None:
+    """Print the plan screen; `next_of_applied` is what comes next where nothing is left to apply."""
     zone = ZoneInfo(draft.rules.timezone)
     series = "" if draft.plan.series is None else f", of the series {draft.plan.series}"
     console.print(Text(f"Plan of {outlook.title}", style="bold"), Text(f"({outlook.campaign}{series})", style="dim"))
     newest = clock_time(outlook.newest_event, zone.key) if outlook.newest_event else "no event yet"
     console.print(Text(f"as of {clock_time(outlook.at, zone.key)} · newest event {newest}", style="dim"))
-    for title, lines in sections(draft, outlook):
+    for title, lines in sections(draft, outlook, next_of_applied):
         console.print()
         console.print(Text(title, style="bold cyan"))
         console.print(Padding(Group(*lines), (0, 0, 0, 2)))
 
 
-def sections(draft: Draft, outlook: Outlook) -> Iterator[tuple[str, list[Text | Table]]]:
+def sections(
+    draft: Draft, outlook: Outlook, next_of_applied: str | None = None
+) -> Iterator[tuple[str, list[Text | Table]]]:
     """Title and lines of each part of the screen."""
     yield "Who", _who(draft.plan, outlook)
     for first in outlook.first_messages:
@@ -74,7 +76,7 @@ def sections(draft: Draft, outlook: Outlook) -> Iterator[tuple[str, list[Text | 
     if blockers := list(blocking(draft, outlook)):
         yield "Not yet", [Text(f"✗ {b}", style="red") for b in blockers]
     else:
-        yield "Next", [Text(f"carillon apply {outlook.campaign}"), *_yes(outlook)]
+        yield "Next", [Text(next_of_applied or f"carillon apply {outlook.campaign}"), *_yes(outlook)]
 
 
 def blocking(draft: Draft, outlook: Outlook, *, restarts: bool = False) -> Iterator[str]:

@@ -129,3 +129,25 @@ def test_a_calendar_of_nothing_says_so(at_hand: Shop) -> None:
     result = call("calendar", *NOW)
     assert (result.exit_code, "apply" in result.output + result.stderr) == (1, True)
     assert call("calendar", "--weeks", "40").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("yaml", "comes"),
+    [
+        (SALE, "its next run is on Tue 01 Dec 2026 09:00 CET"),
+        ("audience: everyone\nentry: {at: 2026-11-01 09:00}\njourney: [{email: hi}]\n", "nobody is due any more"),
+        ("audience: everyone\nentry: {api: true}\njourney: [{email: hi}]\n", "it runs when something happens"),
+    ],
+)
+def test_plan_of_what_is_applied_and_unchanged_says_what_comes_next(at_hand: Shop, yaml: str, comes: str) -> None:
+    """Nothing is left to apply; after an edit, of the words too, there is."""
+    at_hand.campaign("sale", yaml)
+    assert call("plan", "sale", *NOW).output.rstrip().endswith("carillon apply sale")
+    assert call("apply", "sale", "--no-deploy", *NOW).exit_code == 0
+    assert call("plan", "sale", *NOW).output.rstrip().endswith(f"applied and unchanged; {comes}")
+    assert json.loads(call("plan", "sale", "--json", *NOW).stdout)[0]["unchanged"] is True
+    call("pause", "sale")
+    assert call("plan", "sale", *NOW).output.rstrip().endswith("it is paused: carillon resume sale")
+    for design in (at_hand.campaigns / "sale/messages").glob("*.html"):
+        design.write_text(design.read_text().replace("Look", "See"))
+    assert call("plan", "sale", *NOW).output.rstrip().endswith("carillon apply sale")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from carillon.cli.explain import lines
+from carillon.delivery.protocol import Unsure
 from carillon.foresight.explain import Explained, explain
 from carillon.journey.ground import load_ground
 from carillon.store.zones import ready_for_zones
@@ -123,3 +124,26 @@ def test_an_unknown_contact_is_a_sentence(shop: Shop) -> None:
     shop.apply()
     with pytest.raises(LookupError, match='no contact "bob" is known'):
         ask(shop, "bob")
+
+
+def test_who_had_it_is_told_when_and_not_that_they_would_get_it(any_shop: Shop) -> None:
+    """Of a letter that comes once that is all; of one that comes each day the next time is told too."""
+    any_shop.contact("ada")
+    any_shop.contact("bob", consent=())
+    any_shop.campaign("once", "audience: everyone\nentry: {at: 2026-12-01 09:00}\njourney: [{email: once}]\n")
+    any_shop.campaign("daily", "audience: everyone\nentry: {every: day, at: 09:00}\njourney: [{email: daily}]\n")
+    any_shop.apply()
+    any_shop.at("2026-12-01 08:00")
+    assert ask(any_shop, "ada", "once").messages == (("email.once", "would get it"),)
+    for name in ("once", "daily"):
+        any_shop.run(name, "2026-12-01 09:00")
+    assert ask(any_shop, "ada", "once").messages == (("email.once", "already had it, 2026-12-01 08:00 UTC"),)
+    assert ask(any_shop, "ada", "daily").messages == (
+        ("email.daily", "already had it, 2026-12-01 08:00 UTC; the next time: would get it"),
+    )
+    assert ask(any_shop, "bob", "once").messages == (("email.once", "no_consent"),)
+    any_shop.mail.answer = lambda letter: Unsure("no answer")
+    any_shop.run("daily", "2026-12-02 09:00")
+    assert ask(any_shop, "ada", "daily").messages == (
+        ("email.daily", "may have had it already (unsure), 2026-12-02 08:00 UTC; the next time: would get it"),
+    )
