@@ -28,7 +28,8 @@ def insert_rows(
 ) -> int:  # fmt: skip
     """Insert the rows and return how many were really inserted; conflicting ones are left out where that is asked for."""
     if connection.dialect.name == "sqlite":
-        verb = "INSERT OR IGNORE" if ignore_conflicts else "INSERT"
+        # FAIL: the transaction ends there as after ABORT, but no page is copied to undo the statement alone.
+        verb = f"INSERT OR {'IGNORE' if ignore_conflicts else 'FAIL'}"
         return put(_raw(connection), f"{verb} INTO {_named(table, columns)}", len(columns), rows)
     if not ignore_conflicts:
         return _copy(connection, _named(table, columns), rows)

@@ -41,9 +41,10 @@ def props_of(own: sa.FromClause, dialect: str) -> sa.ColumnElement[Any]:
     return sa.func.coalesce(own.c.props, there, type_=t.event.c.props.type)
 
 
-# Sorted by one number: what lies within a contact lies on a page or two.
+# Sorted by one number: what lies within a contact lies on a page or two. FAIL: who fails here rolls back all of it, and
+# pages are not copied first to undo the statement alone.
 _LAY = """
-    INSERT INTO events.contact_event (contact_id, kind, occurred_at, hash64, value_cents, props)
+    INSERT OR FAIL INTO events.contact_event (contact_id, kind, occurred_at, hash64, value_cents, props)
     SELECT contact_id, kind, occurred_at, hash64, value_cents, CASE WHEN value_cents IS NOT NULL THEN props END
     FROM ({events}) WHERE true
     ORDER BY contact_id
