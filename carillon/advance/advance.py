@@ -26,11 +26,12 @@ from carillon.advance.notices import tell_notices
 from carillon.advance.stages import Perform, Stage, perform_plainly, settled
 from carillon.advance.together import go_on_meanwhile, many_at, reserve_for, together
 from carillon.delivery.codes import settle_of
+from carillon.delivery.desk import Reserved
 from carillon.delivery.effects import suppress_refused
 from carillon.delivery.model import WorkResult
 from carillon.delivery.release import release_without_yes
 from carillon.delivery.resend import resend
-from carillon.delivery.reserve import Reserved, reserve
+from carillon.delivery.reserve import reserve
 from carillon.delivery.stopping import stop_when
 from carillon.delivery.supply import Supply
 from carillon.delivery.turns import take_pass

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from carillon.advance.stages import Stage
-from carillon.delivery.reserve import Reserved, reserve
+from carillon.delivery.desk import Reserved
+from carillon.delivery.reserve import reserve
 from carillon.delivery.slices import undecided
 from carillon.delivery.supply import Supply
 from carillon.journey.ground import Ground

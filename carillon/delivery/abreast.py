@@ -9,57 +9,34 @@ import contextvars
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
+from carillon.delivery.desk import Desk, Reserved
 from carillon.delivery.slices import Slice
 from carillon.delivery.turns import shared_pass, work_under
-from carillon.kernel.channels import shared_bit
-from carillon.plan.model import MessageNode
-from carillon.policy.decide import Question
-from carillon.store import tables as t
 from carillon.store.engine import Store
 
 ABREAST = 2
 """More would wait for each other at the log and at the ends of the indexes."""
 
 
-def is_apart(question: Question) -> bool:
-    """No limit binds two people of this message together, but for an address that they share."""
-    limits = question.limits
-    return (limits.once_a_person or not limits.caps) and question.purse is None and question.stock is None
+def abreast(store: Store, found: Sequence[Slice], desk: Callable[[], Desk]) -> Iterator[Reserved]:
+    """Decide the slices, ABREAST of them at once, each in a transaction of its own; told behind each round.
 
-
-def shares_addresses(connection: Connection, node: MessageNode) -> bool:
-    """Somebody's address on the message's channel may be another's, too: those are left for a turn of their own."""
-    if node.is_ours:
-        return False
-    shares = t.standing.c.shared_bits.bitwise_and(shared_bit(node.channel)) != 0
-    return bool(connection.scalar(sa.select(sa.exists(sa.select(t.standing.c.contact_id).where(shares)))))
-
-
-def rounds(store: Store, found: Sequence[Slice], decide: Callable[[Connection, int, Slice], None]) -> Iterator[None]:
-    """Decide the slices, ABREAST of them at once, each in a transaction of its own; yields behind each round.
-
-    `decide` is told its lane, which nobody else has at that time. Another pass may come between two rounds.
+    Whose address another shares is left out. Another pass may come between two rounds.
     """
+    desks = [desk() for _ in range(ABREAST)]
     with ThreadPoolExecutor(ABREAST, "abreast") as lanes:
         for begin in range(0, len(found), ABREAST):
-            together = found[begin : begin + ABREAST]
             with shared_pass(store) as holder:
                 running = [
-                    lanes.submit(contextvars.copy_context().run, _decide, store, holder, decide, lane, one)
-                    for lane, one in enumerate(together)
+                    lanes.submit(contextvars.copy_context().run, _decide, store, holder, desk, one)
+                    for desk, one in zip(desks, found[begin : begin + ABREAST], strict=False)
                 ]
                 wait(running)  # nobody may write any more once the turn is given back
-                for each in running:
-                    each.result()
-            yield
+                decided = [each.result() for each in running]
+            yield from decided
 
 
-def _decide(
-    store: Store, holder: int, decide: Callable[[Connection, int, Slice], None], lane: int, one: Slice
-) -> None:  # fmt: skip
+def _decide(store: Store, holder: int, desk: Desk, one: Slice) -> Reserved:
     with store.write("ledger") as connection:
         work_under(connection, holder)
-        decide(connection, lane, one)
+        return desk.decide(connection, one, alone=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +19,6 @@ from carillon.plan.model import MessageNode, arms_of
 from carillon.policy.decide import Question, decisions
 from carillon.store import tables as t
 from carillon.store.columns import Int64
-
-
-@contextmanager
-def temporary(connection: Connection, table: sa.Table) -> Iterator[sa.Table]:
-    """The table, until the block ends."""
-    table.create(connection)
-    yield table
-    table.drop(connection)
 
 
 @functools.cache

@@ -17,10 +17,10 @@ from sqlalchemy.engine import Connection
 
 from carillon.audience.evaluate import where
 from carillon.audience.moment import of_enrolment
+from carillon.delivery.desk import Reserved
 from carillon.delivery.evidence import write_decision
 from carillon.delivery.parting import among, not_sent_again, part_off, unleased
 from carillon.delivery.question import question_of
-from carillon.delivery.reserve import Reserved
 from carillon.delivery.turns import take_pass
 from carillon.journey.exits import exit_conditions
 from carillon.journey.ground import Ground

@@ -1,7 +1,8 @@
-"""Whose turn it is to decide: one pass at a time in the whole workspace, on PostgreSQL with slices on several connections.
+"""Whose turn it is to decide: one pass at a time in the whole workspace, with slices on several connections.
 
-A pass holds its turn in a transaction; who works under it looks, in a transaction of their own, whether it still does.
-So neither a lost connection nor a worker that stood still for long lets two passes decide at once.
+On PostgreSQL a pass holds its turn in a transaction; who works under it looks, in a transaction of their own, whether it
+still does. On SQLite each pass has a number, which the ledger knows: who asked under an older one may not write what was
+decided. So neither a lost connection nor a worker that stood still for long lets two passes decide at once.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.store import tables as t
 from carillon.store.engine import Store
-from carillon.store.writing import join_turns, take_turn
+from carillon.store.writing import join_turns, put_row, take_turn
 
 PASS_LOCK = 0x43524C4E
-"""PostgreSQL advisory lock of whoever decides ("CRLN"); on SQLite the ledger's write lock is the same."""
+"""PostgreSQL advisory lock of whoever decides ("CRLN")."""
 _UNDER_LOCK = 0x43524C4F
 """Shared by those who work under the turn of another connection."""
+
+_PASS = "pass"
+"""The lease that says whose turn it was last on SQLite: its holder is the pass's number, and it never lasts."""
 
 _HOLDS = sa.text(
     "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 0 AND objid = :key AND objsubid = 1"
@@ -27,13 +32,37 @@ _HOLDS = sa.text(
 
 
 class TurnLostError(RuntimeError):
-    """The connection that held the turn is gone: nothing may be decided under it any more."""
+    """The turn is another's by now, or nobody's: nothing may be decided under it any more."""
 
 
 def take_pass(connection: Connection) -> None:
     """Be the only one who decides, to the end of this transaction."""
+    if connection.dialect.name == "sqlite":  # alone already; who asked before it learns that it has been here
+        _next_number(connection)
+        return
     take_turn(connection, PASS_LOCK)
     take_turn(connection, _UNDER_LOCK)  # behind whoever still writes under a turn that was lost
+
+
+def number_of_pass(store: Store) -> int:
+    """Begin a pass that asks in some transactions and writes in others (SQLite); returns its number."""
+    with store.write("ledger") as connection:
+        return _next_number(connection)
+
+
+def still_ours(connection: Connection, number: int) -> None:
+    """Raise TurnLostError where another pass has decided since this one began (SQLite)."""
+    row = t.lease.c
+    if connection.scalar(sa.select(row.holder).where(row.name == _PASS)) != str(number):
+        raise TurnLostError("another pass has decided meanwhile")
+
+
+def _next_number(connection: Connection) -> int:
+    row = t.lease.c
+    before = connection.scalar(sa.select(row.holder).where(row.name == _PASS))
+    number = int(before or 0) + 1
+    put_row(connection, t.lease, {"name": _PASS}, {"holder": str(number), "until": 0})
+    return number
 
 
 @contextmanager

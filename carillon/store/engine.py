@@ -9,8 +9,9 @@ read-write, the others `mode=ro`, so that its `BEGIN IMMEDIATE` blocks no writer
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,27 @@ _WRITER_CACHE_KB: dict[Part, int] = {"core": 65536, "events": 65536, "ledger": 1
 """The ledger is written in order, by several threads of a worker, each with a connection: a larger cache of it makes
 nothing faster, and a million people fill it in each of them.
 """
+
+
+class Draft:
+    """One connection, in transactions that read and others that write; its temporary tables outlive each of them."""
+
+    def __init__(self, connection: Connection, turn: Callable[[], AbstractContextManager[None]]) -> None:
+        self._connection, self._turn = connection, turn
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that writes temporary tables only: nobody waits for it."""
+        self._connection.execution_options(reads=True)
+        with self._connection.begin():
+            yield self._connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction as `Store.write` has it."""
+        self._connection.execution_options(reads=False)
+        with self._turn(), self._connection.begin():
+            yield self._connection
 
 
 class Store:
@@ -98,6 +120,18 @@ class Store:
         with self._turn(part), self._engines[part].begin() as connection:
             yield connection
 
+    @contextmanager
+    def draft(self, part: Part) -> Iterator[Draft]:
+        """A connection that reads at first and writes later what it made of that; where the block fails it is thrown
+        away, with its temporary tables.
+        """
+        with self._engines[part].connect() as connection:
+            try:
+                yield Draft(connection, partial(self._turn, part))
+            except BaseException:
+                connection.invalidate()
+                raise
+
     def _turn(self, part: Part) -> AbstractContextManager[None]:
         return self._lines[part].turn() if part in self._lines else nullcontext()
 
@@ -144,7 +178,8 @@ class Store:
         # lock first, so that what it reads is still true when it writes.
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if role else "BEGIN")
+            reads = role is None or connection.get_execution_options().get("reads", False)
+            connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
         return engine
 

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from carillon.delivery.reserve import Reserved, reserve
+from carillon.delivery.desk import Reserved
+from carillon.delivery.reserve import reserve
 from carillon.delivery.turns import TurnLostError, shared_pass, take_pass, work_under
 from carillon.journey.enter import enter
 from carillon.journey.ground import load_ground
