@@ -1,7 +1,7 @@
 """Whose turn it is to decide: one pass at a time in the whole workspace, with slices on several connections.
 
 On PostgreSQL a pass holds its turn in a transaction; who works under it looks, in a transaction of their own, whether it
-still does. On SQLite each pass has a number, which the ledger knows: who asked under an older one may not write what was
+still does. Each pass has a number, which the ledger knows: on SQLite, who asked under an older one may not write what was
 decided. So neither a lost connection nor a worker that stood still for long lets two passes decide at once.
 """
 
@@ -23,7 +23,7 @@ _UNDER_LOCK = 0x43524C4F
 """Shared by those who work under the turn of another connection."""
 
 _PASS = "pass"
-"""The lease that says whose turn it was last on SQLite: its holder is the pass's number, and it never lasts."""
+"""The lease that says whose turn it was last: its holder is the pass's number, and it never lasts."""
 
 _HOLDS = sa.text(
     "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 0 AND objid = :key AND objsubid = 1"
@@ -37,11 +37,9 @@ class TurnLostError(RuntimeError):
 
 def take_pass(connection: Connection) -> None:
     """Be the only one who decides, to the end of this transaction."""
-    if connection.dialect.name == "sqlite":  # alone already; who asked before it learns that it has been here
-        _next_number(connection)
-        return
     take_turn(connection, PASS_LOCK)
     take_turn(connection, _UNDER_LOCK)  # behind whoever still writes under a turn that was lost
+    _next_number(connection)  # whoever asked before learns that somebody has been here
 
 
 def number_of_pass(store: Store) -> int:
