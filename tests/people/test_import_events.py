@@ -91,7 +91,7 @@ def test_kinds_and_lists_of_things_from_json_lines(shop: Any) -> None:
 
 
 def test_a_large_file_is_read_by_two_processes_in_order(sqlite_shop: Any) -> None:
-    """Every row comes in once, and refused rows keep their numbers."""
+    """Every row comes in once, refused rows keep their numbers, and what the first process read itself is written at once."""
     n = SMALL["events"] + CHUNK + 7
     rows = "".join(f"c{k % 100},{1_700_000_000 + k},{k}.00\n" for k in range(n))
     bad = "c1,never,1\n"
@@ -99,6 +99,7 @@ def test_a_large_file_is_read_by_two_processes_in_order(sqlite_shop: Any) -> Non
     assert (result.rows, result.counts["new"], result.refused) == (n + 1, n, 1)
     assert (sqlite_shop.folder / "in.csv.refused.csv").read_text().splitlines()[1].startswith(f'{n + 2},"at: ')
     assert sqlite_shop.rows(sa.func.sum(E.value_cents)) == [(100 * n * (n - 1) // 2,)]
+    assert sqlite_shop.rows(t.intake.c.n, order_by=t.intake.c.id) == [(SMALL["events"],), (CHUNK + 7,)]
 
 
 def test_a_stopped_import_leaves_whole_commits_and_goes_on(sqlite_shop: Any) -> None:
