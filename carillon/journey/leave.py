@@ -45,14 +45,19 @@ def over_at(send: Any, batch: Any) -> sa.ColumnElement[Micros]:
 
 
 def leave_batches(ground: Ground, batches: Mapping[int, Sequence[int]]) -> Counter[str]:
-    """Move on those of these batches, by node, whose send is final, each node in a transaction; step id → how many."""
+    """Move on those of these batches, by node, whose send is final, each node in a transaction; step id → how many.
+
+    Not where the next step is a message: a pass that is under way would decide there whom nobody has asked what is asked
+    before one.
+    """
     steps = {node_id: step for step, node_id in ground.applied.nodes.items()}
     left: Counter[str] = Counter()
     for node_id, ids in batches.items():
         with ground.store.write("ledger") as connection:
             move_alone(connection, ground.applied.id)
             for version_id, plan in ground.applied.versions.items():
-                if node := next((n for n in plan.messages if n.id == steps[node_id]), None):
+                node = next((n for n in plan.messages if n.id == steps[node_id]), None)
+                if node is not None and not any(n.id == node.next for n in plan.messages):
                     left[node.id] += _leave_batches(connection, ground, version_id, plan, node, ids)
     return +left
 

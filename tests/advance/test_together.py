@@ -91,6 +91,19 @@ def test_who_was_handed_over_goes_on_while_others_are(any_shop: Shop) -> None:
     assert any_shop.violations() == []
 
 
+@pytest.mark.usefixtures("few_are_many")
+def test_the_next_message_is_decided_by_a_pass_of_its_own(any_shop: Shop) -> None:
+    """Whoever comes to it meanwhile is asked first whether they exit: the one that is under way may be at it yet."""
+    any_shop.people(PEOPLE)
+    any_shop.campaign("sale", SALE.replace("{wait: 1d}, ", ""))
+    any_shop.apply()
+    told = [(stage.title, dict(stage.counts)) for stage in any_shop.run("sale", "2026-11-02 12:00").stages]
+    assert told.count(("go on", {"from email.sale": PEOPLE})) == 1
+    assert told.index(("go on", {"from email.sale": PEOPLE})) < told.index(("email.last", {"ready": PEOPLE}))
+    assert Counter(any_shop.inbox).total() == 2 * PEOPLE
+    assert any_shop.violations() == []
+
+
 def test_what_cannot_be_handed_over_ends_the_deciding() -> None:
     def decide(supply: Supply) -> Stage:
         while supply.is_wanted:
