@@ -19,6 +19,7 @@ from carillon.definition.entries import Broadcast, OnDate, OnSegment, entry_key
 from carillon.journey.approval import wave_key
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import SECOND
+from carillon.kernel.counting import people
 from carillon.store import tables as t
 
 UNASKED = 500
@@ -103,10 +104,10 @@ def _reason(ground: Ground, n: int, before: int | None) -> str:
     """`before`: the most of an earlier wave, of an entry that nobody can plan."""
     expect = ground.applied.plan.expect
     if before is not None:
-        return f"{n:,} people entered at once, the most before was {before:,}"
+        return f"{people(n)} entered at once, the most before was {before:,}"
     if expect is not None and not expect.fits(n):
-        return f"{n:,} people entered, {expect} were expected"
-    return f"{n:,} people entered, {ground.applied.planned_audience:,} were planned"
+        return f"{people(n)} entered, {expect} were expected"
+    return f"{people(n)} entered, {ground.applied.planned_audience:,} were planned"
 
 
 def _is_fresh(connection: Connection, ground: Ground, wave_id: int) -> bool:

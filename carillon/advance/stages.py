@@ -10,6 +10,8 @@ from typing import Protocol
 NOT_YET = frozenset({"deferred", "released", "held"})
 """The words for people who were in hand and still wait."""
 
+_OF_ONE = {"events": "event"}
+
 
 def settled(counts: Mapping[str, int]) -> int:
     """How many people have their last word; those who still wait have not."""
@@ -55,7 +57,7 @@ class Stage:
 
 
 def _line(title: str, counts: Mapping[str, int]) -> str:
-    told = ", ".join(f"{n:,} {what}" for what, n in counts.items() if n)
+    told = ", ".join(f"{n:,} {_OF_ONE.get(what, what) if n == 1 else what}" for what, n in counts.items() if n)
     return f"{title}: {told}" if told else title
 
 

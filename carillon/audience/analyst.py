@@ -14,6 +14,7 @@ from carillon.audience.moment import ConditionError, Expression, Predicate
 from carillon.definition.analyst import RefusedSqlError, as_of, checked, is_query
 from carillon.definition.conditions import Sql
 from carillon.kernel.clock import Micros
+from carillon.kernel.counting import counted
 from carillon.store import tables
 from carillon.store.engine import Store
 from carillon.store.foreign import at_most, rows_of_text
@@ -39,7 +40,7 @@ class Answer:
     @property
     def sentence(self) -> str:
         """For `plan`."""
-        return _at(self.sql, f"sql finds {self.people:,} contacts, in {self.seconds:.1f} s")
+        return _at(self.sql, f"sql finds {counted(self.people, 'contact')}, in {self.seconds:.1f} s")
 
 
 def analyst_holds(text: str, contact_id: Expression, now: Micros) -> Predicate:
@@ -85,7 +86,7 @@ def _wrong_shape(connection: Connection, query: str) -> str | None:
 
 def _no_contacts(connection: Connection, query: str) -> str | None:
     n = rows_of_text(connection, f"SELECT count(*) FROM ({query}) AS yielded").scalar_one()
-    return f"it yields {n:,} rows, and none is the id of a contact (core.contact.id)" if n else None
+    return f"it yields {counted(n, 'row')}, and none is the id of a contact (core.contact.id)" if n else None
 
 
 def _why(fault: SQLAlchemyError, seconds: float, patience_s: float) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from carillon.definition.proved import check_workspace
+from carillon.kernel.counting import counted
 from carillon.kernel.problems import Problem, render
 
 workspace_option = click.option(
@@ -44,12 +45,8 @@ def check(folder: Path, as_json: bool, no_cache: bool) -> None:
 def _summary(problems: list[Problem], campaigns: list[str]) -> str:
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
-    said = [_counted(errors, "problem")] if errors else []
-    said += [_counted(warnings, "warning")] if warnings else []
+    said = [counted(errors, "problem")] if errors else []
+    said += [counted(warnings, "warning")] if warnings else []
     if errors:
         return f"{', '.join(said)}. Nothing was applied."
-    return f"{_counted(len(campaigns), 'campaign')}: " + (f"{said[0]}." if said else "all good.")
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
+    return f"{counted(len(campaigns), 'campaign')}: " + (f"{said[0]}." if said else "all good.")

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from carillon.kernel import counting
+from carillon.kernel.counting import counted
+
 if TYPE_CHECKING:  # imports stay cheap: every command of the line passes through this file
     from carillon.people.importing import ImportResult
     from carillon.people.mapping import Source
@@ -168,7 +171,7 @@ def _say_who_may_enter(store: Any, plan: Any, *, is_agreed: bool) -> None:
     from carillon.people.enrolling import may_enrol
 
     for campaign, n in may_enrol(plan, listening(store, plan.at)).items():
-        click.echo(f"at most {n:,} people of this file may enter {campaign}", err=True)
+        click.echo(f"at most {counting.people(n)} of this file may enter {campaign}", err=True)
     if not is_agreed and not click.confirm("Import it?", err=True):
         click.echo("Nothing was imported.", err=True)
         sys.exit(1)
@@ -244,7 +247,7 @@ def _print(result: ImportResult, kind: str, dry_run: bool, as_json: bool) -> Non
 
         click.echo(json.dumps({"kind": kind, "dry_run": dry_run, "rows_per_second": speed, **asdict(result)}))
         return
-    click.echo(f"{result.rows:,} rows read in {result.seconds:.1f} s ({speed:,} a second)")
+    click.echo(f"{counted(result.rows, 'row')} read in {result.seconds:.1f} s ({speed:,} a second)")
     if dry_run:
         click.echo("Nothing was written: a dry run.")
     for name, n in result.counts.items():

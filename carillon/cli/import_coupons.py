@@ -11,6 +11,7 @@ import click
 
 from carillon.cli.import_ import workspace_of
 from carillon.cli.opened import nearest, refuse
+from carillon.kernel.counting import counted, verb
 
 if TYPE_CHECKING:  # the engine is imported when the command runs
     from carillon.policy.coupons import Added
@@ -49,9 +50,11 @@ def _tell(pool: str, added: Added, left: int, as_json: bool) -> None:
         refused = [{"row": row, "reason": reason} for row, reason in added.refused]
         click.echo(json.dumps({"pool": pool, "new": added.new, "known": added.known, "refused": refused, "left": left}))
         return
-    click.echo(f"{pool}: {added.new:,} new codes, {added.known:,} that it has already; {left:,} are left")
+    click.echo(
+        f"{pool}: {counted(added.new, 'new code')}, {added.known:,} that it has already; {left:,} {verb(left, 'are')} left"
+    )
     if added.refused:
-        click.echo(f"{len(added.refused):,} rows refused:")
+        click.echo(f"{counted(len(added.refused), 'row')} refused:")
     for row, reason in added.refused[:MOST_SHOWN]:
         click.echo(f"  row {row:,}: {reason}")
     if len(added.refused) > MOST_SHOWN:

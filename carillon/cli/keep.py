@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from carillon.cli.opened import json_option, me, opened, refuse, tell_json
+from carillon.kernel.counting import counted, people, verb
 
 if TYPE_CHECKING:  # imported when a command runs
     from carillon.operating.gap import Gap
@@ -92,7 +93,7 @@ def upgrade(target: Path | None, dumped: bool, patience: int, as_json: bool) -> 
         tell_json({"before": done.before, "migrated": done.parts, "resumed": done.resumed})
     else:
         click.echo(f"migrated: {', '.join(done.parts) or 'nothing was behind'}")
-        click.echo(f"{len(done.resumed)} campaigns go on")
+        click.echo(f"{counted(len(done.resumed), 'campaign')} {verb(len(done.resumed), 'go')} on")
 
 
 def end_restore(*, nothing_left: bool, as_json: bool) -> None:
@@ -120,9 +121,11 @@ def end_restore(*, nothing_left: bool, as_json: bool) -> None:
     if as_json:
         tell_json({"campaigns": done.campaigns, "sent_again": done.sent_again, **_gap_json(done.gap)})
         return
-    click.echo(f"{len(done.campaigns)} campaigns go on.")
+    click.echo(f"{counted(len(done.campaigns), 'campaign')} {verb(len(done.campaigns), 'go')} on.")
     if done.sent_again:
-        click.echo(f"{done.sent_again:,} people are written to again: you said that nothing left since the backup.")
+        click.echo(
+            f"{people(done.sent_again)} {verb(done.sent_again, 'are')} written to again: you said that nothing left since the backup."
+        )
     _show_gap(done.gap)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from carillon.cli.opened import Opened, json_option, me, nearest, opened, refuse, tell_json
+from carillon.kernel.counting import counted, verb
 
 if TYPE_CHECKING:  # imported when a command runs
     from carillon.kernel.clock import Micros
@@ -76,7 +77,9 @@ def _let_go_on(connector: str, why: str, as_json: bool) -> None:
     if as_json:
         tell_json({"connector": connector, "was_held": held[connector], "waiting": waiting})
     else:
-        click.echo(f"{connector} takes messages again (was held: {held[connector]}); {waiting:,} people wait for it")
+        click.echo(
+            f"{connector} takes messages again (was held: {held[connector]}); {counted(waiting, 'person', 'people')} {verb(waiting, 'wait')} for it"
+        )
 
 
 @click.command("stop", epilog="Example: carillon stop spring_sale")
@@ -163,9 +166,9 @@ def _change(names: Sequence[str], everything: bool, state: OperatorState, why: s
         return
     for name in wanted:
         told = f"{name}: {state}" if name in changed else f"{name}: was {state} already"
-        click.echo(
-            told + (f", {people[name]:,} people who were about to be written to are not" if people[name] else "")
-        )
+        n = people[name]
+        spared = f", {counted(n, 'person', 'people')} who {verb(n, 'were')} about to be written to {verb(n, 'are')} not"
+        click.echo(told + (spared if n else ""))
 
 
 def _refuse_restored(house: Opened) -> None:

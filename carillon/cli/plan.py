@@ -11,6 +11,7 @@ import click
 
 from carillon.cli.check import workspace_option
 from carillon.cli.opened import Opened, json_option, me, now_option, opened, refuse, tell_json
+from carillon.kernel.counting import counted, people, verb
 
 if TYPE_CHECKING:
     from carillon.foresight.draft import Draft
@@ -179,7 +180,7 @@ def _lay_in(house: Opened) -> None:
     except UnreadableCodesError as fault:
         refuse(f"{fault}. Nothing was applied.")
     for pool, n in laid.items():
-        click.echo(f"{pool}: {n:,} new codes of {house.loaded.workspace.coupons[pool].file}", err=True)
+        click.echo(f"{pool}: {counted(n, 'new code')} of {house.loaded.workspace.coupons[pool].file}", err=True)
 
 
 def foresee(house: Opened, name: str, now: str | None) -> tuple[Draft, Outlook]:
@@ -236,9 +237,9 @@ def _ask(house: Opened, names: list[str], now: str | None) -> None:
             click.echo(f"{name}: {sentence}", err=True)
         if not sys.stdin.isatty():
             refuse(
-                f"{name} changes while {edit.people:,} people are under way: say --yes to apply it. Nothing was applied."
+                f"{name} changes while {people(edit.people)} {verb(edit.people, 'are')} under way: say --yes to apply it. Nothing was applied."
             )
-        if not click.confirm(f"Apply {name}, with {edit.people:,} people under way?", err=True):
+        if not click.confirm(f"Apply {name}, with {people(edit.people)} under way?", err=True):
             refuse("Nothing was applied.")
 
 

@@ -10,6 +10,7 @@ import click
 
 from carillon.cli.check import workspace_option
 from carillon.cli.opened import Opened, json_option, now_option, opened, refuse, tell_json
+from carillon.kernel.counting import counted
 
 if TYPE_CHECKING:  # imported when the command runs
     from carillon.foresight.draft import Draft
@@ -45,7 +46,7 @@ def preview(
 
         note = "with the values of " + (contact or "a real contact of each language, if there is one")
         html_file.write_text(gallery(draft.plan.title, found, note), encoding="utf-8")
-        click.echo(f"wrote {html_file}: {len(found)} messages", err=True)
+        click.echo(f"wrote {html_file}: {counted(len(found), 'message')}", err=True)
     if as_json:
         from dataclasses import asdict
 
@@ -99,5 +100,5 @@ def _first_line(shown: Shown) -> str:
         return f"gets nothing: {shown.withheld}"
     if shown.segments is not None:
         n = shown.segments.count
-        return f"{shown.segments.units} characters in {shown.segments.alphabet}, {n} segment{'' if n == 1 else 's'}"
+        return f"{shown.segments.units} characters in {shown.segments.alphabet}, {counted(n, 'segment')}"
     return f"{shown.subject} — {shown.inbox_line[:60]}"

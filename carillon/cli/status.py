@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from carillon.cli.opened import json_option, now_option, opened, tell_json
+from carillon.kernel.counting import counted, verb
 
 if TYPE_CHECKING:  # imported when the command runs
     from carillon.advance.invariants import Violation
@@ -85,9 +86,11 @@ def _show(seen: Status, zone: str) -> None:
         click.echo(f"{one.connector} goes slower, as its provider asks: {_pace(one)}")
     for pool in seen.coupons:
         low = f", low: carillon import coupons {pool.pool} FILE" if pool.is_low else ""
-        click.echo(f"coupons {pool.pool}: {pool.left:,} codes left{low}")
+        click.echo(f"coupons {pool.pool}: {counted(pool.left, 'code')} left{low}")
     if seen.waiting_intakes:
-        click.echo(f"{seen.waiting_intakes:,} deliveries of events wait for the next run")
+        click.echo(
+            f"{counted(seen.waiting_intakes, 'delivery', 'deliveries')} of events {verb(seen.waiting_intakes, 'wait')} for the next run"
+        )
     click.echo(
         f"as of {_clock(seen.at, zone)} · newest event {_clock(seen.newest_event, zone)} · newest feedback {_clock(seen.newest_feedback, zone)}"
     )

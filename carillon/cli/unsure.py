@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from carillon.cli.opened import json_option, me, opened, refuse, tell_json
+from carillon.kernel import counting
+from carillon.kernel.counting import verb
 
 if TYPE_CHECKING:  # imported when the command runs
     from carillon.delivery.unsure import Decision, UnsureBatch
@@ -59,7 +61,7 @@ def _tell_decided(batches: Sequence[int], decision: Decision, decided: Any, as_j
         tell_json({"decision": decision, "people": decided})
     else:
         for batch_id, people in decided.items():
-            click.echo(f"batch {batch_id}: {people:,} people {_DONE[decision]}")
+            click.echo(f"batch {batch_id}: {counting.people(people)} {_DONE[decision]}")
     if left := [str(b) for b in batches if b not in decided]:
         refuse(f"not unsure (any more): batch {', '.join(left)}", "`carillon unsure` lists those that are")
 
@@ -68,12 +70,14 @@ def _tell(found: Sequence[UnsureBatch], proved: int) -> None:
     from carillon.kernel.clock import from_micros
 
     if proved:
-        click.echo(f"{proved:,} people were unsure until now: reports prove that they were sent.")
+        click.echo(
+            f"{counting.people(proved)} {verb(proved, 'were')} unsure until now: reports prove that they were sent."
+        )
     if not found:
         click.echo("Nothing is unsure.")
         return
     for b in found:
-        click.echo(f"batch {b.id}  {b.campaign} › {b.step}: {b.people:,} people by {b.connector}")
+        click.echo(f"batch {b.id}  {b.campaign} › {b.step}: {counting.people(b.people)} by {b.connector}")
         if b.resend_at is not None:
             click.echo(f"    wanted once more: asked from {from_micros(b.resend_at):%Y-%m-%d %H:%M} UTC on; {b.reason}")
             continue

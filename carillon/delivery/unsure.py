@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from carillon.delivery.evidence import IS_OPEN, settle_by_evidence, write_decision
 from carillon.delivery.parting import RESEND, open_people
 from carillon.kernel.clock import SECOND, Micros
+from carillon.kernel.counting import counted
 from carillon.plan.compile import plan_from_json
 from carillon.plan.model import Plan
 from carillon.plan.rules import Rules, UnsurePolicy
@@ -101,7 +102,7 @@ def decide(
                     who=who,
                     what=f"unsure {decision}",
                     subject=f"batch {batch_id}",
-                    details=f"{people} people: {why}",
+                    details=f"{counted(people, 'person', 'people')}: {why}",
                 )
             )
     return decided

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.delivery.pace import PACED, RESTING
 from carillon.kernel.clock import Micros
+from carillon.kernel.counting import people, verb
 from carillon.store.tables import batch
 
 MOST_REASONS = 3
@@ -27,7 +28,7 @@ class Waiting:
     @property
     def sentence(self) -> str:
         """For a screen that everybody may see: numbers only."""
-        return f"{self.people:,} people still wait for theirs"
+        return f"{people(self.people)} still {verb(self.people, 'wait')} for theirs"
 
 
 def waiting(connection: Connection, campaign_id: int, now: Micros) -> Waiting:

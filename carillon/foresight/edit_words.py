@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from carillon.foresight.edit import Edit, StepUnderWay
 from carillon.kernel.clock import Micros, from_micros
+from carillon.kernel.counting import people
 
 Span = tuple[Micros | None, Micros | None]
 
@@ -18,7 +19,7 @@ def edit_sentences(edit: Edit, timezone: str) -> Iterator[str]:
         yield from _step(step, zone)
     for old, new, n in edit.renamed:
         yield (
-            f"{old} looks renamed: to those who enter anew {new} is another message, also to the {n:,} people who got "
+            f"{old} looks renamed: to those who enter anew {new} is another message, also to the {people(n)} who got "
             f"{old}; write `was: {old}` at {new} to keep them one"
         )
 

@@ -14,6 +14,7 @@ from carillon.evaluation.of_campaign import look_plan
 from carillon.foresight.hypothetical import known_as
 from carillon.journey.ground import Ground
 from carillon.kernel.clock import Micros, from_micros
+from carillon.kernel.counting import people, verb
 from carillon.plan.ahead import ahead
 from carillon.plan.apply import ContentOf
 from carillon.plan.generations import generations_of
@@ -39,7 +40,7 @@ class ChangedTest:
     @property
     def sentence(self) -> str:
         """For plan and apply."""
-        what = f"{self.step_id} is a test that {self.exposed:,} people have had, and its words have changed ({'; '.join(self.words)})"
+        what = f"{self.step_id} is a test that {people(self.exposed)} {verb(self.exposed, 'have')} had, and its words have changed ({'; '.join(self.words)})"
         if self.runs_until is None:
             return f"{what}: it is over, and begins anew with those who come; what was measured is kept"
         return f"{what}: it runs until {from_micros(self.runs_until):%Y-%m-%d %H:%M} UTC"

@@ -18,6 +18,7 @@ from carillon.foresight.supplies import coupon_lines, low_supplies
 from carillon.foresight.worked import WorkedWait
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import Micros, clock_time, from_micros
+from carillon.kernel.counting import counted, people, verb
 from carillon.plan.model import Plan, PlanEntry, arms_of
 from carillon.plan.rules import Rules
 
@@ -89,7 +90,7 @@ def blocking(draft: Draft, outlook: Outlook, *, restarts: bool = False) -> Itera
             yield f"{test.sentence}; put them back, or begin anew with `carillon apply {outlook.campaign} --restart-test`"
     for first in outlook.first_messages:
         for path, n in first.lacking.items():
-            yield f"{first.label} names {path} without a default, and {n:,} people have none"
+            yield f"{first.label} names {path} without a default, and {people(n)} {verb(n, 'have')} none"
         missing = {
             language
             for message, channel, language in draft.contents.missing
@@ -97,10 +98,10 @@ def blocking(draft: Draft, outlook: Outlook, *, restarts: bool = False) -> Itera
         }
         n = first.skipped.get("no_translation", 0)
         if n:
-            yield f"{first.label} is not written in {', '.join(sorted(missing))}: {n:,} people would get nothing"
+            yield f"{first.label} is not written in {', '.join(sorted(missing))}: {people(n)} would get nothing"
     expect = draft.plan.expect
     if expect is not None and outlook.is_wave_ahead and not expect.fits(outlook.planned):
-        yield f"{outlook.planned:,} people would enter, {expect} are expected (expect: in campaign.yaml)"
+        yield f"{people(outlook.planned)} would enter, {expect} are expected (expect: in campaign.yaml)"
 
 
 def _who(plan: Plan, outlook: Outlook) -> list[Text | Table]:
@@ -108,7 +109,7 @@ def _who(plan: Plan, outlook: Outlook) -> list[Text | Table]:
     by_event = any(isinstance(entry, OnEvent) for entry in plan.entries)
     when = " by their events of the last 30 days" if by_event else " on a day of the next 30" if by_date else ""
     table = _numbers()
-    table.add_row(f"{outlook.contacts:,}", "contacts")
+    table.add_row(f"{outlook.contacts:,}", "contact" if outlook.contacts == 1 else "contacts")
     top = f", the first {plan.top.count:,} by {plan.top.by}" if plan.top is not None else ""
     table.add_row(f"{outlook.matches:,}", f"match the audience{top}{when}")
     for reason, n in outlook.not_entered.items():
@@ -142,7 +143,7 @@ def _when(draft: Draft, outlook: Outlook) -> list[Text | Table]:
             lines.append(Text(f"nobody enters {word} {instant:%a %d %b %Y %H:%M}"))
     if outlook.first_due is not None and outlook.last_due is not None and not outlook.is_by_event:
         span = f"first {clock_time(outlook.first_due, zone.key)}, last {clock_time(outlook.last_due, zone.key)}"
-        lines.append(Text(f"{span}, {outlook.zones} time zone{'s' if outlook.zones != 1 else ''}"))
+        lines.append(Text(f"{span}, {counted(outlook.zones, 'time zone')}"))
     lines += [Text(pace_sentence(first, draft.rules, zone)) for first in outlook.first_messages if first.pace]
     for node in draft.plan.messages:
         if node.at_best_time:
@@ -258,7 +259,7 @@ def _power(draft: Draft, outlook: Outlook) -> list[Text | Table]:
         tested = first.gets if leader is None else first.gets * (leader.sample or 2000) // 10_000
         per_arm = tested // arms
         text = detectable_text(USUAL_CLICK_RATE, per_arm, per_arm, "clicks") if per_arm > 1 else "too few to tell"
-        lines.append(Text(f"{first.step_id}: about {per_arm:,} people a variant; {text} (forecast, at 2.5 % clicks)"))
+        lines.append(Text(f"{first.step_id}: about {people(per_arm)} a variant; {text} (forecast, at 2.5 % clicks)"))
     return lines
 
 

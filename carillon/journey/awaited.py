@@ -13,6 +13,7 @@ from carillon.journey.approval import ALL, has_yes_to_all, has_yes_to_wave, repe
 from carillon.journey.ground import Ground
 from carillon.journey.occasions import next_occasion_of
 from carillon.kernel.clock import Micros
+from carillon.kernel.counting import people, verb
 from carillon.store import tables as t
 from carillon.store.engine import rowcount
 
@@ -32,7 +33,7 @@ class Awaited:
     def sentence(self) -> str:
         """What is wanted from whom."""
         of = f"to {self.wave.replace(':', ' ', 1)} " if self.wave else ""
-        waiting = f"; {self.people:,} people wait for it" if self.people else ""
+        waiting = f"; {people(self.people)} {verb(self.people, 'wait')} for it" if self.people else ""
         return f"awaits the yes {of}of {' or '.join(self.by)}{waiting}"
 
 

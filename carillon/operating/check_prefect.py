@@ -9,6 +9,7 @@ import httpx
 
 from carillon.journey.ground import Ground, load_ground
 from carillon.kernel.clock import Micros
+from carillon.kernel.counting import counted
 from carillon.operating.check import Check
 from carillon.operating.schedules import cron, is_wanted, scheduled_entries
 from carillon.plan.applied import applied_names
@@ -45,7 +46,9 @@ def check_prefect(store: Store, api_url: str | None, now: Micros) -> Iterator[Ch
     for line in found:
         yield Check("warn", "deployments", line, MEND)
     if not found:
-        yield Check("ok", "deployments", f"{sum(map(is_wanted, grounds.values()))} campaigns as applied ({api_url})")
+        yield Check(
+            "ok", "deployments", f"{counted(sum(map(is_wanted, grounds.values())), 'campaign')} as applied ({api_url})"
+        )
     if at_work:
         yield Check("ok", "workers", f"{at_work} take runs of the pool {POOL}")
     else:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.delivery.holds import held_connectors
 from carillon.kernel.clock import Micros, from_micros
+from carillon.kernel.counting import counted
 from carillon.kernel.time.zones import tzdata_version
 from carillon.operating.archive import fault_of
 from carillon.operating.check import Check
@@ -70,7 +71,9 @@ def check_zones(connection: Connection) -> Check:
 def check_coupons(connection: Connection, rules: Rules) -> Iterator[Check]:
     """Do the pools of coupons have codes enough?"""
     for supply in supplies(connection, rules.coupons):
-        says = f"{supply.left:,} codes left" + (f", below {supply.low:,}" if supply.is_low and supply.low else "")
+        says = f"{counted(supply.left, 'code')} left" + (
+            f", below {supply.low:,}" if supply.is_low and supply.low else ""
+        )
         do = f"carillon import coupons {supply.pool} FILE"
         yield Check("warn" if supply.is_low else "ok", f"coupons {supply.pool}", says, do)
 

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.feedback.model import FeedbackKind
 from carillon.kernel.clock import DAY, HOUR, Micros
+from carillon.kernel.counting import counted, verb
 from carillon.store import tables as t
 from carillon.store.engine import Store
 from carillon.store.writing import put_row
@@ -42,7 +43,7 @@ class Silence:
 
     @property
     def sentence(self) -> str:
-        return f"{self.people:,} messages were handed over and no provider has reported about any of them"
+        return f"{counted(self.people, 'message')} {verb(self.people, 'were')} handed over and no provider has reported about any of them"
 
 
 def silence(connection: Connection, reporting: Collection[str], now: Micros) -> Silence | None:

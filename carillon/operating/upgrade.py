@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Clock, Micros
+from carillon.kernel.counting import counted
 from carillon.kernel.worker import is_gone
 from carillon.operating.archive import known_revisions
 from carillon.plan.operate import set_operator_state
@@ -60,7 +61,7 @@ def upgrade(
     paused = [] if is_new else pause_all(store, who, clock.now())
     try:
         if not is_new:
-            say(f"{len(paused)} campaigns paused")
+            say(f"{counted(len(paused), 'campaign')} paused")
             wait_for_quiet(store, clock, patience_s)
             back_up()
         parts = migrate(store)
@@ -116,5 +117,5 @@ def at_work(connection: Connection, machine_now: Micros) -> list[str]:
     ).all()
     return [
         *(row.name for row in held if not is_gone(row.holder)),
-        *(f"{n} batches of {worker}" for worker, n in claimed if worker is None or not is_gone(worker)),
+        *(f"{counted(n, 'batch')} of {worker}" for worker, n in claimed if worker is None or not is_gone(worker)),
     ]

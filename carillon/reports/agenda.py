@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from carillon.foresight.calendar import Calendar, Planned, Steady
+from carillon.kernel import counting
 from carillon.kernel.clock import from_micros
 from carillon.kernel.ids import hash64
 from carillon.reports.page import environment
@@ -72,5 +73,5 @@ def a_day(steady: Steady) -> str:
 
 def people(planned: Planned) -> str:
     """How many, and how sure: "about" is the audience as it is today."""
-    n = f"{planned.people:,} {'person' if planned.people == 1 else 'people'}"
+    n = counting.people(planned.people)
     return f"about {n}" if planned.is_forecast else n

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from carillon.evaluation.model import Comparison, Interval, TestResult
 from carillon.kernel.clock import Micros, clock_time
+from carillon.kernel.counting import counted, people, verb
 from carillon.reports.model import Measured, Question, Report, Sibling, Totals
 
 COMPLAINT_LINE = 0.003
@@ -19,7 +20,7 @@ def headline(report: Report) -> str:
         waiting = f"; {_people(report.waiting)} for their hour" if report.waiting else ""
         return f"Nothing has been sent yet{waiting}."
     still = f" {_people(report.waiting, 'still ')} for theirs." if report.waiting else ""
-    sent = f"{totals.sent:,} {'message' if totals.sent == 1 else 'messages'} sent"
+    sent = f"{counted(totals.sent, 'message')} sent"
     if totals.delivered == 0:
         return f"{sent}; nothing has been reported back yet.{still}"
     people = f"{sent}, {share(totals.clicked, totals.delivered)} of the delivered clicked"
@@ -30,7 +31,7 @@ def headline(report: Report) -> str:
 
 
 def _people(n: int, still: str = "") -> str:
-    return f"{n:,} person {still}waits" if n == 1 else f"{n:,} people {still}wait"
+    return f"{people(n)} {still}{verb(n, 'wait')}"
 
 
 def verdict_sentence(result: TestResult, next_look_at: Micros | None, zone: str) -> str:
@@ -97,7 +98,7 @@ def attributed(report: Report) -> str:
     what = report.money
     if what.attributed is None:
         return ""
-    orders = f"{what.attributed_orders:,} {'order' if what.attributed_orders == 1 else 'orders'}"
+    orders = counted(what.attributed_orders, "order")
     back = f", ROI {what.attributed_roi:+.1f}" if what.attributed_roi is not None else ""
     return f"attributed to its messages: {money(what.attributed, report.currency)} of {orders}{back}"
 
@@ -119,7 +120,7 @@ def targets(report: Report) -> Iterator[str]:
 def measured(one: Measured, currency: str) -> Iterator[str]:
     """A further goal: what happened, and what of it the holdout does not show."""
     worth = f" for {money(one.revenue, currency)}" if one.revenue else ""
-    yield f"{one.event} within {one.within}: {one.conversions:,} people, {one.orders:,} times{worth}"
+    yield f"{one.event} within {one.within}: {people(one.conversions)}, {counted(one.orders, 'time')}{worth}"
     for comparison in one.against_holdout:
         if comparison.metric == "conversions" or one.revenue:
             yield f"against the holdout by {comparison.metric}: {difference(comparison, currency)}"

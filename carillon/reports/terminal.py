@@ -10,6 +10,7 @@ from rich.text import Text
 
 from carillon.evaluation.model import ArmFigures, TestResult
 from carillon.kernel.clock import clock_time
+from carillon.kernel.counting import people
 from carillon.reports import sentences as say
 from carillon.reports.model import Report
 
@@ -45,7 +46,7 @@ def show(console: Console, report: Report) -> None:
     _steps(console, report)
     _head(console, "Opens, last and small")
     hidden = say.share(report.totals.hidden_opens, report.totals.delivered)
-    console.print(f"  {report.totals.opened:,} people opened; {hidden} of the delivered are hidden behind mail proxies")
+    console.print(f"  {people(report.totals.opened)} opened; {hidden} of the delivered are hidden behind mail proxies")
     for line in say.to_do(report):
         console.print(Text(f"→ {line}", style="yellow"))
 

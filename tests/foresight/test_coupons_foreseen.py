@@ -141,7 +141,7 @@ def test_status_and_doctor_say_when_a_pool_runs_low(any_shop: Shop) -> None:
     assert (supply.left, supply.is_low) == (1, True)
     with shop.store.read() as connection:
         (check,) = check_coupons(connection, load_rules(connection))
-    assert (check.level, check.says) == ("warn", "1 codes left, below 5")
+    assert (check.level, check.says) == ("warn", "1 code left, below 5")
     with shop.store.write("ledger") as connection:
         add_codes(connection, "cart5", ["A2", "A3", "A4", "A5"])
         (check,) = check_coupons(connection, load_rules(connection))

@@ -66,7 +66,7 @@ def test_a_query_takes_who_it_yields_and_its_opposite_all_others(any_shop: Shop)
         ("SELECT shop_id, id FROM core.contact", "it yields 2 columns; one is wanted, the contact's id"),
         ("SELECT id FROM core.contakt", "contakt"),
         ("SELECT contact_id FROM core.contact", "contact_id"),
-        ("SELECT id + 1000 FROM core.contact", "it yields 1 rows, and none is the id of a contact"),
+        ("SELECT id + 1000 FROM core.contact", "it yields 1 row, and none is the id of a contact"),
     ],
 )
 def test_a_query_without_an_answer_says_where_it_stands_and_why(any_shop: Shop, text: str, why: str) -> None:
@@ -111,7 +111,7 @@ def test_plan_tries_it_tells_what_it_finds_and_refuses_what_it_cannot_ask(
     house = Opened(Settings(shop.folder, shop.campaigns, shop.store.url, None, {}), shop.store, shop.loaded)
     _, outlook = foresee(house, "hi", "2026-11-02T12:00")
     assert (outlook.enters, outlook.analysts[0].people) == (1, 1)
-    assert outlook.analysts[0].sentence.startswith("campaigns/hi/campaign.yaml:2: sql finds 1 contacts, in ")
+    assert outlook.analysts[0].sentence.startswith("campaigns/hi/campaign.yaml:2: sql finds 1 contact, in ")
     shop.campaign("hi", yaml.replace("core.contact", "core.contacts"))
     with pytest.raises(SystemExit):
         shop.apply()

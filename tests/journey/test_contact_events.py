@@ -156,7 +156,7 @@ def test_the_import_command_says_how_many_may_enter_and_asks_before_it_writes(
     command = ["events", str(file), "--event", "order_completed", "--enrol"]
     refused = CliRunner().invoke(import_group, command, input="n\n")
     assert (refused.exit_code, shop.count(t.event)) == (1, 3)  # what was told of Ada herself
-    assert "at most 1 people of this file may enter welcome" in refused.output
+    assert "at most 1 person of this file may enter welcome" in refused.output
     agreed = CliRunner().invoke(import_group, [*command, "--yes"])
     assert (agreed.exit_code, shop.count(t.event)) == (0, 6)
     shop.run("welcome", now + 1_000_000)

@@ -108,7 +108,7 @@ def test_the_commands_say_what_they_did(folder: Path) -> None:
     run = CliRunner().invoke
     dry = run(import_group, ["contacts", "people.csv", "--dry-run"])
     assert (dry.exit_code, (folder / ".carillon" / "carillon.db").exists()) == (0, False)
-    assert "1 rows refused:\n             1 no id" in dry.output
+    assert "1 row refused:\n             1 no id" in dry.output
     done = json.loads(run(import_group, ["contacts", "people.csv", "--json"]).stdout)
     assert (done["rows"], done["counts"]) == (2, {"new": 1, "changed": 0, "as they were": 0, "consents": 1})
     shown = run(consent, ["show", "ada"]).output

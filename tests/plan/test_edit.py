@@ -80,7 +80,7 @@ def test_apply_asks_where_people_are_under_way_and_yes_answers(shop: Shop, monke
     told = json.loads(CliRunner().invoke(main, ["plan", "cart", "--json", "--now", "2026-11-02T13:00"]).output)
     assert (told[0]["edit"]["people"], told[0]["edit"]["steps"][0]["moving"]) == (1, 0)
     refused = CliRunner().invoke(main, command)
-    sentence = "cart changes while 1 people are under way: say --yes to apply it. Nothing was applied."
+    sentence = "cart changes while 1 person is under way: say --yes to apply it. Nothing was applied."
     assert (refused.exit_code, sentence in refused.stderr, shop.count(t.version)) == (1, True, 1)
     assert CliRunner().invoke(main, [*command, "--yes"]).output == "cart: new version\n"
 

@@ -142,7 +142,7 @@ def test_nothing_is_applied_where_one_campaign_cannot_be(shop: Shop, capsys: pyt
     )
     with pytest.raises(SystemExit):
         shop.apply()
-    assert "email.b names contact.first_name without a default, and 1 people have none" in capsys.readouterr().err
+    assert "email.b names contact.first_name without a default, and 1 person has none" in capsys.readouterr().err
     assert shop.count(t.campaign) == 0
 
 

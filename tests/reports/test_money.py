@@ -184,7 +184,7 @@ def test_what_is_also_measured_is_told_and_decides_nothing(any_shop: Shop) -> No
     (one,) = report.also
     assert (one.conversions, one.orders, one.revenue, one.against_holdout) == (1, 2, 3_000, ())
     assert (report.totals.conversions, report.totals.revenue) == (0, 0)
-    sentence = "cart_updated within 1d: 1 people, 2 times for 30.00 EUR"
+    sentence = "cart_updated within 1d: 1 person, 2 times for 30.00 EUR"
     assert [sentence in face for face in (told(report), page(report), markdown(report))] == [True] * 3
 
 
