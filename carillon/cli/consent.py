@@ -73,7 +73,9 @@ def withdraw_command(contact: str, topic: str | None, channel: str | None, evide
             connection, workspace, rules_of(workspace), [contact_id], topic=topic,
             channel=Channel(channel) if channel else None, source="operator", evidence=evidence, at=SystemClock().now(),
         )  # fmt: skip
-    click.echo(f"Recorded {n} times no for {contact}. It holds for every message that is not yet handed over.")
+    click.echo(
+        f"Recorded {counted(n, 'time')} no for {contact}. It holds for every message that is not yet handed over."
+    )
 
 
 def _store() -> Any:

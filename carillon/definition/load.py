@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from carillon.definition.amounts import check_amounts
 from carillon.definition.build_campaign import CampaignContext, build_campaign
 from carillon.definition.campaign_words import CampaignWords
 from carillon.definition.confirming import confirmations
@@ -97,6 +98,7 @@ def load_campaign(name: str, common: Common) -> CampaignFiles:
     texts = {tree.shown(file): raw for file, raw in tree.below(f"{name}/messages").items()}
     message_reading = Reading("MSG", common.values, problems)
     messages = read_messages(texts, common.workspace.languages, message_reading)
+    check_amounts({path: shown_text(raw) for path, raw in texts.items()}, common.workspace, message_reading)
     reading = Reading("CAR", common.values, problems)
     if not is_name(name):
         reading.note(Position(tree.shown(path)), 3, f'"{name}" is not a name for a campaign', NAME_PATTERN.strip("^$"))

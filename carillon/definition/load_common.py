@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from carillon.definition.amounts import check_amounts
 from carillon.definition.build_conditions import Names, condition_of
 from carillon.definition.build_confirm import FOLDER as MESSAGES
 from carillon.definition.build_confirm import check_confirmations, files_of_messages
@@ -67,6 +68,8 @@ def load_common(tree: Tree, env: str | None) -> Common:
         check_files(words, tree.files, reading)
         common.messages = _messages(common)
         check_confirmations(words, common.workspace, common.messages, common.shared, reading)
+        texts = {file.path: file.text for file in common.shared.values()}
+        check_amounts(texts, common.workspace, Reading("MSG", values, problems))
     _segments(common)
     _strays(tree, problems)
     return common

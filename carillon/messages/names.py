@@ -104,22 +104,6 @@ def misnomers(template: BoundTemplate, known: Mapping[str, Iterable[str] | None]
                 )
 
 
-def amounts_without_currency(template: BoundTemplate) -> Iterator[tuple[int, str]]:
-    """(offset, what is written) of each amount that `money` takes to be in the workspace's currency though it came with an
-    event; what contacts and values.yaml hold is in it.
-    """
-    for node in walk(template.nodes, template):
-        for expression in node.expressions():
-            if isinstance(expression, FilteredExpression) and isinstance(expression.left, Path):
-                written = expression.left
-                bare = any(f.name == "money" and not f.args for f in expression.filters or ())
-                if bare and str(written).partition(".")[0] not in _IN_OUR_CURRENCY:
-                    yield written.token.start_index, str(written)
-
-
-_IN_OUR_CURRENCY = ("contact", "values")
-
-
 def unbounded_ranges(template: BoundTemplate) -> Iterator[int]:
     """Offsets of ranges that could make a template run for minutes: python-liquid's limits do not count them."""
     for node in walk(template.nodes, template):

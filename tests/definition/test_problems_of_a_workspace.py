@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from carillon.kernel.problems import in_order
-from tests.definition.conftest import Shop
+from tests.definition.conftest import RIGHT, Shop
 
 
 def test_a_right_workspace_has_no_problem(shop: Shop) -> None:
@@ -466,3 +466,26 @@ def test_values_of_segments_reach_into_lists_of_things(shop: Shop) -> None:
         "      1 | who: {event: order_completed, where: {products: {categry: shoes}}}\n"
         '        |                                                  ^^^^^^^ did you mean "category"?'
     )
+
+
+AMOUNTS = """\
+Hi {{ links.unsubscribe }}
+{{ contact.credit | money }} of {{values.limit|money}}, {{ trigger.total | money: trigger.currency }}
+{% for p in trigger.products %}{{ p.price | default: 0 | money }} {{ p.price | money }}{% endfor %}
+{{ trigger.total | money }}
+"""
+
+
+def test_an_amount_without_its_currency_is_warned_of_where_events_come_in_several(shop: Shop) -> None:
+    """With `rates` each such place teaches what to write, in messages and in shared texts; without them nothing is said."""
+    shop.put({"sale/messages/hello.txt": AMOUNTS, "shared/total.html": "<b>{{- trigger.total | money -}}</b>\n"})
+    assert shop.said() == ""
+    shop.put({"workspace.yaml": RIGHT["workspace.yaml"] + "rates: {USD: 0.92}\n"})
+    problems = shop.load().problems
+    assert [(str(p.position), p.code, p.severity) for p in problems] == [
+        ("campaigns/sale/messages/hello.txt:3:70", "MSG434", "warning"),
+        ("campaigns/sale/messages/hello.txt:4:4", "MSG434", "warning"),
+        ("campaigns/shared/total.html:1:8", "MSG434", "warning"),
+    ]
+    assert "so many USD would be written as so many EUR" in shop.said()
+    assert "{{ trigger.total | money: trigger.currency }}" in shop.said()

@@ -104,7 +104,7 @@ def test_the_file_of_a_pool_is_laid_in_by_apply_once(at_hand: Shop) -> None:
     file.write_text("code;note\nA1;x\nA2;y\nA3;z\n", "utf-8")
     assert (
         call("apply", "sale", "--no-deploy", "--now", "2026-11-01T09:00").stderr
-        == "cart5: 1 new codes of coupons/cart5.csv\n"
+        == "cart5: 1 new code of coupons/cart5.csv\n"
     )
     file.write_bytes(b"A1\n\xff\n")
     result = call("apply", "sale", "--no-deploy", "--now", "2026-11-01T09:00")

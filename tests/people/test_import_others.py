@@ -114,7 +114,7 @@ def test_the_commands_say_what_they_did(folder: Path) -> None:
     shown = run(consent, ["show", "ada"]).output
     assert "yes       offers by email" in shown
     assert "from import people.csv: people.csv, row 2, consent_email_offers" in shown
-    assert "Recorded 1 times no" in run(consent, ["withdraw", "ada", "--evidence", "letter"]).output
+    assert "Recorded 1 time no" in run(consent, ["withdraw", "ada", "--evidence", "letter"]).output
     assert [row["state"] for row in json.loads(run(consent, ["show", "ada", "--json"]).output)["said"]] == [
         "yes",
         "no",
