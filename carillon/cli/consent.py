@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from carillon.kernel.counting import counted
+
 if TYPE_CHECKING:
     from carillon.consent.permissions import Pair
     from carillon.consent.record import Said

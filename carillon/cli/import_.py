@@ -255,7 +255,7 @@ def _print(result: ImportResult, kind: str, dry_run: bool, as_json: bool) -> Non
     if result.left_out:
         click.echo(f"{result.left_out:>12,} values left out, their rows came in without them")
     if result.refused:
-        click.echo(f"{result.refused:>12,} rows refused:")
+        click.echo(f"{result.refused:>12,} {'row' if result.refused == 1 else 'rows'} refused:")
         for reason, n in sorted(result.reasons.items(), key=lambda pair: -pair[1])[:8]:
             click.echo(f"{n:>14,} {reason}")
     if result.refused_file:
