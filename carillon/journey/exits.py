@@ -20,6 +20,7 @@ from carillon.journey.wake import changed, heard_of
 from carillon.kernel.clock import Micros
 from carillon.plan.model import Plan
 from carillon.store import tables as t
+from carillon.store.bulk import many
 from carillon.store.engine import rowcount
 
 GOAL, STOPPED = "goal", "stopped"
@@ -171,12 +172,19 @@ def _concerned(condition: Condition, news: _News) -> sa.ColumnElement[bool]:
 
 
 def _drop_ready_sends(connection: Connection, ground: Ground) -> None:
-    """What is reserved and not yet claimed will not be handed over; the claim asks the same once more."""
+    """What is reserved and not yet claimed will not be handed over; the claim asks the same once more.
+
+    A batch that is being claimed at this instant is left to its claim: by what was ready a moment ago, who has just been
+    handed over would be written down as one who was not.
+    """
     e, s, b = t.enrolment.c, t.send.c, t.batch.c
-    ready = sa.select(b.id).where(b.campaign_id == ground.applied.id, b.state == "ready", b.resend_at.is_(None))
     gone = sa.select(e.id).where(e.campaign_id == ground.applied.id, e.state == "done", e.ended_at == ground.now)
-    connection.execute(
-        t.send.update()
-        .where(s.batch_id.in_(ready), s.outcome.is_(None), s.enrolment_id.in_(gone))
-        .values(outcome="exited")
-    )
+    theirs = sa.and_(s.node_id.in_(_messages(ground)), s.enrolment_id.in_(gone), s.outcome.is_(None))
+    ready = sa.and_(b.campaign_id == ground.applied.id, b.state == "ready", b.resend_at.is_(None))
+    held = sa.select(b.id).where(ready, b.id.in_(sa.select(s.batch_id).where(theirs))).with_for_update(skip_locked=True)
+    if ids := connection.scalars(held).all():
+        connection.execute(t.send.update().where(theirs, s.batch_id.in_(many(ids))).values(outcome="exited"))
+
+
+def _messages(ground: Ground) -> set[int]:
+    return {ground.applied.nodes[n.id] for plan in ground.applied.versions.values() for n in plan.messages}

@@ -47,6 +47,21 @@ def late(new_store: StoreMaker, tmp_path: object) -> Shop:
     return shop
 
 
+def test_who_is_being_claimed_is_left_to_the_claim(late: Shop) -> None:
+    """By what was ready a moment ago they would be written down as not written to, and their batch leaves."""
+    late.at("2026-11-03 09:00")
+    ground, b, s = ground_of(late), t.batch.c, t.send.c
+    reserve([ground], max_people=dict.fromkeys(late.engine.max_people, PEOPLE // 2))
+    with late.store.read() as connection:
+        one, other = connection.scalars(sa.select(b.id).order_by(b.id)).all()
+    with late.store.write("ledger") as claim:
+        claim.execute(t.batch.update().where(b.id == one).values(state="claimed"))
+        assert exits(ground) == {"tier": PEOPLE}
+    with late.store.read() as connection:
+        rows = connection.execute(sa.select(s.batch_id, sa.func.max(s.outcome)).group_by(s.batch_id)).tuples()
+        assert dict(rows.all()) == {one: None, other: "exited"}
+
+
 def looks_up(connection: sa.Connection) -> None:
     """As for a few thousand among a million: each looked up, in the order in which they were found."""
     for way in ("hashjoin", "mergejoin", "seqscan"):
