@@ -7,7 +7,7 @@ Asking and writing may be two transactions of one connection: the tables stay in
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from carillon.plan.model import MessageNode, Plan
 from carillon.plan.rules import SenderRule
 from carillon.plan.senders import sender_of
 from carillon.policy.budgets import spend
-from carillon.policy.coupons import pool_of
+from carillon.policy.coupons import Stock, pool_of
 from carillon.policy.decide import KEEPS, Question, asks_conditions
 from carillon.policy.words import WAITS, SkipReason
 from carillon.store import localtime
@@ -97,33 +97,44 @@ class Desk:
     def write(self, connection: Connection) -> Reserved:
         """Write what was laid down; the desk is empty then. Returns what was decided."""
         assert self._question is not None, "nothing was asked"
-        ground, plan, node = self._ground, self._plan, self._node
         decision, run, stock = decision_table(), run_table(), self._question.stock
+        groups = alike(connection, decision)
+        if stock is not None or sum(group.n for group in groups if group.reason is not None) >= MANY:
+            weigh(connection, decision.name)
+        self._write_ready(connection, groups, decision, run)
+        self._write_others(connection, {group.reason for group in groups}, stock, decision)
+        for table in (run, decision):
+            table.drop(connection)
+        return _tally(groups, self._node)
+
+    def _write_ready(
+        self, connection: Connection, groups: Sequence[Alike], decision: sa.Table, run: sa.Table
+    ) -> None:  # fmt: skip
+        ground, plan, node = self._ground, self._plan, self._node
         sender = sender_of(ground.rules, plan, node)
         if sender is None:
             raise LookupError(f"{plan.campaign}: workspace.yaml has no sender for {node.channel}")
         size = batch_size(ground.rules, sender.channel, self._max_people.get(sender.connector, 1000))
-        groups = alike(connection, decision)
-        if stock is not None or sum(group.n for group in groups if group.reason is not None) >= MANY:
-            weigh(connection, decision.name)
         _write_batches(connection, ground, plan, node, sender, list(runs(groups, size)), decision, run)
         _write_sends(connection, ground, node, decision, run)
-        reasons = {group.reason for group in groups}
+
+    def _write_others(
+        self, connection: Connection, reasons: Set[str | None], stock: Stock | None, decision: sa.Table
+    ) -> None:  # fmt: skip
+        """Whoever gets nothing, or not yet; and the codes of those who get one."""
+        ground, node = self._ground, self._node
+        holds_ghosts = SkipReason.HOLDOUT in reasons and not node.is_ours
         if reasons - {None} - WAITS:
-            _write_others(connection, ground, node, decision)
+            _write_left_out(connection, ground, node, decision)
         if stock is not None:
             give_codes(connection, ground, stock.pool, decision)
-        holds_ghosts = SkipReason.HOLDOUT in reasons and not node.is_ours
         if reasons & WAITS or holds_ghosts:
             # Last of all: whoever moves them waits for nothing that is held here.
             move_alone(connection, ground.applied.id)
         if reasons & WAITS:
             _postpone(connection, decision)
         if holds_ghosts:
-            _watch_ghosts(connection, ground, plan, decision)
-        for table in (run, decision):
-            table.drop(connection)
-        return _tally(groups, node)
+            _watch_ghosts(connection, ground, self._plan, decision)
 
 
 def _write_batches(
@@ -189,7 +200,7 @@ def _in_turn(runs_here: bool, place: sa.ColumnElement[int]) -> Sequence[sa.Colum
     return [place % LAST_OF != 0, place % LAST_OF == 0] if runs_here else [sa.true()]
 
 
-def _write_others(connection: Connection, ground: Ground, node: MessageNode, decision: sa.Table) -> None:
+def _write_left_out(connection: Connection, ground: Ground, node: MessageNode, decision: sa.Table) -> None:
     """The row of record of who gets nothing: a ghost, or skipped with the reason."""
     d = decision.c
     is_ghost = sa.false() if node.is_ours else d.reason == SkipReason.HOLDOUT.value
