@@ -15,7 +15,8 @@ from carillon.kernel.counting import counted, people, verb
         (counted(2, "batch"), "2 batches"), (counted(2, "delivery", "deliveries"), "2 deliveries"),
         (f"{people(1)} {verb(1, 'wait')}", "1 person waits"), (f"{people(2)} {verb(2, 'wait')}", "2 people wait"),
         (f"{people(1)} {verb(1, 'are')}", "1 person is"), (f"{people(1)} {verb(1, 'have')}", "1 person has"),
-        (f"{people(1)} {verb(1, 'were')}", "1 person was"), (f"{people(0)} {verb(0, 'were')}", "0 people were"),
+        (f"{people(1)} {verb(1, 'were')}", "1 person was"), (f"{people(1)} {verb(1, 'go')}", "1 person goes"),
+        (f"{people(0)} {verb(0, 'were')}", "0 people were"),
     ],
 )  # fmt: skip
 def test_a_number_and_its_noun_agree(said: str, is_: str) -> None:
