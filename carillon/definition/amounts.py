@@ -9,8 +9,10 @@ from carillon.definition.model import Workspace
 from carillon.definition.scalars import Reading
 from carillon.kernel.problems import Position
 
-_BARE = re.compile(r"\{[{%][^{}]*?(?P<written>[A-Za-z_][\w.\[\]]*)\s*\|\s*money\s*(?=[|}%-])")
-"""`{{ trigger.total | money }}`, and not `… | money: trigger.currency }}`."""
+_BARE = re.compile(
+    r"\{[{%][^{}]*?(?P<written>[A-Za-z_][\w.\[\]]*)(?P<before>(?:\s*\|\s*\w+(?:\s*:[^|{}]*)?)*?)\s*\|\s*money\s*(?=[|}%-])"
+)
+"""`{{ trigger.total | money }}`, also with other filters before it, and not `… | money: trigger.currency }}`."""
 
 _OURS = ("contact", "values")
 """What contacts and values.yaml hold is in the workspace's currency."""
@@ -30,7 +32,7 @@ def check_amounts(texts: Mapping[str, str], workspace: Workspace, reading: Readi
             reading.note(
                 _place(path, text, *found.span("written")), 34,
                 f"so many {others} would be written as so many {workspace.currency}",
-                f"{{{{ {written} | money: {'answer' if owner == 'answer' else 'trigger'}.currency }}}}",
+                f"{{{{ {written}{found['before'].rstrip()} | money: {'answer' if owner == 'answer' else 'trigger'}.currency }}}}",
                 "declare currency: word with the event in data.yaml; money alone takes an amount to be in the workspace's",
                 warning=True,
             )  # fmt: skip

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from carillon.foresight.edit import Edit, StepUnderWay
 from carillon.kernel.clock import Micros, from_micros
-from carillon.kernel.counting import people
+from carillon.kernel.counting import people, verb
 
 Span = tuple[Micros | None, Micros | None]
 
@@ -25,12 +25,13 @@ def edit_sentences(edit: Edit, timezone: str) -> Iterator[str]:
 
 
 def _step(step: StepUnderWay, zone: ZoneInfo) -> Iterator[str]:
-    where = f"{step.people:,} stand at {step.step_id} (version {step.version})"
+    where = f"{step.people:,} {verb(step.people, 'stand')} at {step.step_id} (version {step.version})"
     stay = step.people - step.moving
     if not step.moving:
         yield f"{where}: they finish on their version{', the new one has no such step' if step.is_gone else ''}"
         return
-    yield f"{where}: {step.moving:,} go on in the new version" + (f", {stay:,} finish on theirs" if stay else "")
+    goes_on = f"{step.moving:,} {verb(step.moving, 'go')} on in the new version"
+    yield f"{where}: {goes_on}" + (f", {stay:,} {verb(stay, 'finish')} on theirs" if stay else "")
     if step.before != step.after:
         yield f"  due {_span(step.before, zone)}, then {_span(step.after, zone)}"
     for message, n in step.added.items():

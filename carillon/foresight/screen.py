@@ -278,7 +278,7 @@ def _cost(draft: Draft, outlook: Outlook) -> list[Text | Table]:
 def _under_way(outlook: Outlook, keeps_texts: bool) -> list[Text | Table]:
     table = _numbers()
     for step, n in outlook.under_way.items():
-        table.add_row(f"{n:,}", f"stand at {step}: they finish on the version that they entered")
+        table.add_row(f"{n:,}", f"{verb(n, 'stand')} at {step}: they finish on the version that they entered")
     texts = "those that stood when they entered" if keeps_texts else "the newest"
     return [table, Text(f"texts: {texts}", style="dim")]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _ENDS_IN_ES = ("s", "x", "ch", "sh")
-_OF_ONE = {"are": "is", "go": "goes", "have": "has", "were": "was"}
+_OF_ONE = {"are": "is", "finish": "finishes", "go": "goes", "have": "has", "were": "was"}
 
 
 def counted(n: int, one: str, many: str = "") -> str:

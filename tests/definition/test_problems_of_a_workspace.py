@@ -483,9 +483,11 @@ def test_an_amount_without_its_currency_is_warned_of_where_events_come_in_severa
     shop.put({"workspace.yaml": RIGHT["workspace.yaml"] + "rates: {USD: 0.92}\n"})
     problems = shop.load().problems
     assert [(str(p.position), p.code, p.severity) for p in problems] == [
+        ("campaigns/sale/messages/hello.txt:3:35", "MSG434", "warning"),
         ("campaigns/sale/messages/hello.txt:3:70", "MSG434", "warning"),
         ("campaigns/sale/messages/hello.txt:4:4", "MSG434", "warning"),
         ("campaigns/shared/total.html:1:8", "MSG434", "warning"),
     ]
     assert "so many USD would be written as so many EUR" in shop.said()
     assert "{{ trigger.total | money: trigger.currency }}" in shop.said()
+    assert "{{ p.price | default: 0 | money: trigger.currency }}" in shop.said()

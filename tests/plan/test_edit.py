@@ -45,7 +45,7 @@ def test_an_edit_tells_old_and_new_instants_and_messages_and_they_come_true(any_
     told = edit(any_shop)
     assert told == Edit((step,), ())
     assert list(edit_sentences(told, "Europe/Berlin")) == [
-        "1 stand at pause (version 1): 1 go on in the new version",
+        "1 stands at pause (version 1): 1 goes on in the new version",
         "  due Wed 04 Nov 2026 12:01, then Thu 05 Nov 2026 12:01",
         "  + email.new for up to 1",
         "  - email.old for up to 1",
