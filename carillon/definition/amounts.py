@@ -10,7 +10,7 @@ from carillon.definition.scalars import Reading
 from carillon.kernel.problems import Position
 
 _BARE = re.compile(
-    r"\{[{%][^{}]*?(?P<written>[A-Za-z_][\w.\[\]]*)(?P<before>(?:\s*\|\s*\w+(?:\s*:[^|{}]*)?)*?)\s*\|\s*money\s*(?=[|}%-])"
+    r"\{[{%][^{}]*?(?P<written>[A-Za-z_][\w.\[\]]*)(?P<before>\s*(?:\|[^|{}]*)*?)\|\s*money\s*(?=[|}%-])"
 )
 """`{{ trigger.total | money }}`, also with other filters before it, and not `… | money: trigger.currency }}`."""
 
