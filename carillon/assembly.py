@@ -126,7 +126,7 @@ def _connector(name: str, settings: Settings, sandbox: Mapping[str, str] | None)
 def _capabilities(name: str) -> Capabilities:
     match name:
         case "sendgrid" | "sandbox.email":
-            from connectors.sendgrid.connector import CAPABILITIES as SENDGRID
+            from connectors.sendgrid.making import CAPABILITIES as SENDGRID
 
             return SENDGRID
         case "twilio" | "sandbox.sms":

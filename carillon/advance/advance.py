@@ -167,9 +167,9 @@ class _Run:
         count_from_yes(ground)
         self._do("take back what has no yes", lambda: _taken_back(ground))
         if many := many_at(ground):
-            steps = " + ".join(many)
-            title = f"{steps}: {sum(many.values()):,} to decide and hand over"
-            self._do(title, partial(self._together, ground, steps), is_long=True)
+            steps, people = " + ".join(many), sum(many.values())
+            title = f"{steps}: {people:,} to decide and hand over"
+            self._do(title, partial(self._together, ground, steps, people), is_long=True)
             return len(self.stages) > before
         self._do("decide who gets it", self._reserve)
         if ready := dict(self._ready(ground)):
@@ -200,9 +200,9 @@ class _Run:
         settled = settle_unsure(ground.store, ground.rules, now=ground.now, machine_now=machine_now)
         return _counted("settle what was unsure", settled)
 
-    def _together(self, ground: Ground, steps: str) -> Stage:
+    def _together(self, ground: Ground, steps: str, people: int) -> Stage:
         work, go_on = partial(self._work, steps), partial(self._go_on, ground)
-        return together(steps, self._reserve, work, go_on, has_line=ground.store.runs_here)
+        return together(steps, people, self._reserve, work, go_on, has_line=ground.store.runs_here)
 
     def _go_on(self, ground: Ground, supply: Supply) -> Stage:
         if pools_of(ground.applied.plan, ground.applied.versions.values()):

@@ -55,16 +55,17 @@ def go_on_meanwhile(supply: Supply, ground: Ground, *, stopping: Callable[[], bo
 
 def together(
     title: str,
+    people: int,
     decide: Callable[[Supply], Stage],
     hand_over: Callable[[Supply], Stage],
     go_on: Callable[[Supply], Stage],
     *,
     has_line: bool,
 ) -> Stage:
-    """All at once, but `go_on` behind `decide` where the store's writers stand in line; what each did are the parts of what
+    """All at once for about so many people, but `go_on` behind `decide` where the store's writers stand in line; what each did are the parts of what
     is returned. Where one fails the others end in order.
     """
-    supply = Supply()
+    supply = Supply(people)
     with ThreadPoolExecutor(1 if has_line else 2, thread_name_prefix="decide") as threads:
         deciding = threads.submit(contextvars.copy_context().run, _to_its_end, decide, supply)
         going_on = threads.submit(contextvars.copy_context().run, go_on, supply)

@@ -30,7 +30,7 @@ from carillon.delivery.parcels import (
     make_parcel,
     some_people,
 )
-from carillon.delivery.protocol import Connector, People, Sender, Shared, SharedEmail, SharedSms
+from carillon.delivery.protocol import Maker, People, Sender, Shared, SharedEmail, SharedSms
 from carillon.kernel.channels import Channel
 from carillon.kernel.clock import MINUTE, SECOND, Clock, Micros, from_micros
 from carillon.kernel.time.zones import zone
@@ -62,7 +62,7 @@ class Bodies:
     """Builds bodies for one `work`; remembers contents and places, which an apply replaces by new ids."""
 
     def __init__(
-        self, store: Store, connectors: Mapping[str, Connector], rules: Rules, keyring: Keyring, clock: Clock
+        self, store: Store, connectors: Mapping[str, Maker], rules: Rules, keyring: Keyring, clock: Clock
     ) -> None:
         self._store, self._connectors, self._rules, self._keyring = store, connectors, rules, keyring
         self._clock = clock

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from carillon.delivery.model import Built, Needs, ReadyBatch
-from carillon.delivery.protocol import Connector, Parcel, People, Shared
+from carillon.delivery.protocol import Maker, Parcel, People, Shared
 from carillon.kernel.channels import OURS
 
 TEMPLATE_SKIP, RENDER_FAILED = "template_skip", "render_failed"
@@ -42,7 +42,7 @@ class BodyBuilder(Protocol):
         ...
 
 
-def make_parcel(connector: Connector, batch: ReadyBatch, letter: Letter, needs: Needs) -> Built | Unbuilt:
+def make_parcel(connector: Maker, batch: ReadyBatch, letter: Letter, needs: Needs) -> Built | Unbuilt:
     """The connector's parcel; people it can never take are skipped, unless it takes none of several."""
     refused: dict[int, str] = {}
     kept = _takable(connector, letter, range(len(letter.people)), refused)
@@ -63,7 +63,7 @@ def make_parcel(connector: Connector, batch: ReadyBatch, letter: Letter, needs: 
 
 
 def _takable(
-    connector: Connector, letter: Letter, rows: Sequence[int], refused: dict[int, str]
+    connector: Maker, letter: Letter, rows: Sequence[int], refused: dict[int, str]
 ) -> tuple[Parcel, Sequence[int]] | None:
     """A parcel of those rows that the connector takes, found by halving; the others go into `refused`."""
     if not rows:

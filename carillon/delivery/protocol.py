@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from carillon.kernel.channels import Channel
 from carillon.kernel.spelling import Spelling
@@ -174,18 +174,32 @@ class Parcel(Protocol):
     def __len__(self) -> int: ...
 
 
-class Connector(Protocol):
-    """One provider account. Made once a process by `assembly`, used from one event loop, closed at the end."""
+class Maker(Protocol):
+    """The half of a connector that makes parcels."""
 
-    name: str
     capabilities: Capabilities
 
     def build(self, message: Shared, people: People, valid_for_s: int | None = None) -> Parcel:
         """Everything that can be prepared before the claim. Pure; raises ValueError for what the provider never takes."""
         ...
 
+
+class Connector(Maker, Protocol):
+    """One provider account. Made once a process by `assembly`, used from one event loop, closed at the end."""
+
+    name: str
+
     async def hand_over(self, parcel: Parcel, rows: Sequence[int]) -> Sequence[Outcome]:
         """Send these rows of the parcel, once, now. Never raises for what the network or the provider does."""
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class MadeApart(Protocol):
+    """A connector whose parcels may be made in another process."""
+
+    def apart(self) -> Maker:
+        """Makes parcels with the same bodies. It can be pickled, and so can they; it knows no keys of the account."""
+        ...

@@ -11,7 +11,9 @@ from carillon.delivery.handed_over import HandedOver
 class Supply:
     """Told by the thread that decides; heard by the event loop that hands over."""
 
-    def __init__(self) -> None:
+    def __init__(self, people: int = 0) -> None:
+        self.people = people
+        """About how many are to come."""
         self._lock = threading.Lock()
         self._wake: Callable[[], object] = _nobody
         self._is_over = False

@@ -7,7 +7,6 @@ It ends when no batch that it may touch is due any more; what was deferred says 
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -16,6 +15,7 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from carillon.delivery import apart
 from carillon.delivery.ask_again import ask_again
 from carillon.delivery.bodies import Bodies
 from carillon.delivery.effects import suppress_refused
@@ -31,7 +31,7 @@ from carillon.delivery.take import Wanted, paced_until, postpone, put_back, take
 from carillon.delivery.writer import LedgerWriter
 from carillon.kernel.clock import SECOND, Clock, Micros
 from carillon.kernel.crash import crash_point
-from carillon.kernel.heap import keep_freed_memory
+from carillon.kernel.heap import keep_freed_memory, rare_collections
 from carillon.kernel.tokens import Keyring
 from carillon.plan.rules import Rules
 from carillon.store.engine import Store
@@ -76,11 +76,14 @@ async def work(
     before each round of batches is built. `stop` ends the work between two batches; what has begun is settled.
     While `supply` goes on nothing more being due is no end: more is waited for.
     """
-    bodies = Bodies(store, connectors, rules, keyring, campaign_clock)
-    return await work_on(
-        store, bodies, connectors=connectors, rules=rules, campaign_clock=campaign_clock, machine_clock=machine_clock,
-        worker=worker, campaign_id=campaign_id, refresh=refresh, progress=progress, stop=stop, supply=supply,
-    )  # fmt: skip
+    here = Bodies(store, connectors, rules, keyring, campaign_clock)
+    are_many = supply is not None and supply.people >= apart.MANY and store.runs_here
+    makers = apart.makers_of(connectors) if are_many else {}
+    with apart.built_apart(here, store, makers, rules, keyring, campaign_clock) as bodies:
+        return await work_on(
+            store, bodies, connectors=connectors, rules=rules, campaign_clock=campaign_clock, machine_clock=machine_clock,
+            worker=worker, campaign_id=campaign_id, refresh=refresh, progress=progress, stop=stop, supply=supply,
+        )  # fmt: skip
 
 
 async def work_on(
@@ -104,7 +107,7 @@ async def work_on(
     late = await asyncio.to_thread(_clear, store, campaign_clock.now(), machine_clock.now(), campaign_id)
     async with LedgerWriter(store) as writer:
         desk = desk_of(writer=writer, stop=stop or asyncio.Event())
-        with _rare_collections():
+        with rare_collections():
             its = _Work(store, desk, bodies, connectors, rules, campaign_id, refresh, progress, late)
             with its.fed_by(supply):
                 return await its.run()
@@ -115,18 +118,6 @@ def _clear(store: Store, now: Micros, machine_now: Micros, campaign_id: int | No
     reclaim(store, now=now, machine_now=machine_now)
     with store.write("ledger") as connection:
         return release_late(connection, now, campaign_id)
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    # A list a person is no garbage cycle, and to look through those of a few batches took a tenth of the work. What comes
-    # in rings (the rows of SQLAlchemy, a failed exchange) is small: nothing that holds a body is one.
-    before = gc.get_threshold()
-    gc.set_threshold(100_000, 10, 1_000)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 class _Work:

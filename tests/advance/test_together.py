@@ -114,7 +114,7 @@ def test_what_cannot_be_handed_over_ends_the_deciding() -> None:
         raise ConnectionError("the database is gone")
 
     with pytest.raises(ConnectionError, match="the database is gone"):
-        together.together("sale", decide, hand_over, go_on, has_line=True)
+        together.together("sale", 20, decide, hand_over, go_on, has_line=True)
 
 
 def test_what_cannot_be_decided_ends_the_hand_over_in_order() -> None:
@@ -127,7 +127,7 @@ def test_what_cannot_be_decided_ends_the_hand_over_in_order() -> None:
         return Stage("sale", counts={"accepted": 20})
 
     with pytest.raises(LookupError, match="no sender"):
-        together.together("sale", decide, hand_over, go_on, has_line=True)
+        together.together("sale", 20, decide, hand_over, go_on, has_line=True)
 
 
 def go_on(supply: Supply) -> Stage:

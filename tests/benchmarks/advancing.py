@@ -16,8 +16,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from carillon.advance.advance import advance
 from carillon.advance.engine import Engine
@@ -168,7 +169,7 @@ def _cpu() -> float:
 
 @contextmanager
 def _growth(run: Run) -> Iterator[None]:
-    """Watches what the process holds of its own: pages of files that are mapped belong to the machine's cache."""
+    """Watches what the process and its children hold of their own: pages of files that are mapped belong to the machine's cache."""
     run.idle, over = _held(), threading.Event()
 
     def look() -> None:
@@ -183,8 +184,24 @@ def _growth(run: Run) -> Iterator[None]:
 
 
 def _held() -> int:
-    with open("/proc/self/status") as status:
-        return sum(int(line.split()[1]) * 1024 for line in status if line.startswith(("RssAnon", "RssShmem")))
+    """Of this process and of those that it started and that still run."""
+    return sum(map(_held_by, ["self", *_children()]))
+
+
+def _children() -> list[str]:
+    found: list[str] = []
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += (thread / "children").read_text().split()
+    return found
+
+
+def _held_by(pid: str) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon", "RssShmem")))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from carillon.delivery.protocol import People
 from carillon.kernel.spelling import json_spelt
 from connectors.sendgrid.envelope import envelope
+from connectors.sendgrid.sealed import seal
 
 TEXTS = st.one_of(
     st.text(max_size=12), st.sampled_from(["\x7f", "\x7f\x7f", "a\x7fb", '"', '",', '","', "\\", "\\u001f", "Dörte", "👩‍👩‍👧", ""])
@@ -38,6 +40,18 @@ def test_columns_become_the_body_that_each_person_would_have_got(crowd):
     spelt = {tag: list(map(json_spelt, column)) for tag, column in people.values.items()}
     for one in (people, replace(people, values=spelt, spelling="json")):
         assert json.loads(envelope(one, {"subject": "Hi"}).body(rows)) == told
+
+
+@given(_crowds())
+@settings(max_examples=50, deadline=None)
+def test_a_sealed_envelope_has_the_same_bodies(crowd):
+    """Behind its journey, for all people and for some."""
+    people, rows = crowd
+    made = envelope(people, {"subject": "Hi"})
+    sealed = pickle.loads(pickle.dumps(seal(made), pickle.HIGHEST_PROTOCOL))
+    everybody = range(len(made))
+    assert len(sealed) == len(made)
+    assert [sealed.body(rows), sealed.body(everybody)] == [made.body(rows), made.body(everybody)]
 
 
 def _person(people: People, row: int) -> dict[str, object]:

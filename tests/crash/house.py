@@ -300,8 +300,10 @@ def _carillon(folder: str, environ: Mapping[str, str], arguments: Sequence[str])
     os.dup2(said, 2)
     if FEW_ARE_MANY in environ:
         from carillon.advance import together
+        from carillon.delivery import apart
 
         together.MANY, together.SLICE = 10, 20
+        apart.MANY, apart.AT_HAND_S = 10, 60.0
     from carillon.cli.main import main
 
     main(list(arguments), prog_name="carillon")
@@ -311,7 +313,8 @@ def kill(child: multiprocessing.process.BaseProcess, after_s: float) -> bool:
     """kill -9 after a while, unless it ended by itself; whether it was killed (by us or by its crash point)."""
     child.join(after_s)
     if child.is_alive() and child.pid is not None:
-        os.kill(child.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself since it was asked
+            os.kill(child.pid, signal.SIGKILL)
     child.join(60)
     return child.exitcode == -signal.SIGKILL
 
