@@ -1,31 +1,50 @@
-"""The events of one commit in a temporary table, in the order of their key: `people.ingest` writes them from there."""
+"""The events of one commit in a staged table, in the order of their key: `people.ingest` writes them from there.
+
+It is a temporary one, or, of a large file on SQLite, one that another process has filled (`people.sent`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
-from itertools import chain, compress
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Connection
 
-from carillon.people.packing import Columnwise, parts_of
+from carillon.people.packing import Columnwise, parts_of, with_money
 from carillon.people.rows import ArrivedEvent
-from carillon.people.who import remembered_ids
+from carillon.people.sent import Sent
+from carillon.people.who import number_contacts, remembered_ids
 from carillon.store.staging import fill, stage, weigh
 
 _AT, _HASH, _KIND, _SHOP_ID, _VALUE, _PROPS, _CURRENCY = range(len(ArrivedEvent._fields))
 _COLUMNS = """occurred_at BIGINT, hash64 BIGINT, kind TEXT, contact_id BIGINT, shop_id TEXT, value_cents BIGINT,
               props JSONB, currency TEXT"""
+ARRIVING = "arriving"
+SENT = "sent"
+"""The part of the connection that another process has filled."""
+SENT_ARRIVING = f"{SENT}.arriving"
+ROWS = {
+    ARRIVING: ARRIVING,
+    SENT_ARRIVING: f"""(
+        SELECT s.occurred_at, s.hash64, s.kind, w.contact_id, w.shop_id, s.value_cents, s.props, s.currency
+        FROM {SENT_ARRIVING} s CROSS JOIN temp.who w ON w.number = s.who)""",
+}
+"""The staged table, which has the keys of the events → what stands behind FROM where more than those is asked."""
 
 
 class Staged(NamedTuple):
-    """What need not be asked of the staged rows."""
+    """The staged table, and what need not be asked of its rows."""
 
+    table: str
+    n: int
     kind: str | None
     """The one kind that all are of; None where each row says it."""
     is_known: bool
     """Everybody who is known was found."""
+    has_strangers: bool
+    """Somebody was not found."""
     with_money: Set[str]
     """Kinds of which an event has money."""
 
@@ -44,11 +63,19 @@ def stage_events(connection: Connection, events: Sequence[ArrivedEvent]) -> Stag
         told["shop_id"] = _SHOP_ID
     rows = chain.from_iterable(_rows(parts, tuple(told.values()), ids))
     who = () if ids is None else ("contact_id", "shop_id") if _has_strangers(ids) else ("contact_id",)
-    stage(connection, "arriving", _COLUMNS)
+    stage(connection, ARRIVING, _COLUMNS)
     # In the order of the key: fifteen times faster.
-    fill(connection, "arriving", (*told, *who), rows if _are_in_order(parts) else sorted(rows, key=itemgetter(_AT)))
-    weigh(connection, "arriving")
-    return Staged(kinds.pop() if len(kinds) == 1 else None, ids is not None, _with_money(parts))
+    fill(connection, ARRIVING, (*told, *who), rows if _are_in_order(parts) else sorted(rows, key=itemgetter(_AT)))
+    weigh(connection, ARRIVING)
+    found = set[str]().union(*(with_money(part, _KIND, _VALUE) for part in parts))
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return Staged(ARRIVING, len(events), kind, ids is not None, ids is None or _has_strangers(ids), found)
+
+
+def staged_elsewhere(connection: Connection, sent: Sent) -> Staged:
+    """The events that lie in the part `sent` of this connection."""
+    has_strangers = number_contacts(connection, sent)
+    return Staged(SENT_ARRIVING, sent.n, sent.kind, True, has_strangers, sent.with_money)
 
 
 def _rows(
@@ -78,11 +105,3 @@ def _are_in_order(parts: Sequence[Columnwise]) -> bool:
             return False
         newest = at[-1]
     return True
-
-
-def _with_money(parts: Sequence[Columnwise]) -> Set[str]:
-    found: set[str] = set()
-    for part in parts:
-        kinds, values = part.column(_KIND), part.column(_VALUE)
-        found.update(compress(kinds, (value is not None for value in values)) if None in values else part.values(_KIND))
-    return found

@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,13 @@ from carillon.kernel.clock import Micros
 from carillon.people.contacts import upsert_contacts
 from carillon.people.events import value_field
 from carillon.people.files import CHUNK, RowFile, open_rows
-from carillon.people.ingest import contact_ids, ingest_events
+from carillon.people.gathering import Commits, together
+from carillon.people.ingest import contact_ids, ingest_events, ingest_sent
 from carillon.people.lists import keep_only, put_on_list
 from carillon.people.mapping import Source
-from carillon.people.packing import joined
 from carillon.people.reading import Read, Refusal
 from carillon.people.reading_ahead import reading_ahead
+from carillon.people.sent import IS_POSSIBLE, Sent
 from carillon.people.shapes import ImportShape, Kind, read_chunk, shape_of
 from carillon.store.engine import Store
 
@@ -40,6 +41,8 @@ SMALL: Mapping[Kind, int] = {
     "list": 60_000,
 }
 """Rows up to which a second process costs more than it saves, in whole chunks; telephone numbers are slow to read."""
+LARGE = 500_000
+"""Events from which on this process reads twice as many itself: as long as the other reads for a commit of its own."""
 WRITTEN_TOGETHER = 20_000
 """Rows of one commit."""
 EVENTS_TOGETHER = 250_000
@@ -111,7 +114,8 @@ def run_import(
     result = ImportResult()
     beside = plan.file.path.with_name(plan.file.path.name + ".refused.csv")
     with _refused(beside, plan.file.header, result) as refuse, _no_collection():
-        for read in _gathered(read_chunks(plan), plan):
+        commits = _commits(plan)
+        for read in _gathered(read_chunks(plan, commits if _stages(store, plan) else None), commits):
             late = _write(store, plan, read, result) if store is not None else []
             refuse(read, late)
             result.rows += read.n
@@ -120,6 +124,11 @@ def run_import(
         result.add({"taken off": keep_only(store, plan.into.name, told_at=plan.at, source=_source(plan))})
     result.seconds = time.perf_counter() - began
     return result
+
+
+def _stages(store: Store | None, plan: ImportPlan) -> bool:
+    """Are events staged by the process that reads them?"""
+    return IS_POSSIBLE and plan.kind == "events" and store is not None and store.runs_here
 
 
 @contextmanager
@@ -134,47 +143,49 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def read_chunks(plan: ImportPlan) -> Iterator[Read[Any]]:
-    """Chunks as rows, in order; of a large file a second process reads what is behind the first few, while this one writes."""
+def read_chunks(plan: ImportPlan, commits: Commits | None = None) -> Iterator[Read[Any]]:
+    """Chunks as rows, in order; of a large file a second process reads what is behind the first few, while this one writes.
+
+    With `commits`, those of the rows that are read here, the second one gives whole commits of staged events.
+    """
     chunks = plan.file.chunks()
     first = next(chunks, None)
     if first is None:
         return
-    if first.n <= first.done * SMALL[plan.kind]:
+    own = SMALL[plan.kind]
+    if first.n <= first.done * own:
         yield from (read_chunk(plan.shape, chunk) for chunk in chain((first,), chunks))
         return
-    with reading_ahead(plan.file, plan.shape, SMALL[plan.kind]) as behind:
-        own = SMALL[plan.kind] // CHUNK - 1
-        yield from (read_chunk(plan.shape, chunk) for chunk in chain((first,), islice(chunks, own)))
-        yield from behind
+    if commits and first.n > first.done * LARGE:
+        own *= 2
+        commits.rows = min(own, commits.most)
+    behind = replace(commits, rows=min(2 * own, commits.most)) if commits else None
+    with reading_ahead(plan.file, plan.shape, own, behind) as reads:
+        yield from (read_chunk(plan.shape, chunk) for chunk in chain((first,), islice(chunks, own // CHUNK - 1)))
+        yield from reads
 
 
-def _gathered(reads: Iterator[Read[Any]], plan: ImportPlan) -> Iterator[Read[Any]]:
-    """Chunks put together until they make a commit; the first ones are small, so that writing begins with reading."""
+def _commits(plan: ImportPlan) -> Commits:
     most = plan.commit_rows if plan.kind == "events" else WRITTEN_TOGETHER
-    size = min(SMALL[plan.kind], most)
-    share = MOST_BYTES / max(plan.file.path.stat().st_size, 1)
+    return Commits(min(SMALL[plan.kind], most), most, MOST_BYTES / max(plan.file.path.stat().st_size, 1))
+
+
+def _gathered(reads: Iterator[Read[Any]], commits: Commits) -> Iterator[Read[Any]]:
+    """Chunks put together until they make a commit."""
     held: list[Read[Any]] = []
-    n, written = 0, 0.0
     for read in reads:
+        if isinstance(read.rows, Sent):  # a whole one
+            if held:
+                yield together(held)
+                held = []
+            yield read
+            continue
         held.append(read)
-        n += read.n
-        if n >= size or read.done - written >= share:
-            yield _together(held)
-            held, n, written = [], 0, read.done
-            size = min(2 * size, most)
+        if commits.is_full_with(read):
+            yield together(held)
+            held = []
     if held:
-        yield _together(held)
-
-
-def _together(reads: Sequence[Read[Any]]) -> Read[Any]:
-    return Read(
-        sum(read.n for read in reads),
-        joined([read.rows for read in reads]),
-        [refusal for read in reads for refusal in read.refusals],
-        {row: cells for read in reads for row, cells in read.cells.items()},
-        reads[-1].done,
-    )
+        yield together(held)
 
 
 def _write(store: Store, plan: ImportPlan, read: Read[Any], result: ImportResult) -> list[Refusal]:
@@ -183,9 +194,8 @@ def _write(store: Store, plan: ImportPlan, read: Read[Any], result: ImportResult
     match plan.kind:
         case "events":
             money = {kind: value_field(fields) for kind, fields in plan.shape.fields.items()}
-            events = ingest_events(
-                store, read.rows, source=source, history=plan.history, received_at=plan.at, money=money
-            )
+            ingest: Any = ingest_sent if isinstance(read.rows, Sent) else ingest_events
+            events = ingest(store, read.rows, source=source, history=plan.history, received_at=plan.at, money=money)
             result.add({"new": events.inserted, "known": events.duplicates, "of unknown contacts": events.orphans})
         case "contacts":
             with store.write("core") as connection:

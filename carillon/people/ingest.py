@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
-from carillon.people.arriving import stage_events
+from carillon.people.arriving import ROWS, SENT, Staged, stage_events, staged_elsewhere
 from carillon.people.rows import ArrivedEvent as ArrivedEvent
+from carillon.people.sent import Sent
 from carillon.people.who import contact_ids as contact_ids
 from carillon.store import tables as t
 from carillon.store.bulk import reserve_ids
@@ -61,19 +63,39 @@ def write_events(
     """The same in the caller's transaction on the events part."""
     join_turns(connection, ADOPTION)
     intake = _begin_intake(connection, source, history, received_at)
-    staged = stage_events(connection, events)
-    told = {"intake": intake, "kind": staged.kind}
-    orphans = connection.execute(_COUNT_ORPHANS).scalar_one()
-    inserted = connection.execute(_INSERT_EVENTS, told).rowcount
-    if staged.is_known and inserted == len(events):
-        lay(connection, _STAGED_EVENTS, told)
-    else:
-        lay_by_contact(connection, "arriving")
-    connection.execute(_ALL_ARRIVE if inserted == len(events) else _NEW_ARRIVE, {"intake": intake})
+    result = _write_staged(connection, stage_events(connection, events), intake, money)
     connection.execute(_FORGET)
+    return result
+
+
+def ingest_sent(
+    store: Store, sent: Sent, *, source: str, history: bool, received_at: Micros, money: Mapping[str, str | None] = _UNTOLD
+) -> IngestResult:  # fmt: skip
+    """`ingest_events` of those that another process has staged; SQLite has their database afterwards, `sent` no more."""
+    if not sent.n:
+        return IngestResult(None, 0, 0, 0)
+    database, sent.database = sent.database, b""
+    with store.draft("events") as draft, draft.holding(SENT, database):
+        del database
+        with draft.writing() as connection:
+            intake = _begin_intake(connection, source, history, received_at)
+            return _write_staged(connection, staged_elsewhere(connection, sent), intake, money)
+
+
+def _write_staged(
+    connection: Connection, staged: Staged, intake: int, money: Mapping[str, str | None]
+) -> IngestResult:  # fmt: skip
+    write, told = _WRITE[staged.table, staged.is_known], {"intake": intake, "kind": staged.kind}
+    orphans = connection.execute(write.count_orphans).scalar_one() if staged.has_strangers else 0
+    inserted = connection.execute(write.insert_events, told).rowcount
+    if staged.is_known and inserted == staged.n:
+        lay(connection, write.of_contacts, told)
+    else:
+        lay_by_contact(connection, staged.table)
+    connection.execute(write.all_arrive if inserted == staged.n else write.new_arrive, {"intake": intake})
     _tell_money(connection, {kind: money.get(kind) or "" for kind in staged.with_money})
     _end_intake(connection, intake, inserted)
-    return IngestResult(intake if inserted else None, inserted, len(events) - inserted, orphans)
+    return IngestResult(intake if inserted else None, inserted, staged.n - inserted, orphans)
 
 
 def money_fields(connection: Connection) -> dict[str, str]:
@@ -105,34 +127,56 @@ def _end_intake(connection: Connection, intake: int, n: int) -> None:
     connection.execute(t.intake.update().where(this).values(n=n) if n else t.intake.delete().where(this))
 
 
-_COUNT_ORPHANS = sa.text(
-    """SELECT count(*) FROM arriving a
-       WHERE a.contact_id IS NULL AND NOT EXISTS (SELECT 1 FROM core.contact c WHERE c.shop_id = a.shop_id)"""
+class _Statements(NamedTuple):
+    """What is written of staged events."""
+
+    count_orphans: sa.TextClause
+    insert_events: sa.TextClause
+    of_contacts: str
+    all_arrive: sa.TextClause
+    """One arrival for each row that this intake inserted: of all of them,"""
+    new_arrive: sa.TextClause
+    """or of those whose event says that it came with us."""
+
+
+_FOUND_BEFORE = "a.contact_id, a.shop_id", "a.contact_id IS NULL", ""
+_FOUND_HERE = (
+    "coalesce(a.contact_id, c.merged_into, c.id), CASE WHEN a.contact_id IS NULL AND c.id IS NULL THEN a.shop_id END",
+    "a.contact_id IS NULL AND NOT EXISTS (SELECT 1 FROM core.contact c WHERE c.shop_id = a.shop_id)",
+    "LEFT JOIN core.contact c ON c.shop_id = a.shop_id",
 )
-_INSERT_EVENTS = sa.text(
-    """INSERT INTO events.event
-         (occurred_at, hash64, kind, contact_id, orphan_key, intake_id, value_cents, currency, props)
-       SELECT a.occurred_at, a.hash64, coalesce(a.kind, CAST(:kind AS TEXT)), coalesce(a.contact_id, c.merged_into, c.id),
-              CASE WHEN a.contact_id IS NULL AND c.id IS NULL THEN a.shop_id END,
-              :intake, a.value_cents, a.currency, a.props
-       FROM arriving a LEFT JOIN core.contact c ON c.shop_id = a.shop_id
-       WHERE true
-       ON CONFLICT (occurred_at, hash64) DO NOTHING"""
-)
-_STAGED_EVENTS = """
-    SELECT a.contact_id, coalesce(a.kind, :kind) AS kind, a.occurred_at, a.hash64, a.value_cents, a.props
-    FROM arriving a WHERE a.contact_id IS NOT NULL"""
-# One arrival for each row that this intake inserted: all of them, or those whose event says that it came with us.
-_ALL_ARRIVE = sa.text(
-    """INSERT INTO events.arrival (intake_id, occurred_at, hash64)
-       SELECT CAST(:intake AS BIGINT), occurred_at, hash64 FROM arriving"""
-)
-_NEW_ARRIVE = sa.text(
-    """INSERT INTO events.arrival (intake_id, occurred_at, hash64)
-       SELECT DISTINCT e.intake_id, e.occurred_at, e.hash64
-       FROM arriving a JOIN events.event e ON e.occurred_at = a.occurred_at AND e.hash64 = a.hash64
-       WHERE e.intake_id = :intake"""
-)
+
+
+def _statements(keys: str, is_known: bool) -> _Statements:
+    who, is_nobody, joined = _FOUND_BEFORE if is_known else _FOUND_HERE
+    rows = ROWS[keys]
+    return _Statements(
+        sa.text(f"SELECT count(*) FROM {rows} a WHERE {is_nobody}"),
+        sa.text(
+            f"""INSERT INTO events.event
+                  (occurred_at, hash64, kind, contact_id, orphan_key, intake_id, value_cents, currency, props)
+                SELECT a.occurred_at, a.hash64, coalesce(a.kind, CAST(:kind AS TEXT)), {who},
+                       :intake, a.value_cents, a.currency, a.props
+                FROM {rows} a {joined}
+                WHERE true
+                ON CONFLICT (occurred_at, hash64) DO NOTHING"""
+        ),
+        f"""SELECT a.contact_id, coalesce(a.kind, :kind) AS kind, a.occurred_at, a.hash64, a.value_cents, a.props
+            FROM {rows} a WHERE a.contact_id IS NOT NULL""",
+        sa.text(
+            f"""INSERT INTO events.arrival (intake_id, occurred_at, hash64)
+                SELECT CAST(:intake AS BIGINT), occurred_at, hash64 FROM {keys}"""
+        ),
+        sa.text(
+            f"""INSERT INTO events.arrival (intake_id, occurred_at, hash64)
+                SELECT DISTINCT e.intake_id, e.occurred_at, e.hash64
+                FROM {keys} a JOIN events.event e ON e.occurred_at = a.occurred_at AND e.hash64 = a.hash64
+                WHERE e.intake_id = :intake"""
+        ),
+    )
+
+
+_WRITE = {(keys, is_known): _statements(keys, is_known) for keys in ROWS for is_known in (True, False)}
 _FORGET = sa.text("DELETE FROM arriving")
 _SAY_MONEY = sa.text(
     """INSERT INTO events.money_field AS m (kind, field) VALUES (:kind, :field)

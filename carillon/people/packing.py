@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress
 from typing import Any
 
 _BETWEEN = "\0"
@@ -35,61 +35,7 @@ class Texts:
     joined: str
 
 
-@dataclass(frozen=True, slots=True)
-class Numbered(Sequence[str]):
-    """A column of texts that come again and again, each by its number in a list that all columns of its kind share.
-
-    `coined` are those that came up first in this column, at the list's end. Whoever receives columns of one list in the
-    order in which they were sent has it, too (`received`).
-    """
-
-    numbers: array[int]
-    texts: list[str]
-    coined: range
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: Any) -> Any:
-        return list(self)[index]
-
-    def __iter__(self) -> Iterator[str]:
-        return map(self.texts.__getitem__, self.numbers)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        fresh = self.texts[self.coined.start : self.coined.stop]
-        return Numbered, (self.numbers, fresh, range(len(fresh)))
-
-    def received(self, texts: list[str]) -> Numbered:
-        """The column as it was, of the list that the receiver has; what is new in the list is put there."""
-        coined = range(len(texts), len(texts) + len(self.texts))
-        texts.extend(self.texts)
-        return Numbered(self.numbers, texts, coined)
-
-
-class Numbering(dict[str, int]):
-    """Gives texts their numbers, up to about `most` of them."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self.most = most
-        self.texts: list[str] = []
-
-    def __missing__(self, text: str) -> int:
-        number = self[text] = len(self.texts)
-        self.texts.append(text)
-        return number
-
-    def numbered(self, rows: Columnwise, number: int) -> Columnwise:
-        """The rows, the texts of this column by numbers; as they are where there are too many."""
-        known = len(self.texts)
-        if known > self.most:
-            return rows
-        numbers = array("i", map(self.__getitem__, rows.column(number)))
-        return rows.with_piece(number, Numbered(numbers, self.texts, range(known, len(self.texts))))
-
-
-Piece = Same | Numbers | Texts | Numbered | Sequence[Any]
+Piece = Same | Numbers | Texts | Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +56,6 @@ class Columnwise(Sequence[Any]):
         """The different values of a column."""
         piece = self.pieces[number]
         return {piece.value} if isinstance(piece, Same) else set(self.column(number))
-
-    def with_piece(self, number: int, piece: Piece) -> Columnwise:
-        """The same rows with another column in this place."""
-        return Columnwise(self.n, (*self.pieces[:number], piece, *self.pieces[number + 1 :]))
 
     def __len__(self) -> int:
         return self.n
@@ -163,8 +105,16 @@ def joined(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
     return list(chain.from_iterable(parts))
 
 
+def with_money(part: Columnwise, kind: int, value: int) -> Set[str]:
+    """The different kinds of the rows that have a value."""
+    values = part.column(value)
+    if None not in values:
+        return part.values(kind)
+    return set(compress(part.column(kind), (value is not None for value in values)))
+
+
 def _pack(column: Piece) -> Piece:
-    if isinstance(column, Same | Numbers | Texts | Numbered):
+    if isinstance(column, Same | Numbers | Texts):
         return column
     kinds = set(map(type, column))
     if len(kinds) != 1:

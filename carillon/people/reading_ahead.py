@@ -1,5 +1,7 @@
 """A second process that reads a file ahead of whoever writes it: chunk by chunk, packed, through a pipe.
 
+Where SQLite is below, events come as whole commits, which it has staged (`people.sent`).
+
 It is a command of its own and no fork of ours: it imports what reading needs (a fifth of what we do), has none of our
 connections, and ends with its pipe when we are killed.
 """
@@ -13,20 +15,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from queue import Empty, Queue
 from threading import Thread
 from typing import IO, Any
 
 from carillon.people.files import RowFile, UnreadableFileError
-from carillon.people.packing import Columnwise, Numbered, Numbering
+from carillon.people.gathering import Commits, together
 from carillon.people.reading import Read
-from carillon.people.rows import SHOP_ID
+from carillon.people.sent import Sent, Staging
 from carillon.people.shapes import ImportShape, read_chunk
 
 AHEAD = 125
 """Chunks that wait, read, for the writer."""
-MOST_NUMBERED = 200_000
-"""Customers whose ids travel as numbers: where contacts change during an import, all of them are looked up again."""
+COMMITS_AHEAD = 1
+"""Staged ones that wait: thirty megabytes each."""
 _COMMAND = (sys.executable, "-c", "from carillon.people.reading_ahead import serve; serve()")
 _SIZE = 8
 """Bytes that say how long the piece behind them is."""
@@ -38,17 +41,21 @@ class ReaderDiedError(Exception):
 
 
 @contextmanager
-def reading_ahead(file: RowFile, shape: ImportShape, rows_done: int) -> Iterator[Iterator[Read[Any]]]:
-    """The chunks behind the first `rows_done` rows, read by a second process that begins at once."""
+def reading_ahead(
+    file: RowFile, shape: ImportShape, rows_done: int, commits: Commits | None = None
+) -> Iterator[Iterator[Read[Any]]]:
+    """The chunks behind the first `rows_done` rows, read by a second process that begins at once; with `commits` they
+    are staged events of one commit each.
+    """
     process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin
     assert process.stdout
-    waiting: Queue[bytes] = Queue(AHEAD)
+    waiting: Queue[bytes] = Queue(2 * COMMITS_AHEAD if commits else AHEAD)
     receiver = Thread(target=_receive, args=(process.stdout, waiting), daemon=True)
     receiver.start()
     try:
         with suppress(BrokenPipeError), process.stdin as stream:  # it died: that is told by what it does not send
-            pickle.dump((file, shape, rows_done), stream)
+            pickle.dump((file, shape, rows_done, commits), stream)
         yield _arrived(waiting)
     finally:
         process.kill()
@@ -61,7 +68,10 @@ def reading_ahead(file: RowFile, shape: ImportShape, rows_done: int) -> Iterator
 
 def _receive(stream: IO[bytes], waiting: Queue[bytes]) -> None:
     while size := int.from_bytes(stream.read(_SIZE), "big"):
-        waiting.put(stream.read(size))
+        piece = stream.read(size)
+        if len(piece) < size:  # it was killed while it sent
+            break
+        waiting.put(piece)
     waiting.put(_END)
 
 
@@ -69,8 +79,13 @@ def _arrived(waiting: Queue[bytes]) -> Iterator[Read[Any]]:
     shop_ids: list[str] = []
     while piece := waiting.get():
         match pickle.loads(piece):
+            case Read(rows=Sent() as sent) as read:
+                shop_ids = [] if sent.is_numbered_anew else shop_ids
+                sent.received(shop_ids, waiting.get())
+                if not sent.database:
+                    break
+                yield read
             case Read() as read:
-                _recall(read, shop_ids)
                 yield read
             case UnreadableFileError() as error:
                 raise error
@@ -83,33 +98,57 @@ def serve() -> None:
     """In the second process: read what was asked for into the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to answer
     gc.disable()
-    file, shape, rows_done = pickle.load(sys.stdin.buffer)
-    shop_ids = Numbering(MOST_NUMBERED)
+    file, shape, rows_done, commits = pickle.load(sys.stdin.buffer)
+    reads = _behind(file, shape, rows_done)
     with suppress(BrokenPipeError):
         try:
-            for chunk in file.chunks():
-                if chunk.first > rows_done:
-                    _send(_abridged(read_chunk(shape, chunk), shop_ids))
+            for read in _staged(reads, shape, commits) if commits else reads:
+                _send(read)
         except UnreadableFileError as error:
             _send(error)
         else:
             _send(None)
 
 
-def _abridged(read: Read[Any], shop_ids: Numbering) -> Read[Any]:
-    """The customers of a file come again and again: each id travels once, and is looked up by its number."""
-    if isinstance(read.rows, Columnwise):
-        read.rows = shop_ids.numbered(read.rows, SHOP_ID)
-    return read
+def _behind(file: RowFile, shape: ImportShape, rows_done: int) -> Iterator[Read[Any]]:
+    return (read_chunk(shape, chunk) for chunk in file.chunks() if chunk.first > rows_done)
 
 
-def _recall(read: Read[Any], shop_ids: list[str]) -> None:
-    if isinstance(read.rows, Columnwise) and isinstance(sent := read.rows.pieces[SHOP_ID], Numbered):
-        read.rows = read.rows.with_piece(SHOP_ID, sent.received(shop_ids))
+def _staged(reads: Iterator[Read[Any]], shape: ImportShape, commits: Commits) -> Iterator[Read[Any]]:
+    """The same as whole commits, their rows staged."""
+    staging, held = Staging(shape.event), list[Read[Any]]()
+    broken = None
+    try:
+        for read in reads:
+            staging.add(read.rows)
+            held.append(replace(read, rows=[]))
+            if commits.is_full_with(read):
+                yield _commit(held, staging)
+                held = []
+    except UnreadableFileError as error:
+        broken = error
+    if held:  # also before what makes no sense
+        yield _commit(held, staging)
+    if broken:
+        raise broken
+
+
+def _commit(held: list[Read[Any]], staging: Staging) -> Read[Any]:
+    staged: Any = staging.taken()
+    return replace(together(held), rows=staged)
 
 
 def _send(piece: Read[Any] | UnreadableFileError | None) -> None:
-    dumped = pickle.dumps(piece, pickle.HIGHEST_PROTOCOL)
-    sys.stdout.buffer.write(len(dumped).to_bytes(_SIZE, "big"))
-    sys.stdout.buffer.write(dumped)
+    sent = piece.rows if isinstance(piece, Read) and isinstance(piece.rows, Sent) else None
+    database = sent.database if sent else b""
+    if sent:
+        sent.database = b""
+    _send_bytes(pickle.dumps(piece, pickle.HIGHEST_PROTOCOL))
+    if sent:
+        _send_bytes(database)
     sys.stdout.buffer.flush()
+
+
+def _send_bytes(piece: bytes) -> None:
+    sys.stdout.buffer.write(len(piece).to_bytes(_SIZE, "big"))
+    sys.stdout.buffer.write(piece)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from carillon.people.packing import Numbered
+from carillon.people.sent import Sent
 from carillon.store import tables as t
 from carillon.store.bulk import many
 from carillon.store.engine import commits_seen
+from carillon.store.staging import fill, stage
 
 WORTH_IT = 10_000
 """Rows of a commit from which on it pays to remember who is who."""
 MOST = 500_000
 """Contacts remembered: a hundred megabytes."""
-_KEY = "who is who"
+_KEY, _NUMBERED = "who is who", "who has which number"
 _WHO = sa.select(t.contact.c.shop_id, sa.func.coalesce(t.contact.c.merged_into, t.contact.c.id))
 
 
@@ -36,9 +37,16 @@ class _Known:
     by_id: dict[str, int]
     is_all: bool
     """Whoever is not there is not known."""
-    texts: list[str] = field(default_factory=list)
-    by_number: list[int | None] = field(default_factory=list)
-    """Of the first of these texts, by their numbers (`packing.Numbered`)."""
+
+
+@dataclass(slots=True)
+class _Numbered:
+    """Whose numbers stand in the temporary table `who` while core stands at one version."""
+
+    version: int
+    shop_ids: list[str]
+    n: int = 0
+    has_strangers: bool = False
 
 
 def remembered_ids(
@@ -51,13 +59,34 @@ def remembered_ids(
     """
     if n < WORTH_IT or (version := commits_seen(connection, "core")) is None:
         return None
-    known = connection.info.get(_KEY)
+    known = _known(connection, version, n)
+    return [_by_id(connection, known, one) for one in columns]
+
+
+def number_contacts(connection: Connection, sent: Sent) -> bool:
+    """In the temporary table `who`: ours for each number of the sent events' customers, and the shop's id of strangers.
+
+    Returns whether there are strangers.
+    """
+    version = commits_seen(connection, "core") or 0
+    there = connection.info.get(_NUMBERED)
+    if there is None or there.version != version or there.shop_ids is not sent.shop_ids:
+        there = connection.info[_NUMBERED] = _Numbered(version, sent.shop_ids)
+        stage(connection, "who", "number INTEGER PRIMARY KEY, contact_id BIGINT, shop_id TEXT")
+    fresh = sent.shop_ids[there.n :]
+    ids = _by_id(connection, _known(connection, version, max(sent.n, len(fresh))), fresh)
+    strangers = (shop_id if found is None else None for shop_id, found in zip(fresh, ids, strict=True))
+    numbers = range(there.n, len(sent.shop_ids))
+    fill(connection, "who", ("number", "contact_id", "shop_id"), zip(numbers, ids, strangers, strict=True))
+    there.n, there.has_strangers = len(sent.shop_ids), there.has_strangers or None in ids
+    return there.has_strangers
+
+
+def _known(connection: Connection, version: int, n: int) -> _Known:
+    known: _Known | None = connection.info.get(_KEY)
     if known is None or known.version != version or len(known.by_id) > MOST:
         known = connection.info[_KEY] = _anew(connection, version, n)
-    return [
-        _by_number(connection, known, one) if isinstance(one, Numbered) else _by_id(connection, known, one)
-        for one in columns
-    ]
+    return known
 
 
 def _anew(connection: Connection, version: int, n: int) -> _Known:
@@ -66,15 +95,6 @@ def _anew(connection: Connection, version: int, n: int) -> _Known:
     if newest > min(2 * n, MOST):
         return _Known(version, {}, is_all=False)
     return _Known(version, {shop_id: found for shop_id, found in connection.execute(_WHO)}, is_all=True)
-
-
-def _by_number(connection: Connection, known: _Known, column: Numbered) -> list[int | None]:
-    if known.texts is not column.texts:
-        known.texts, known.by_number = column.texts, []
-    ids = known.by_number
-    if len(ids) < column.coined.stop:
-        ids += _by_id(connection, known, column.texts[len(ids) : column.coined.stop])
-    return list(map(ids.__getitem__, column.numbers))
 
 
 def _by_id(connection: Connection, known: _Known, shop_ids: Sequence[str]) -> list[int | None]:

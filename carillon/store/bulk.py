@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, count, islice
+from itertools import count
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -15,10 +15,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-Row = Sequence[Any]
-
-TOGETHER = 50
-"""Rows that one statement puts into SQLite: alone, each costs twice the time, half of it for being a statement."""
+from carillon.store.putting import Row, put
 
 _many_names = count()
 
@@ -72,26 +69,6 @@ def staged_rows(
         _copy(connection, f"{staged.name} ({_names(columns)})", rows)
     yield staged
     connection.exec_driver_sql(f"DROP TABLE {staged.name}")  # after an error the rollback takes it away
-
-
-def put(driver: Any, insert: str, width: int, rows: Iterable[Row]) -> int:
-    """Rows of this width into SQLite; `insert` is the statement up to VALUES. Returns how many were inserted."""
-    values, size = chain.from_iterable(rows), TOGETHER * width
-    one = f"({', '.join('?' * width)})"
-    rest = tuple(islice(values, size))
-    n = 0
-
-    def sets() -> Iterator[tuple[Any, ...]]:
-        nonlocal rest
-        while len(rest) == size:
-            yield rest
-            rest = tuple(islice(values, size))
-
-    if len(rest) == size:
-        n = driver.executemany(f"{insert} VALUES {', '.join([one] * TOGETHER)}", sets()).rowcount
-    if rest:
-        n += driver.executemany(f"{insert} VALUES {one}", zip(*[iter(rest)] * width, strict=True)).rowcount
-    return int(n)
 
 
 def insert_select(

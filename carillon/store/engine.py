@@ -48,6 +48,18 @@ class Draft:
             yield self._connection
 
     @contextmanager
+    def holding(self, name: str, database: bytes) -> Iterator[None]:
+        """A whole database in memory as one more part under this name, for transactions that begin and end meanwhile
+        (SQLite).
+        """
+        driver: Any = self._connection.connection.driver_connection
+        driver.execute(f"ATTACH DATABASE ':memory:' AS {name}")
+        driver.deserialize(database, name=name)
+        del database  # SQLite has a copy
+        yield
+        driver.execute(f"DETACH DATABASE {name}")  # where the block fails the connection is thrown away
+
+    @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction as `Store.write` has it."""
         self._connection.execution_options(reads=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from carillon.store.bulk import put
+from carillon.store.putting import put
 
 
 def stage(connection: Connection, name: str, columns: str) -> None:

@@ -15,7 +15,7 @@ from carillon.people.fields import Reading
 from carillon.people.files import CHUNK, UnreadableFileError, open_rows
 from carillon.people.importing import SMALL
 from carillon.people.mapping import Source, bind
-from carillon.people.packing import Columnwise, Numbered, Numbering, joined
+from carillon.people.packing import Columnwise, joined
 from carillon.people.reading_ahead import ReaderDiedError, reading_ahead
 from carillon.people.shapes import ImportShape
 
@@ -42,20 +42,6 @@ def test_columns_arrive_as_they_were_sent(parts: list[list[tuple[Any, ...]]]) ->
         assert list(found) == rows
         assert [list(map(type, row)) for row in found] == [list(map(type, row)) for row in rows]
         assert [found[k] for k in range(len(found))] == rows
-
-
-@given(st.lists(st.lists(st.text(max_size=2), min_size=1, max_size=5), max_size=5), st.integers(0, 6))
-@settings(max_examples=50, deadline=None)
-def test_texts_by_numbers_are_those_that_were_sent(columns: list[list[str]], most: int) -> None:
-    """Each text travels once; behind the most of them all travel as they are."""
-    numbering, texts, sent = Numbering(most), list[str](), list[str]()
-    for column in columns:
-        rows = numbering.numbered(Columnwise(len(column), (column,)), 0)
-        piece = pickle.loads(pickle.dumps(rows)).pieces[0]
-        sent += piece.texts if isinstance(piece, Numbered) else []
-        assert list(piece.received(texts) if isinstance(piece, Numbered) else rows.column(0)) == column
-    assert sent == texts == list(dict.fromkeys(sent))
-    assert len(texts) <= most + 5
 
 
 def of_a_list(path: Path) -> Any:

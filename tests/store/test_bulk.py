@@ -6,8 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from carillon.store import tables as t
-from carillon.store.bulk import TOGETHER, insert_rows, insert_select, many, many_rows, reserve_ids, update_rows
+from carillon.store.bulk import insert_rows, insert_select, many, many_rows, reserve_ids, update_rows
 from carillon.store.engine import Store
+from carillon.store.putting import TOGETHER
 from carillon.store.staging import fill, stage
 
 KEY = ("intake_id", "occurred_at", "hash64")
