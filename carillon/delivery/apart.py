@@ -1,7 +1,7 @@
 """Bodies from a process of their own, so that whoever writes the ledger never waits for the interpreter because of them.
 
 To render takes a third of the CPU of a hand-over, and the interpreter with it; on SQLite the statements of the ledger ask
-for the interpreter, too, with every row. Where there is no such process, or not yet, or no more, bodies are built here.
+for the interpreter, too, with every row. Where there is no such process, or no more, bodies are built here.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 MANY = 200_000
 """From so many people on: to start it takes what it saves of 100,000."""
-AT_HAND_S = 0.0
-"""So long the first bodies wait for the process to be there; until then they are built here."""
+AT_HAND_S = 10.0
+"""So long the first bodies wait for the process to be there. To build them here meanwhile would fill the memory of both."""
 _AT_FIRST = "import gc, signal; gc.disable(); signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """Imports are no garbage; and Ctrl-C is the first process's to answer."""
 _COMMAND = (sys.executable, "-c", f"{_AT_FIRST}; from carillon.delivery.building import serve; serve()")
@@ -83,7 +83,9 @@ class BodiesApart:
     def build(self, batches: Sequence[ReadyBatch]) -> Sequence[Built | Unbuilt]:
         """One answer a batch, in their order; from here where the process has none."""
         is_its = all(batch.connector in self._makers for batch in batches)
-        answer = self._ask(batches) if is_its and self._is_there.wait(AT_HAND_S) else None
+        if not self._is_there.wait(AT_HAND_S):
+            self._process.kill()  # nobody waits for it again
+        answer = self._ask(batches) if is_its else None
         return self._here.build(batches) if answer is None else answer
 
     def _ask(self, batches: Sequence[ReadyBatch]) -> Answer:

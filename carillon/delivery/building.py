@@ -7,10 +7,11 @@ leaves to the one who asked, who can build, too.
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
@@ -44,6 +45,9 @@ class Asked:
     batches: Sequence[ReadyBatch]
 
 
+BUILDERS = 2
+"""As in `delivery/work`: one renders while the other waits for its columns."""
+
 Answer = Sequence[Built | Unbuilt] | None
 """One answer a batch, in their order; None: nothing can be said of them here."""
 
@@ -57,20 +61,24 @@ def serve() -> None:
     place: Place = pickle.load(asked)
     clock = VirtualClock()
     bodies = Bodies(Store(place.url), place.makers, place.rules, place.keyring, clock)
-    with suppress(EOFError, BrokenPipeError), rare_collections(), ThreadPoolExecutor(1) as teller:
-        telling = teller.submit(tell, told, [])
-        while True:
-            wanted: Asked = pickle.load(asked)
-            clock.at = wanted.now
-            answer = _built(bodies, wanted.batches)
-            telling.result()  # one answer is on its way while the next is built, no more
-            telling = teller.submit(tell, told, answer)
+    with rare_collections(), ThreadPoolExecutor(BUILDERS) as builders, ThreadPoolExecutor(1) as teller:
+        teller.submit(tell, told, [])
+        with suppress(EOFError):
+            while True:
+                wanted: Asked = pickle.load(asked)
+                clock.at = wanted.now
+                teller.submit(_tell_built, told, builders.submit(_built, bodies, wanted.batches))
+        os._exit(0)  # who asked has gone, and waits for nothing
 
 
 def tell(stream: IO[bytes], what: object) -> None:
     """Into the pipe, at once."""
     pickle.dump(what, stream, pickle.HIGHEST_PROTOCOL)
     stream.flush()
+
+
+def _tell_built(stream: IO[bytes], building: Future[Answer]) -> None:
+    tell(stream, building.result())
 
 
 def _built(bodies: Bodies, batches: Sequence[ReadyBatch]) -> Answer:

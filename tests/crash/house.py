@@ -303,7 +303,7 @@ def _carillon(folder: str, environ: Mapping[str, str], arguments: Sequence[str])
         from carillon.delivery import apart
 
         together.MANY, together.SLICE = 10, 20
-        apart.MANY, apart.AT_HAND_S = 10, 60.0
+        apart.MANY = 10
     from carillon.cli.main import main
 
     main(list(arguments), prog_name="carillon")

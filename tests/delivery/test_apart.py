@@ -188,6 +188,18 @@ def test_an_answer_that_breaks_off_is_none(sqlite_store: Store, monkeypatch: pyt
     assert set(it.got.values()) == {1}
 
 
+def test_a_process_that_does_not_come_is_waited_for_once(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then bodies are built here."""
+    monkeypatch.setattr(apart, "_COMMAND", (sys.executable, "-c", "import time; time.sleep(60)"))
+    monkeypatch.setattr(apart, "AT_HAND_S", 0.1)
+    prepare(sqlite_store)
+    before = children()
+    result, it = hand_over(sqlite_store)
+    assert result.people == {"accepted": 200}
+    assert set(it.got.values()) == {1}
+    assert children() == before
+
+
 def test_what_it_cannot_do_is_tried_here(sqlite_store: Store) -> None:
     """An answer of nothing: whatever hinders it is raised here, or does not hinder us."""
     prepare(sqlite_store)
