@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from carillon.store.conflict import excluded, or_change, or_leave
 from carillon.store.putting import Row, put
 
 _many_names = count()
@@ -75,9 +76,9 @@ def insert_select(
     connection: Connection, table: sa.Table, columns: Sequence[str], select: sa.Select[Any], *, ignore_conflicts: bool = False
 ) -> int:  # fmt: skip
     """`INSERT … SELECT`; returns how many rows were inserted."""
-    statement = _dialect_insert(connection, table).from_select(list(columns), _parsable(select))
+    statement = sa.insert(table).from_select(list(columns), _parsable(select))
     if ignore_conflicts:
-        statement = statement.on_conflict_do_nothing()
+        statement = or_leave(statement)
     # SQLAlchemy keeps the count of an INSERT only where it is told to.
     return max(connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount, 0)
 
@@ -90,11 +91,9 @@ def upsert_select(
 
     `merged` makes its values of the columns that stand there and of the new ones.
     """
-    statement = _dialect_insert(connection, table).from_select(list(columns), _parsable(select))
-    changed = {name: statement.excluded[name] for name in columns if name not in key}
-    if merged is not None:
-        changed = merged(table.c, statement.excluded)
-    statement = statement.on_conflict_do_update(index_elements=list(key), set_=changed)
+    new = excluded(table)
+    changed = {name: new[name] for name in columns if name not in key} if merged is None else merged(table.c, new)
+    statement = or_change(sa.insert(table).from_select(list(columns), _parsable(select)), key, changed)
     return max(connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount, 0)
 
 
@@ -186,16 +185,6 @@ def _copy(connection: Connection, target: str, rows: Iterable[Row]) -> int:
                 write(row)
         n = cursor.rowcount
     return cast(int, n)
-
-
-def _dialect_insert(connection: Connection, table: sa.Table) -> Any:
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects import sqlite
-
-        return sqlite.insert(table)
-    from sqlalchemy.dialects import postgresql
-
-    return postgresql.insert(table)
 
 
 def _parsable(select: sa.Select[Any]) -> sa.Select[Any]:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection
 
+from carillon.store.conflict import or_change
 from carillon.store.engine import rowcount
 
 
@@ -21,12 +20,8 @@ def put_row(
 
     `only_over` says which standing row may be overwritten; another one is left alone, and 0 returned.
     """
-    insert = pg_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    statement = insert(table).values({**key, **values})
-    result = connection.execute(
-        statement.on_conflict_do_update(index_elements=list(key), set_=dict(values), where=only_over)
-    )
-    return rowcount(result)
+    insert = sa.insert(table).values({**key, **values})
+    return rowcount(connection.execute(or_change(insert, list(key), values, only_over)))
 
 
 def made_first(connection: Connection, select: sa.Select[Any], name: str) -> sa.CTE | sa.Subquery:

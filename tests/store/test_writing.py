@@ -30,6 +30,24 @@ def test_a_row_that_may_not_be_overwritten_is_left_alone_and_said_so(store):
     assert (first, second, third, holder) == (1, 0, 1, "bob")
 
 
+def test_a_row_that_may_stand_already_is_compiled_once_and_has_its_own_values_each_time(store):
+    """Overwriting a lease is one statement for all holders and instants."""
+    lease, compiled = t.lease.c, {}
+    with store.write("ledger") as connection:
+        connection = connection.execution_options(compiled_cache=compiled)
+        for holder, until in (("ada", 10), ("bob", 20), ("cid", 30)):
+            said = {"holder": holder, "until": until}
+            assert put_row(connection, t.lease, {"name": "spring"}, said, only_over=lease.until <= until - 10) == 1
+        assert (
+            put_row(
+                connection, t.lease, {"name": "spring"}, {"holder": "dan", "until": 35}, only_over=lease.until <= 25
+            )
+            == 0
+        )
+        assert len(compiled) == 1
+        assert connection.execute(sa.select(lease.holder, lease.until)).all() == [("cid", 30)]
+
+
 def test_rows_inserted_from_a_select_are_counted(store):
     """Who entered is counted by the statement that let them in."""
     names = sa.union_all(*(sa.select(sa.literal(name).label("name"), sa.literal("x").label("value")) for name in "abc"))
