@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,6 +110,24 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
     open_store(f"sqlite:///{folder / 'carillon.db'}").close()
     return folder
+
+
+@pytest.fixture(scope="session")
+def prefect_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Prefect's home with its database as a first start makes it, to be copied: made once for all test processes."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+    with (shared / "prefect.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        home = shared / "prefect-template"
+        if not home.exists():
+            half = shared / "prefect-half"
+            upgrade = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
+            clean = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+            subprocess.run(upgrade, env={**clean, "PREFECT_HOME": str(half)}, check=True, capture_output=True)
+            half.rename(home)
+    return home
 
 
 StoreMaker = Callable[[str], Store]

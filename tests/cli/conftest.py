@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="module")
-def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prefect_home(prefect_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prefect's home of these tests: a fresh one costs a quarter of a minute each time."""
-    return tmp_path_factory.mktemp("prefect")
+    home = tmp_path_factory.mktemp("prefect")
+    shutil.copytree(prefect_template, home, dirs_exist_ok=True)
+    return home

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from carillon.cli.prefect_side import environment, free_port, start_server
+from carillon.cli.prefect_side import environment, free_port, prefect_home, start_server
 from carillon.settings import read_settings
 
 T = TypeVar("T")
@@ -86,9 +87,13 @@ def soon(ask: Callable[[], T], *, within_s: float = 30) -> T:
 
 
 @contextmanager
-def serving(root: Path) -> Iterator[Server]:
-    """A server of its own in `root`, that this process and its children talk to until the block ends."""
+def serving(root: Path, template: Path) -> Iterator[Server]:
+    """A server of its own in `root`, that this process and its children talk to until the block ends.
+
+    `template` is Prefect's home as a first start makes it.
+    """
     settings = read_settings({}, root=root)
+    shutil.copytree(template, prefect_home(settings))
     child, api_url = start_server(settings, free_port())
     try:
         with pytest.MonkeyPatch.context() as patch:

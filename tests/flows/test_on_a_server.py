@@ -35,8 +35,8 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("prefect")) as running:
+def server(prefect_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("prefect"), prefect_template) as running:
         from flows.prepare_prefect import prepare
 
         prepare()

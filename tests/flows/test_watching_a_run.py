@@ -29,8 +29,8 @@ DAILY = "title: Daily\naudience: {reachable: email}\nentry: {every: day, at: 10:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("prefect")) as running:
+def server(prefect_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("prefect"), prefect_template) as running:
         from flows.prepare_prefect import prepare
 
         prepare()
