@@ -25,24 +25,37 @@ ARRIVING = "arriving"
 SENT = "sent"
 """The part of the connection that another process has filled."""
 SENT_ARRIVING = f"{SENT}.arriving"
-ROWS = {
-    ARRIVING: ARRIVING,
-    SENT_ARRIVING: f"""(
-        SELECT s.occurred_at, s.hash64, s.kind, w.contact_id, w.shop_id, s.value_cents, s.props, s.currency
-        FROM {SENT_ARRIVING} s CROSS JOIN temp.who w ON w.number = s.who)""",
-}
-"""The staged table, which has the keys of the events → what stands behind FROM where more than those is asked."""
+_OURS = f"""(
+    SELECT s.occurred_at, s.hash64, s.kind, CASE WHEN s.who > 0 THEN s.who ELSE w.contact_id END AS contact_id, w.shop_id,
+           s.value_cents, s.props, s.currency
+    FROM {SENT_ARRIVING} s LEFT JOIN temp.who w ON w.number = s.who)"""
+_NOT_OURS = f"""(
+    SELECT s.occurred_at, s.hash64, s.kind, w.contact_id, w.shop_id, s.value_cents, s.props, s.currency
+    FROM {SENT_ARRIVING} s CROSS JOIN temp.who w ON w.number = s.who)"""
+
+
+class Way(NamedTuple):
+    """Where the staged rows lie."""
+
+    keys: str
+    """The table, which has the keys of the events."""
+    rows: str
+    """What stands behind FROM where more than those is asked."""
+    is_known: bool
+    """Everybody who is known was found."""
+
+
+HERE, HERE_KNOWN = Way(ARRIVING, ARRIVING, False), Way(ARRIVING, ARRIVING, True)
+ELSEWHERE = {are_ours: Way(SENT_ARRIVING, _OURS if are_ours else _NOT_OURS, True) for are_ours in (True, False)}
 
 
 class Staged(NamedTuple):
     """The staged table, and what need not be asked of its rows."""
 
-    table: str
+    way: Way
     n: int
     kind: str | None
     """The one kind that all are of; None where each row says it."""
-    is_known: bool
-    """Everybody who is known was found."""
     has_strangers: bool
     """Somebody was not found."""
     with_money: Set[str]
@@ -69,13 +82,14 @@ def stage_events(connection: Connection, events: Sequence[ArrivedEvent]) -> Stag
     weigh(connection, ARRIVING)
     found = set[str]().union(*(with_money(part, _KIND, _VALUE) for part in parts))
     kind = kinds.pop() if len(kinds) == 1 else None
-    return Staged(ARRIVING, len(events), kind, ids is not None, ids is None or _has_strangers(ids), found)
+    way = HERE if ids is None else HERE_KNOWN
+    return Staged(way, len(events), kind, ids is None or _has_strangers(ids), found)
 
 
 def staged_elsewhere(connection: Connection, sent: Sent) -> Staged:
     """The events that lie in the part `sent` of this connection."""
-    has_strangers = number_contacts(connection, sent)
-    return Staged(SENT_ARRIVING, sent.n, sent.kind, True, has_strangers, sent.with_money)
+    are_ours, has_strangers = number_contacts(connection, sent)
+    return Staged(ELSEWHERE[are_ours], sent.n, sent.kind, has_strangers, sent.with_money)
 
 
 def _rows(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ from carillon.people.lists import keep_only, put_on_list
 from carillon.people.mapping import Source
 from carillon.people.reading import Read, Refusal
 from carillon.people.reading_ahead import reading_ahead
-from carillon.people.sent import IS_POSSIBLE, Sent
+from carillon.people.sent import IS_POSSIBLE, NOBODY, Sent
 from carillon.people.shapes import ImportShape, Kind, read_chunk, shape_of
+from carillon.people.who import Known, remember
 from carillon.store.engine import Store
 
 SMALL: Mapping[Kind, int] = {
@@ -115,7 +117,10 @@ def run_import(
     beside = plan.file.path.with_name(plan.file.path.name + ".refused.csv")
     with _refused(beside, plan.file.header, result) as refuse, _no_collection():
         commits = _commits(plan)
-        for read in _gathered(read_chunks(plan, commits if _stages(store, plan) else None), commits):
+        chunks = (
+            read_chunks(plan, commits, partial(_known, store)) if store and _stages(store, plan) else read_chunks(plan)
+        )
+        for read in _gathered(chunks, commits):
             late = _write(store, plan, read, result) if store is not None else []
             refuse(read, late)
             result.rows += read.n
@@ -126,9 +131,16 @@ def run_import(
     return result
 
 
-def _stages(store: Store | None, plan: ImportPlan) -> bool:
+def _stages(store: Store, plan: ImportPlan) -> bool:
     """Are events staged by the process that reads them?"""
-    return IS_POSSIBLE and plan.kind == "events" and store is not None and store.runs_here
+    return IS_POSSIBLE and plan.kind == "events" and store.runs_here
+
+
+def _known(store: Store, n: int) -> Known | None:
+    """Everybody, where they are few enough."""
+    with store.draft("events") as draft, draft.reading() as connection:
+        known = remember(connection, n)
+    return known if known.is_all else None
 
 
 @contextmanager
@@ -143,10 +155,13 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def read_chunks(plan: ImportPlan, commits: Commits | None = None) -> Iterator[Read[Any]]:
+def read_chunks(
+    plan: ImportPlan, commits: Commits | None = None, remembers: Callable[[int], Known | None] = lambda n: None
+) -> Iterator[Read[Any]]:
     """Chunks as rows, in order; of a large file a second process reads what is behind the first few, while this one writes.
 
-    With `commits`, those of the rows that are read here, the second one gives whole commits of staged events.
+    With `commits`, those of the rows that are read here, the second one gives whole commits of staged events;
+    `remembers` says who is who, to number the customers of so many.
     """
     chunks = plan.file.chunks()
     first = next(chunks, None)
@@ -160,9 +175,13 @@ def read_chunks(plan: ImportPlan, commits: Commits | None = None) -> Iterator[Re
         own *= 2
         commits.rows = min(own, commits.most)
     behind = replace(commits, rows=min(2 * own, commits.most)) if commits else None
-    with reading_ahead(plan.file, plan.shape, own, behind) as reads:
+    known = remembers(int(first.n / first.done)) if commits else None
+    with reading_ahead(plan.file, plan.shape, own, behind, known.unmerged if known else NOBODY) as reads:
         yield from (read_chunk(plan.shape, chunk) for chunk in chain((first,), islice(chunks, own // CHUNK - 1)))
-        yield from reads
+        for read in reads:
+            if isinstance(read.rows, Sent):
+                read.rows.known = known
+            yield read
 
 
 def _commits(plan: ImportPlan) -> Commits:

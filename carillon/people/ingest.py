@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from carillon.kernel.clock import Micros
-from carillon.people.arriving import ROWS, SENT, Staged, stage_events, staged_elsewhere
+from carillon.people.arriving import ELSEWHERE, HERE, HERE_KNOWN, SENT, Staged, Way, stage_events, staged_elsewhere
 from carillon.people.rows import ArrivedEvent as ArrivedEvent
 from carillon.people.sent import Sent
 from carillon.people.who import contact_ids as contact_ids
@@ -85,13 +85,13 @@ def ingest_sent(
 def _write_staged(
     connection: Connection, staged: Staged, intake: int, money: Mapping[str, str | None]
 ) -> IngestResult:  # fmt: skip
-    write, told = _WRITE[staged.table, staged.is_known], {"intake": intake, "kind": staged.kind}
+    write, told = _WRITE[staged.way], {"intake": intake, "kind": staged.kind}
     orphans = connection.execute(write.count_orphans).scalar_one() if staged.has_strangers else 0
     inserted = connection.execute(write.insert_events, told).rowcount
-    if staged.is_known and inserted == staged.n:
+    if staged.way.is_known and inserted == staged.n:
         lay(connection, write.of_contacts, told)
     else:
-        lay_by_contact(connection, staged.table)
+        lay_by_contact(connection, staged.way.keys)
     connection.execute(write.all_arrive if inserted == staged.n else write.new_arrive, {"intake": intake})
     _tell_money(connection, {kind: money.get(kind) or "" for kind in staged.with_money})
     _end_intake(connection, intake, inserted)
@@ -147,9 +147,9 @@ _FOUND_HERE = (
 )
 
 
-def _statements(keys: str, is_known: bool) -> _Statements:
-    who, is_nobody, joined = _FOUND_BEFORE if is_known else _FOUND_HERE
-    rows = ROWS[keys]
+def _statements(way: Way) -> _Statements:
+    who, is_nobody, joined = _FOUND_BEFORE if way.is_known else _FOUND_HERE
+    keys, rows = way.keys, way.rows
     return _Statements(
         sa.text(f"SELECT count(*) FROM {rows} a WHERE {is_nobody}"),
         sa.text(
@@ -176,7 +176,7 @@ def _statements(keys: str, is_known: bool) -> _Statements:
     )
 
 
-_WRITE = {(keys, is_known): _statements(keys, is_known) for keys in ROWS for is_known in (True, False)}
+_WRITE = {way: _statements(way) for way in (HERE, HERE_KNOWN, *ELSEWHERE.values())}
 _FORGET = sa.text("DELETE FROM arriving")
 _SAY_MONEY = sa.text(
     """INSERT INTO events.money_field AS m (kind, field) VALUES (:kind, :field)

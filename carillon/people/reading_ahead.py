@@ -13,7 +13,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from queue import Empty, Queue
@@ -23,7 +23,7 @@ from typing import IO, Any
 from carillon.people.files import RowFile, UnreadableFileError
 from carillon.people.gathering import Commits, together
 from carillon.people.reading import Read
-from carillon.people.sent import Sent, Staging
+from carillon.people.sent import NOBODY, Sent, Staging
 from carillon.people.shapes import ImportShape, read_chunk
 
 AHEAD = 125
@@ -42,20 +42,19 @@ class ReaderDiedError(Exception):
 
 @contextmanager
 def reading_ahead(
-    file: RowFile, shape: ImportShape, rows_done: int, commits: Commits | None = None
+    file: RowFile, shape: ImportShape, rows_done: int, commits: Commits | None = None, known: Mapping[str, int] = NOBODY
 ) -> Iterator[Iterator[Read[Any]]]:
     """The chunks behind the first `rows_done` rows, read by a second process that begins at once; with `commits` they
-    are staged events of one commit each.
+    are staged events of one commit each, of `known` customers by our number.
     """
     process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin
     assert process.stdout
     waiting: Queue[bytes] = Queue(2 * COMMITS_AHEAD if commits else AHEAD)
-    receiver = Thread(target=_receive, args=(process.stdout, waiting), daemon=True)
+    asked = (file, shape, rows_done, commits, dict(known))
+    receiver = Thread(target=_exchange, args=(process.stdin, asked, process.stdout, waiting), daemon=True)
     receiver.start()
     try:
-        with suppress(BrokenPipeError), process.stdin as stream:  # it died: that is told by what it does not send
-            pickle.dump((file, shape, rows_done, commits), stream)
         yield _arrived(waiting)
     finally:
         process.kill()
@@ -66,13 +65,21 @@ def reading_ahead(
         process.stdout.close()
 
 
+def _exchange(asks: IO[bytes], asked: tuple[Any, ...], answers: IO[bytes], waiting: Queue[bytes]) -> None:
+    try:
+        with suppress(BrokenPipeError), asks:  # it died: that is told by what it does not send
+            pickle.dump(asked, asks)
+        _receive(answers, waiting)
+    finally:
+        waiting.put(_END)
+
+
 def _receive(stream: IO[bytes], waiting: Queue[bytes]) -> None:
     while size := int.from_bytes(stream.read(_SIZE), "big"):
         piece = stream.read(size)
         if len(piece) < size:  # it was killed while it sent
             break
         waiting.put(piece)
-    waiting.put(_END)
 
 
 def _arrived(waiting: Queue[bytes]) -> Iterator[Read[Any]]:
@@ -98,11 +105,11 @@ def serve() -> None:
     """In the second process: read what was asked for into the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to answer
     gc.disable()
-    file, shape, rows_done, commits = pickle.load(sys.stdin.buffer)
+    file, shape, rows_done, commits, known = pickle.load(sys.stdin.buffer)
     reads = _behind(file, shape, rows_done)
     with suppress(BrokenPipeError):
         try:
-            for read in _staged(reads, shape, commits) if commits else reads:
+            for read in _staged(reads, Staging(shape.event, known), commits) if commits else reads:
                 _send(read)
         except UnreadableFileError as error:
             _send(error)
@@ -114,10 +121,9 @@ def _behind(file: RowFile, shape: ImportShape, rows_done: int) -> Iterator[Read[
     return (read_chunk(shape, chunk) for chunk in file.chunks() if chunk.first > rows_done)
 
 
-def _staged(reads: Iterator[Read[Any]], shape: ImportShape, commits: Commits) -> Iterator[Read[Any]]:
+def _staged(reads: Iterator[Read[Any]], staging: Staging, commits: Commits) -> Iterator[Read[Any]]:
     """The same as whole commits, their rows staged."""
-    staging, held = Staging(shape.event), list[Read[Any]]()
-    broken = None
+    held, broken = list[Read[Any]](), None
     try:
         for read in reads:
             staging.add(read.rows)

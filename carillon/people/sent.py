@@ -6,15 +6,17 @@ So the writer need not put them into its staged table row by row. SQLite only, a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from carillon.people.packing import Columnwise, parts_of, with_money
 from carillon.people.rows import ArrivedEvent
 from carillon.store.putting import put
 
 MOST_NUMBERED = 200_000
-"""Customers with a number: where contacts change during an import, all of them are looked up again."""
+"""Customers whose numbers are not ours: where contacts change during an import, all of them are looked up again."""
 IS_POSSIBLE = hasattr(sqlite3.Connection, "serialize")
 """SQLite can be built without."""
 
@@ -22,6 +24,7 @@ _AT, _HASH, _KIND, _SHOP_ID, _VALUE, _PROPS, _CURRENCY = range(len(ArrivedEvent.
 _ALWAYS = ("occurred_at", "hash64", "who", "value_cents", "props")
 _TABLE = "arriving (occurred_at, hash64, who, value_cents, props, kind, currency)"
 _PAGE = 16_384
+NOBODY: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -34,26 +37,28 @@ class Sent:
     with_money: Set[str]
     """Kinds of which an event has money."""
     shop_ids: list[str]
-    """As it travels: of the customers who had no number yet. As it is received: of all, each in the place of its number."""
+    """Of those with the numbers -1, -2 …: as it travels of the new ones, as it is received of all."""
     is_numbered_anew: bool
     database: bytes = b""
+    known: Any = None
+    """Whom the numbers above zero stand for, the writer's `who.Known`; it does not travel."""
 
-    def received(self, known: list[str], database: bytes) -> None:
-        """`known`: all those who have a number so far; the new ones are put there."""
-        known += self.shop_ids
-        self.shop_ids, self.database = known, database
+    def received(self, numbered: list[str], database: bytes) -> None:
+        """`numbered`: those who have a number below zero so far; the new ones are put there."""
+        numbered += self.shop_ids
+        self.shop_ids, self.database = numbered, database
 
 
 class Numbering(dict[str, int]):
-    """Gives texts their numbers."""
+    """Gives the shop's ids their numbers: ours to those who are known, to others -1, -2 and so on."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
+    def __init__(self, known: Mapping[str, int]) -> None:
+        super().__init__(known)
+        self.others: list[str] = []
 
-    def __missing__(self, text: str) -> int:
-        number = self[text] = len(self.texts)
-        self.texts.append(text)
+    def __missing__(self, shop_id: str) -> int:
+        self.others.append(shop_id)
+        number = self[shop_id] = -len(self.others)
         return number
 
 
@@ -63,9 +68,10 @@ class Staging:
 
     kind: str | None
     """The one kind of the whole file."""
-    numbers: Numbering = field(default_factory=Numbering)
+    known: Mapping[str, int] = field(default_factory=dict)
+    numbers: Numbering = field(init=False)
     _sent: int = 0
-    """Texts with a number that have travelled."""
+    """Others with a number who have travelled."""
     _n: int = 0
     _newest: int | None = None
     _is_in_order: bool = True
@@ -73,6 +79,7 @@ class Staging:
     _database: sqlite3.Connection = field(init=False)
 
     def __post_init__(self) -> None:
+        self.numbers = Numbering(self.known)
         self._database = _empty()
 
     def add(self, events: Sequence[ArrivedEvent]) -> None:
@@ -102,12 +109,12 @@ class Staging:
 
     def taken(self) -> Sent:
         """All that was added; the next commit begins."""
-        texts = self.numbers.texts
-        sent = Sent(self._n, self.kind, self._with_money, texts[self._sent :], self._sent == 0, self._serialized())
+        others = self.numbers.others
+        sent = Sent(self._n, self.kind, self._with_money, others[self._sent :], self._sent == 0, self._serialized())
         self._n, self._newest, self._is_in_order, self._with_money = 0, None, True, set()
-        self._sent = len(texts)
+        self._sent = len(others)
         if self._sent > MOST_NUMBERED:
-            self.numbers, self._sent = Numbering(), 0
+            self.numbers, self._sent = Numbering(self.known), 0
         return sent
 
     def _serialized(self) -> bytes:

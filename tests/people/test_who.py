@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from carillon.people import sent as sending
 from carillon.people import who
 from carillon.people.ingest import ArrivedEvent, IngestResult, ingest_events, ingest_sent
 from carillon.people.sent import Sent, Staging
+from carillon.people.who import Known, number_contacts, remember
 from carillon.store import tables as t
 from carillon.store.engine import Store
 
@@ -43,17 +45,36 @@ def written(store: Store, commits: list[list[ArrivedEvent]]) -> Iterator[IngestR
         yield ingest_events(store, events, source="file", history=True, received_at=1)
 
 
-def written_as_sent(store: Store, commits: list[list[ArrivedEvent]]) -> Iterator[IngestResult]:
+def staged(commits: list[list[ArrivedEvent]], known: Known | None) -> list[Sent]:
     """The commits as they come from the process that reads a file: staged there, three events at a time."""
-    staging, known, sent = Staging(None), list[str](), list[Sent]()
+    staging, sent = Staging(None, known.unmerged if known else {}), []
     for events in commits:
         for k in range(0, len(events), 3):
             staging.add(events[k : k + 3])
-        sent.append(staging.taken())
-    for one in sent:
-        known = [] if one.is_numbered_anew else known
-        one.received(known, one.database)
+        one = staging.taken()
+        one.known = known
+        sent.append(one)
+    return sent
+
+
+def written_as_sent(store: Store, commits: list[list[ArrivedEvent]], knows: bool = False) -> Iterator[IngestResult]:
+    numbered: list[str] = []
+    for one in staged(commits, everybody(store) if knows else None):
+        numbered = [] if one.is_numbered_anew else numbered
+        one.received(numbered, one.database)
         yield ingest_sent(store, one, source="file", history=True, received_at=1)
+
+
+def written_as_sent_by_our_numbers(store: Store, commits: list[list[ArrivedEvent]]) -> Iterator[IngestResult]:
+    return written_as_sent(store, commits, knows=True)
+
+
+def everybody(store: Store) -> Known:
+    with store.draft("events") as draft, draft.reading() as connection:
+        return remember(connection, 100)
+
+
+WAYS = (written, written_as_sent, written_as_sent_by_our_numbers)
 
 
 def kept(store: Store) -> list[list[Any]]:
@@ -73,15 +94,14 @@ def test_remembering_gives_the_rows_that_joining_gives(sqlite_store: Store, comm
     for number, shop_id, into in ((1, "a", None), (2, "b", None), (3, "was_b", 2)) if is_new else ():
         contact(sqlite_store, number, shop_id, into)
     found = []
-    for worth_it, most in ((1, 0), (10_000, 0), (10_000, 100), (10_000, 1)):
+    for way, worth_it, most in ((written, 1, 0), (written, 10_000, 0), *product(WAYS[1:], (10_000,), (100, 1))):
         with sqlite_store.write("events") as connection:
             for table in (t.event, t.contact_event, t.arrival, t.intake):
                 connection.execute(table.delete())
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(who, "WORTH_IT", worth_it)
             patch.setattr(sending, "MOST_NUMBERED", most)
-            results = list((written_as_sent if most else written)(sqlite_store, commits))
-            found.append((results, kept(sqlite_store)))
+            found.append((list(way(sqlite_store, commits)), kept(sqlite_store)))
     assert all(one == found[0] for one in found)
     with sqlite_store.read() as connection:
         keys = [
@@ -95,9 +115,9 @@ def test_remembering_gives_the_rows_that_joining_gives(sqlite_store: Store, comm
     assert keys[0] == keys[1]
 
 
-@pytest.mark.parametrize("is_sent", [False, True])
+@pytest.mark.parametrize("way", WAYS)
 def test_what_was_remembered_is_asked_again_when_contacts_change(
-    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, is_sent: bool
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, way: Any
 ) -> None:
     """Between two commits of an import one customer is made known, another is merged; also of commits staged before."""
     monkeypatch.setattr(who, "WORTH_IT", 1)
@@ -105,8 +125,7 @@ def test_what_was_remembered_is_asked_again_when_contacts_change(
     events = [
         ArrivedEvent(at, 1, "seen", shop_id, None, "{}") for at, shop_id in ((1, "a"), (2, "b"), (3, "a"), (4, "b"))
     ]
-    writes = written_as_sent if is_sent else written
-    commits = writes(sqlite_store, [events[:2], events[2:]])
+    commits = way(sqlite_store, [events[:2], events[2:]])
     assert next(commits).orphans == 1
     contact(sqlite_store, 2, "b")
     with sqlite_store.write("core") as connection:
@@ -119,3 +138,20 @@ def test_what_was_remembered_is_asked_again_when_contacts_change(
             2,
             2,
         ]
+
+
+def test_numbers_are_ours_only_while_core_stands_still(sqlite_store: Store) -> None:
+    """Whom they stand for need not be looked up at first; after any change of a contact all of them are, by the shop's id."""
+    contact(sqlite_store, 7, "a")
+    (sent,) = staged(
+        [[ArrivedEvent(1, 1, "seen", shop_id, None, "{}") for shop_id in ("a", "b")]], everybody(sqlite_store)
+    )
+    who_rows = sa.text("SELECT number, contact_id, shop_id FROM temp.who ORDER BY number")
+
+    def told() -> tuple[Any, list[Any]]:
+        with sqlite_store.draft("events") as draft, draft.reading() as connection:
+            return number_contacts(connection, sent), [tuple(row) for row in connection.execute(who_rows)]
+
+    assert told() == ((True, True), [(-1, None, "b")])
+    contact(sqlite_store, 8, "b")
+    assert told() == ((False, False), [(-1, 8, None), (7, 7, None)])
