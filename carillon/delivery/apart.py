@@ -55,7 +55,10 @@ def built_apart(
         yield here
         return
     try:
-        process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=_PIPE)
+        process = _started()
+        if process is None:
+            yield here
+            return
         apart = BodiesApart(here, process, Place(store.url, makers, rules, keyring), clock)
         try:
             yield apart
@@ -63,6 +66,14 @@ def built_apart(
             apart.close()
     finally:
         _ONLY.release()
+
+
+def _started() -> subprocess.Popen[bytes] | None:
+    try:
+        return subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=_PIPE)
+    except OSError as error:  # too many processes, or less of a pipe than that
+        log.warning("no process could be started that builds bodies (%s): they are built here", error)
+        return None
 
 
 class BodiesApart:

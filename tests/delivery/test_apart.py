@@ -188,6 +188,20 @@ def test_an_answer_that_breaks_off_is_none(sqlite_store: Store, monkeypatch: pyt
     assert set(it.got.values()) == {1}
 
 
+def test_where_no_process_can_be_started_bodies_are_built_here(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where the machine has no room for another one; the next campaign may try again."""
+    monkeypatch.setattr(apart, "_COMMAND", ("no such command",))
+    prepare(sqlite_store)
+    with caplog.at_level(logging.WARNING):
+        result, it = hand_over(sqlite_store)
+    assert result.people == {"accepted": 200}
+    assert set(it.got.values()) == {1}
+    assert "no process could be started that builds bodies" in caplog.text
+    assert not apart._ONLY.locked()
+
+
 def test_a_process_that_does_not_come_is_waited_for_once(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then bodies are built here."""
     monkeypatch.setattr(apart, "_COMMAND", (sys.executable, "-c", "import time; time.sleep(60)"))
