@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import itertools
 import os
 import shutil
@@ -29,6 +30,11 @@ _TEST_SETTINGS = (
     "client_connection_check_interval = '1s'", "statement_timeout = '90s'",
 )  # fmt: skip
 _ROOM_FOR_POSTGRES = 4_000_000_000
+
+
+def pytest_configure() -> None:
+    """Statements are garbage in cycles: to look for it every 700 objects took a tenth of an engine test."""
+    gc.set_threshold(50_000, 20, 20)
 
 
 class PostgresServer:

@@ -106,12 +106,15 @@ class Ordeal:
     """How long a run lasts that nobody kills."""
     _doubts: set[Key] = field(default_factory=set)
     """Who was unsure at the last look."""
+    _in_vain: set[str] = field(default_factory=set)
+    """Points that a run did not pass often enough to die there."""
 
     def begin(self) -> None:
         house = self.house
         house.shop.write("data.yaml", "contact: {tier: {one_of: [gold, basic]}}\n")
         house.shop.campaign("daily", DAILY, GERMAN)
-        house.people(self.people, bad=2)
+        # Of 200 people 70 get a text in each language: more than a window, or nobody could die between two of them.
+        house.people(self.people, gold=0.3, bad=2)
         house.shop.apply("daily")
         house.sink.moods(**MOODS)
 
@@ -139,13 +142,14 @@ class Ordeal:
     def _life(self, now: Micros) -> bool:
         """One process; whether it ended by itself with nothing left to hand over."""
         point = self._choose_point() if self.kills_left > 0 else ""
-        crash_at = f"{point}:{self.chance.randint(1, 3)}" if point in POINTS else ""
+        crash_at = f"{point}:{1 if point in self._in_vain else self.chance.randint(1, 3)}" if point in POINTS else ""
         began = time.monotonic()
         child = self.house.start(
             "run", "daily", "--now", from_micros(now).isoformat(), crash_at=crash_at, few_are_many=self.tally.runs % 2 == 1
         )  # fmt: skip
         killed = kill(child, self.chance.uniform(0.05, self.usual_s) if point == ANY_INSTANT else 60.0)
         self.tally.runs += 1
+        (self._in_vain.discard if killed else self._in_vain.add)(point)
         if killed:
             self.kills_left -= 1
             self.tally.kills += 1
@@ -249,7 +253,7 @@ def run_ordeal(house: House, *, seed: int, people: int, days: int, kills: int) -
     ordeal.begin()
     number = 0
     while number < days or ordeal.kills_left > 0:
-        assert number < 3 * days, f"{ordeal.kills_left} kills could not be placed"
+        assert number < 3 * days, f"{ordeal.kills_left} kills could not be placed: {dict(ordeal.tally.at)}"
         share = kills * (number + 1) // days - kills * number // days if number < days else 0
         ordeal.day(number, share)
         number += 1

@@ -19,7 +19,7 @@ def test_kills_write_to_nobody_twice_and_forget_nobody(
 ) -> None:
     """24 kills, at each point and at any instant, while one request in twenty is throttled, lost, cut, late or answered 503."""
     with sink(seed=40) as provider:
-        house = House(new_store(dialect), tmp_path / "shop", provider)
+        house = House(new_store(dialect), tmp_path / "shop", provider, slowed_still_runs=True)
         tally = run_ordeal(house, seed=40, people=200, days=3, kills=24)
     to_table(tally)
     assert tally.faults == []
