@@ -30,7 +30,7 @@ from carillon.people.lists import keep_only, put_on_list
 from carillon.people.mapping import Source
 from carillon.people.reading import Read, Refusal
 from carillon.people.reading_ahead import reading_ahead
-from carillon.people.sent import IS_POSSIBLE, NOBODY, Sent
+from carillon.people.sent import IS_POSSIBLE, Sent
 from carillon.people.shapes import ImportShape, Kind, read_chunk, shape_of
 from carillon.people.who import Known, remember
 from carillon.store.engine import Store
@@ -175,8 +175,14 @@ def read_chunks(
         own *= 2
         commits.rows = min(own, commits.most)
     behind = replace(commits, rows=min(2 * own, commits.most)) if commits else None
-    known = remembers(int(first.n / first.done)) if commits else None
-    with reading_ahead(plan.file, plan.shape, own, behind, known.unmerged if known else NOBODY) as reads:
+    known: Known | None = None
+
+    def numbered() -> Mapping[str, int]:
+        nonlocal known
+        known = remembers(int(first.n / first.done)) if commits else None
+        return known.unmerged if known else {}
+
+    with reading_ahead(plan.file, plan.shape, own, behind, numbered) as reads:
         yield from (read_chunk(plan.shape, chunk) for chunk in chain((first,), islice(chunks, own // CHUNK - 1)))
         for read in reads:
             if isinstance(read.rows, Sent):

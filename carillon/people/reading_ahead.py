@@ -13,7 +13,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from queue import Empty, Queue
@@ -23,7 +23,7 @@ from typing import IO, Any
 from carillon.people.files import RowFile, UnreadableFileError
 from carillon.people.gathering import Commits, together
 from carillon.people.reading import Read
-from carillon.people.sent import NOBODY, Sent, Staging
+from carillon.people.sent import Sent, Staging
 from carillon.people.shapes import ImportShape, read_chunk
 
 AHEAD = 125
@@ -42,26 +42,32 @@ class ReaderDiedError(Exception):
 
 @contextmanager
 def reading_ahead(
-    file: RowFile, shape: ImportShape, rows_done: int, commits: Commits | None = None, known: Mapping[str, int] = NOBODY
+    file: RowFile,
+    shape: ImportShape,
+    rows_done: int,
+    commits: Commits | None = None,
+    known: Callable[[], Mapping[str, int]] = dict,
 ) -> Iterator[Iterator[Read[Any]]]:
     """The chunks behind the first `rows_done` rows, read by a second process that begins at once; with `commits` they
-    are staged events of one commit each, of `known` customers by our number.
+    are staged events of one commit each, of `known` customers (asked while it starts) by our number.
     """
     process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin
     assert process.stdout
     waiting: Queue[bytes] = Queue(2 * COMMITS_AHEAD if commits else AHEAD)
-    asked = (file, shape, rows_done, commits, dict(known))
-    receiver = Thread(target=_exchange, args=(process.stdin, asked, process.stdout, waiting), daemon=True)
-    receiver.start()
+    receiver: Thread | None = None
     try:
+        asked = (file, shape, rows_done, commits, dict(known()))
+        receiver = Thread(target=_exchange, args=(process.stdin, asked, process.stdout, waiting), daemon=True)
+        receiver.start()
         yield _arrived(waiting)
     finally:
         process.kill()
         process.wait()
-        while receiver.is_alive():
+        while receiver and receiver.is_alive():
             with suppress(Empty):
                 waiting.get(timeout=0.01)
+        process.stdin.close()
         process.stdout.close()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from carillon.people.packing import Columnwise, parts_of, with_money
@@ -24,7 +23,6 @@ _AT, _HASH, _KIND, _SHOP_ID, _VALUE, _PROPS, _CURRENCY = range(len(ArrivedEvent.
 _ALWAYS = ("occurred_at", "hash64", "who", "value_cents", "props")
 _TABLE = "arriving (occurred_at, hash64, who, value_cents, props, kind, currency)"
 _PAGE = 16_384
-NOBODY: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(slots=True)
