@@ -142,7 +142,9 @@ class Ordeal:
     def _life(self, now: Micros) -> bool:
         """One process; whether it ended by itself with nothing left to hand over."""
         point = self._choose_point() if self.kills_left > 0 else ""
-        crash_at = f"{point}:{1 if point in self._in_vain else self.chance.randint(1, 3)}" if point in POINTS else ""
+        crash_at = (
+            f"{point}:{1 if point in self._in_vain else self.chance.choice((1, 1, 2, 3))}" if point in POINTS else ""
+        )
         began = time.monotonic()
         child = self.house.start(
             "run", "daily", "--now", from_micros(now).isoformat(), crash_at=crash_at, few_are_many=self.tally.runs % 2 == 1
