@@ -21,7 +21,7 @@ from carillon.delivery.model import Built, ReadyBatch
 from carillon.delivery.parcels import Unbuilt
 from carillon.delivery.protocol import Maker
 from carillon.kernel.clock import Micros, VirtualClock
-from carillon.kernel.heap import keep_freed_memory, rare_collections
+from carillon.kernel.heap import FreedMemory, keep_freed_memory, rare_collections
 from carillon.kernel.tokens import Keyring
 from carillon.plan.rules import Rules
 from carillon.store.engine import Store
@@ -55,9 +55,8 @@ Answer = Sequence[Built | Unbuilt] | None
 def serve() -> None:
     """In the second process: build what is asked for until nobody asks any more. The first answer says that it can."""
     keep_freed_memory()
-    gc.freeze()  # what was imported stays
     gc.enable()
-    asked, told = sys.stdin.buffer, sys.stdout.buffer
+    asked, told, freed = sys.stdin.buffer, sys.stdout.buffer, FreedMemory()
     place: Place = pickle.load(asked)
     clock = VirtualClock()
     bodies = Bodies(Store(place.url), place.makers, place.rules, place.keyring, clock)
@@ -68,6 +67,7 @@ def serve() -> None:
                 wanted: Asked = pickle.load(asked)
                 clock.at = wanted.now
                 teller.submit(_tell_built, told, builders.submit(_built, bodies, wanted.batches))
+                freed.after(sum(batch.n for batch in wanted.batches))
         os._exit(0)  # who asked has gone, and waits for nothing
 
 
