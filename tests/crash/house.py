@@ -131,7 +131,7 @@ class House:
     store: Store
     folder: Path
     sink: Sink
-    slowed_still_runs: bool = False
+    slowed_still_runs: bool = field(default=False, kw_only=True)
     """For the short form of an ordeal: the minutes behind a 429 are waited for in the long one."""
     shop: Shop = field(init=False)
 
