@@ -127,7 +127,9 @@ def play(store: Store, folder: Path, yaml: str, kills: list[int]) -> dict[str, l
         shop.run("sale", day)
     letters = [letter.cid for letter in (*shop.mail.letters, *shop.texts.letters)]
     assert len(letters) == len(set(letters)), "somebody was written to twice"
-    return shop.ledger()
+    ledger = shop.ledger()
+    store.close()  # a server has room for so many examples' connections only where each lets go of its own
+    return ledger
 
 
 def check(store_of: Callable[[], Store], yaml: str, kills: list[int]) -> None:
