@@ -62,8 +62,9 @@ def together(
     *,
     has_line: bool,
 ) -> Stage:
-    """All at once for about so many people, but `go_on` behind `decide` where the store's writers stand in line; what each did are the parts of what
-    is returned. Where one fails the others end in order.
+    """All at once for about so many people, but `go_on` behind `decide` where the store's writers stand in line.
+
+    What each did are the parts of what is returned. Where one fails the others end in order.
     """
     supply = Supply(people)
     with ThreadPoolExecutor(1 if has_line else 2, thread_name_prefix="decide") as threads:

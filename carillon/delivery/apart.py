@@ -32,8 +32,11 @@ MANY = 200_000
 """From so many people on: to start it takes what it saves of 100,000."""
 AT_HAND_S = 10.0
 """So long the first bodies wait for the process to be there. To build them here meanwhile would fill the memory of both."""
-_AT_FIRST = "import gc, signal; gc.disable(); signal.signal(signal.SIGINT, signal.SIG_IGN)"
-"""Imports are no garbage; and Ctrl-C is the first process's to answer."""
+_AT_FIRST = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    "; from carillon.kernel.collecting import collect_rarely; collect_rarely()"
+)
+"""Ctrl-C is the first process's to answer; and imports are no garbage."""
 _COMMAND = (sys.executable, "-c", f"{_AT_FIRST}; from carillon.delivery.building import serve; serve()")
 _PIPE = 1 << 20
 """Bytes that wait in the pipe: a batch of a thousand people has nearly as many."""
@@ -120,6 +123,8 @@ class BodiesApart:
                 answer = pickle.load(self._told)
                 self._waiting.popleft().set_result(answer)
         except (EOFError, pickle.UnpicklingError):  # at the end of an answer, or within one
+            pass
+        finally:  # whatever it was, who waits must not wait for ever
             self._let_go()
 
     def _let_go(self) -> None:

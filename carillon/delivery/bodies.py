@@ -46,6 +46,9 @@ from carillon.plan.senders import sending_channel
 from carillon.store.engine import Store
 from carillon.store.tables import campaign, content, node, node_content, version
 
+BUILDERS = 2
+"""Who build at once: while one renders, the other waits for its columns. Rendering needs the interpreter, the store does not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -6,7 +6,6 @@ leaves to the one who asked, who can build, too.
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 import sys
@@ -16,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
-from carillon.delivery.bodies import Bodies
+from carillon.delivery.bodies import BUILDERS, Bodies
 from carillon.delivery.model import Built, ReadyBatch
 from carillon.delivery.parcels import Unbuilt
 from carillon.delivery.protocol import Maker
@@ -45,9 +44,6 @@ class Asked:
     batches: Sequence[ReadyBatch]
 
 
-BUILDERS = 2
-"""As in `delivery/work`: one renders while the other waits for its columns."""
-
 Answer = Sequence[Built | Unbuilt] | None
 """One answer a batch, in their order; None: nothing can be said of them here."""
 
@@ -55,7 +51,6 @@ Answer = Sequence[Built | Unbuilt] | None
 def serve() -> None:
     """In the second process: build what is asked for until nobody asks any more. The first answer says that it can."""
     keep_freed_memory()
-    gc.enable()
     asked, told, freed = sys.stdin.buffer, sys.stdout.buffer, FreedMemory()
     place: Place = pickle.load(asked)
     clock = VirtualClock()

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from carillon.delivery import apart
 from carillon.delivery.ask_again import ask_again
-from carillon.delivery.bodies import Bodies
+from carillon.delivery.bodies import BUILDERS, Bodies
 from carillon.delivery.effects import suppress_refused
 from carillon.delivery.holds import held_connectors
 from carillon.delivery.lanes import Desk, lanes_of, run_lane
@@ -39,8 +39,6 @@ from carillon.store.tables import batch
 
 PEOPLE_AT_ONCE = 2_000
 """People whose columns are fetched together; twice as many hold twenty megabytes more, and are no faster."""
-BUILDERS = 2
-"""While one renders, the other waits for its columns: rendering needs the interpreter, the store does not."""
 PEOPLE_IN_HAND = 32_000
 """As many are taken at a time, at most."""
 IN_HAND_S = 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import signal
 import sys
@@ -25,15 +24,14 @@ from carillon.delivery.bodies import Bodies
 from carillon.delivery.model import Built, ReadyBatch, WorkResult
 from carillon.delivery.parcels import Unbuilt
 from carillon.delivery.supply import Supply
-from carillon.delivery.work import work
 from carillon.kernel.channels import Channel
-from carillon.kernel.worker import worker_id
 from carillon.store import tables as t
 from carillon.store.engine import Store
 from connectors.sendgrid import connector as sendgrid
 from connectors.twilio import connector as twilio
-from tests.delivery.ground import NOW, Answer, Clocks, Provider, connect, faults, provider, seed, states
+from tests.delivery.ground import NOW, Answer, Clocks, Provider, seed, states
 from tests.delivery.test_bodies import KEYS, WITH_SENDERS, apply, mail
+from tests.delivery.test_bodies import hand_over as bodies_handed_over
 
 MAIL = (
     "{% if contact.first_name == 'gone' %}{% skip 'out of stock' %}{% endif %}"
@@ -129,22 +127,9 @@ def prepare(store: Store) -> None:
 
 def hand_over(store: Store, answer: Answer | None = None, *, are_many: bool = True) -> tuple[WorkResult, Provider]:
     """What `work` does while others are decided, or of few people; and the provider that it did it with."""
-    clocks, supply = Clocks(), Supply(apart.MANY if are_many else apart.MANY - 1)
+    supply = Supply(apart.MANY if are_many else apart.MANY - 1)
     supply.end()
-
-    async def go() -> tuple[WorkResult, Provider]:
-        async with provider(answer) as it:
-            connectors = connect(it)
-            result = await work(
-                store, connectors=connectors, rules=WITH_SENDERS, keyring=KEYS, campaign_clock=clocks.campaign,
-                machine_clock=clocks.machine, worker=worker_id(), campaign_id=3, supply=supply,
-            )  # fmt: skip
-            for connector in connectors.values():
-                await connector.close()
-            return result, it
-
-    found = asyncio.run(go())
-    assert faults(store) == []
+    found: tuple[WorkResult, Provider] = bodies_handed_over(store, answer, supply)
     return found
 
 

@@ -66,15 +66,15 @@ def apply_content(store, content: Content) -> None:
         c.execute(t.node_content.insert().values(**key, content_id=1, applied_at=0))
 
 
-def hand_over(store):
+def hand_over(store, answer=None, supply=None):
     clocks = Clocks()
 
     async def go():
-        async with provider() as it:
+        async with provider(answer) as it:
             connectors = connect(it)
             result = await work(
                 store, connectors=connectors, rules=WITH_SENDERS, keyring=KEYS, campaign_clock=clocks.campaign,
-                machine_clock=clocks.machine, worker=worker_id(), campaign_id=3,
+                machine_clock=clocks.machine, worker=worker_id(), campaign_id=3, supply=supply,
             )  # fmt: skip
             for connector in connectors.values():
                 await connector.close()

@@ -101,6 +101,16 @@ def test_staged_ahead_or_here_a_file_gives_the_same(
     assert found[0][1]
 
 
+def test_a_commit_of_refused_rows_alone_stops_nothing(sqlite_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole chunk makes no sense, and is a commit by itself: its rows are refused, all others are there."""
+    monkeypatch.setattr(importing, "SMALL", FEW)
+    at = ["never" if 2 * CHUNK <= k < 3 * CHUNK else 1_700_000_000 + k for k in range(5 * CHUNK)]
+    text = "contact,at\n" + "".join(f"c{k % 50},{instant}\n" for k, instant in enumerate(at))
+    with another(sqlite_shop, "refused") as shop:
+        result = shop.imports("events", text, event="cart_emptied", commit_rows=CHUNK)
+    assert (result.counts["new"], result.reasons, result.rows) == (4 * CHUNK, {"at": CHUNK}, 5 * CHUNK)
+
+
 def test_a_file_stopped_between_staged_commits_goes_on(sqlite_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C after the second commit, which the other process has staged: both stay, and a second run brings the rest."""
     monkeypatch.setattr(importing, "SMALL", FEW)
