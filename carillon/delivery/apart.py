@@ -122,9 +122,7 @@ class BodiesApart:
             while True:
                 answer = pickle.load(self._told)
                 self._waiting.popleft().set_result(answer)
-        except (EOFError, pickle.UnpicklingError):  # at the end of an answer, or within one
-            pass
-        finally:  # whatever it was, who waits must not wait for ever
+        except Exception:  # at the end of an answer, within one, or one that cannot be read: nobody waits for ever
             self._let_go()
 
     def _let_go(self) -> None:

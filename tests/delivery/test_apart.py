@@ -163,10 +163,19 @@ def test_a_process_that_is_killed_is_replaced_by_this_one(
     assert children() == before
 
 
-def test_an_answer_that_breaks_off_is_none(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It dies in the middle of a sentence: those bodies are built here."""
-    dying = "import pickle, sys; o = sys.stdout.buffer; o.write(pickle.dumps([]) + pickle.dumps(['x' * 900])[:500])"
-    monkeypatch.setattr(apart, "_COMMAND", (sys.executable, "-c", dying))
+BROKEN_OFF = "o.write(pickle.dumps([]) + pickle.dumps(['x' * 900])[:500])"
+UNREADABLE = "o.write(pickle.dumps([]) + b'cno_such_module\\nname\\n.'); o.flush(); sys.stdin.buffer.read()"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("answer", [BROKEN_OFF, UNREADABLE])
+def test_an_answer_that_breaks_off_or_cannot_be_read_is_none(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """It dies in the middle of a sentence, or says what nobody knows and stays: those bodies are built here."""
+    monkeypatch.setattr(
+        apart, "_COMMAND", (sys.executable, "-c", f"import pickle, sys; o = sys.stdout.buffer; {answer}")
+    )
     prepare(sqlite_store)
     result, it = hand_over(sqlite_store)
     assert result.people == {"accepted": 200}
