@@ -28,6 +28,9 @@ MOODS = {"throttled": 0.004, "failed_before": 0.01, "failed_after": 0.01, "lost"
 STUCK_S = 240.0
 """So long nobody more is handed over though somebody waits: a fault. A slowed connector still sends one a second."""
 
+IN_VAIN = 5
+"""So many days on end without one kill that could be placed: a fault of the ordeal."""
+
 
 @dataclass
 class Tally:
@@ -102,8 +105,8 @@ class Ordeal:
     people: int
     tally: Tally
     kills_left: int = 0
-    usual_s: float = 1.0
-    """How long a run lasts that nobody kills."""
+    usual_s: dict[bool, float] = field(default_factory=lambda: {True: 1.0, False: 0.3})
+    """How long a run lasts that nobody kills: one that somebody waits for, and one with nothing to hand over."""
     _doubts: set[Key] = field(default_factory=set)
     """Who was unsure at the last look."""
     _in_vain: set[str] = field(default_factory=set)
@@ -141,15 +144,17 @@ class Ordeal:
 
     def _life(self, now: Micros) -> bool:
         """One process; whether it ended by itself with nothing left to hand over."""
-        point = self._choose_point() if self.kills_left > 0 else ""
-        crash_at = (
-            f"{point}:{1 if point in self._in_vain else self.chance.choice((1, 1, 2, 3))}" if point in POINTS else ""
-        )
+        busy = self._somebody_waits(now)
+        point = self._choose_point(busy) if self.kills_left > 0 else ""
+        passage = 1 if point in self._in_vain else self.chance.choice((1, 1, 2, 3))
+        crash_at = f"{point}:{passage}" if point in POINTS else ""
+        # Of few people at a time, no batch of texts is larger than a window: nobody can die between two of them.
+        few_are_many = point != "mid_hand_over" and self.chance.random() < 0.5
         began = time.monotonic()
         child = self.house.start(
-            "run", "daily", "--now", from_micros(now).isoformat(), crash_at=crash_at, few_are_many=self.tally.runs % 2 == 1
-        )  # fmt: skip
-        killed = kill(child, self.chance.uniform(0.05, self.usual_s) if point == ANY_INSTANT else 60.0)
+            "run", "daily", "--now", from_micros(now).isoformat(), crash_at=crash_at, few_are_many=few_are_many
+        )
+        killed = kill(child, self.chance.uniform(0.05, self.usual_s[busy]) if point == ANY_INSTANT else 60.0)
         self.tally.runs += 1
         (self._in_vain.discard if killed else self._in_vain.add)(point)
         if killed:
@@ -159,17 +164,28 @@ class Ordeal:
         elif child.exitcode != 0:
             self.tally.faults.append(f"a run ended with {child.exitcode}: {self.house.said[-2000:]}")
         else:
-            self.usual_s = (self.usual_s + time.monotonic() - began) / 2
+            self.usual_s[busy] = (self.usual_s[busy] + time.monotonic() - began) / 2
         self.tally.faults += [f"after {point or 'a run'}: {v}" for v in self.house.violations()]
         self._look()
         return not killed and not self._waiting()
 
-    def _choose_point(self) -> str:
-        """Any instant, for no more than half of the kills, or the named point at which the fewest have died."""
-        if self.tally.at[ANY_INSTANT] <= self.tally.kills // 2 and self.chance.random() < 0.5:
+    def _choose_point(self, busy: bool) -> str:
+        """Any instant, for no more than half of the kills, or the named point at which the fewest have died; or none.
+
+        Where nobody is to be handed over, a run passes no point but `between_stages`.
+        """
+        at = self.tally.at
+        if at[ANY_INSTANT] <= self.tally.kills // 2 and self.chance.random() < 0.5:
             return ANY_INSTANT
-        fewest = min(self.tally.at[point] for point in POINTS)
-        return self.chance.choice([point for point in POINTS if self.tally.at[point] == fewest])
+        fewest = min(at[point] for point in POINTS)
+        choice = [point for point in POINTS if at[point] == fewest and (busy or point == "between_stages")]
+        return self.chance.choice(choice) if choice else ""
+
+    def _somebody_waits(self, now: Micros) -> bool:
+        """Whether a run has somebody to hand over: its wave has not entered, or not all of it has left."""
+        states = self.house.states()
+        entered = self.people * (1 + (now - FIRST_DAY) // DAY)
+        return sum(states.values()) < entered or states.get("ready", 0) > 0
 
     def _waiting(self) -> bool:
         b = t.batch.c
@@ -253,12 +269,14 @@ def run_ordeal(house: House, *, seed: int, people: int, days: int, kills: int) -
     began = time.monotonic()
     ordeal = Ordeal(house, random.Random(seed), people, Tally(house.store.dialect))
     ordeal.begin()
-    number = 0
+    number, latest = 0, 0
     while number < days or ordeal.kills_left > 0:
-        assert number < 3 * days, f"{ordeal.kills_left} kills could not be placed: {dict(ordeal.tally.at)}"
+        assert number - latest < IN_VAIN, f"{ordeal.kills_left} kills could not be placed: {dict(ordeal.tally.at)}"
+        killed = ordeal.tally.kills
         share = kills * (number + 1) // days - kills * number // days if number < days else 0
         ordeal.day(number, share)
         number += 1
+        latest = number if ordeal.tally.kills > killed else latest
     tally = ordeal.settle_up(number)
     tally.seconds = time.monotonic() - began
     return tally
