@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sqlite3
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from carillon.kernel.clock import Clock, Micros
 from carillon.operating.restored import epoch_of
 from carillon.store.engine import PARTS, Part, Store
 from carillon.store.migrate import HEADS, revisions_of, stored_revision
+from carillon.store.sqlite import driver
 
 MANIFEST = "manifest.json"
 KEY = "secret.key"
@@ -123,24 +123,24 @@ def file_in(folder: Path, part: Part) -> Path:
 
 def fault_of(path: Path) -> str | None:
     """What SQLite's quick check finds wrong with a database file, or None."""
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    connection = driver.connect(f"file:{path}?mode=ro", uri=True)
     try:
         return _fault(connection)
     finally:
         connection.close()
 
 
-def _fault(connection: sqlite3.Connection) -> str | None:
+def _fault(connection: driver.Connection) -> str | None:
     try:
         said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-    except sqlite3.DatabaseError as fault:
+    except driver.DatabaseError as fault:
         return str(fault)
     return None if said == "ok" else said
 
 
 def _copy(source: Path, target: Path) -> None:
     """All pages in one step: a copy in several would begin anew with each commit of another process."""
-    reading, writing = sqlite3.connect(f"file:{source}?mode=ro", uri=True), sqlite3.connect(target)
+    reading, writing = driver.connect(f"file:{source}?mode=ro", uri=True), driver.connect(target)
     try:
         reading.backup(writing)
         fault = _fault(writing)

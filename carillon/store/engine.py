@@ -8,11 +8,11 @@ read-write, the others `mode=ro`, so that its `BEGIN IMMEDIATE` blocks no writer
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.pool import QueuePool
 
 from carillon.store.line import Line
+from carillon.store.sqlite import driver
 
 Part = Literal["core", "events", "ledger"]
 PARTS: tuple[Part, ...] = ("core", "events", "ledger")
@@ -49,15 +50,18 @@ class Draft:
 
     @contextmanager
     def holding(self, name: str, database: bytes) -> Iterator[None]:
-        """A whole database in memory as one more part under this name, for transactions that begin and end meanwhile
+        """A whole database as one more part under this name, to be read in transactions that begin and end meanwhile
         (SQLite).
         """
-        driver: Any = self._connection.connection.driver_connection
-        driver.execute(f"ATTACH DATABASE ':memory:' AS {name}")
-        driver.deserialize(database, name=name)
-        del database  # SQLite has a copy
+        raw: Any = self._connection.connection.driver_connection
+        with NamedTemporaryFile() as file:  # open, it needs no name any more: a kill leaves nothing behind
+            file.write(database)
+            file.flush()
+            raw.execute(f"ATTACH DATABASE ? AS {name}", (f"{Path(file.name).as_uri()}?mode=ro&immutable=1",))
+        del database
+        raw.execute(f"PRAGMA {name}.mmap_size={MAPPED}")
         yield
-        driver.execute(f"DETACH DATABASE {name}")  # where the block fails the connection is thrown away
+        raw.execute(f"DETACH DATABASE {name}")  # where the block fails the connection is thrown away
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -159,8 +163,8 @@ class Store:
     def _sqlite_engine(self, role: Part | None, pool_size: int) -> Engine:
         files = self.files()
 
-        def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(
+        def connect() -> driver.Connection:
+            connection = driver.connect(
                 ":memory:", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False,
                 cached_statements=512,
             )  # fmt: skip
@@ -173,6 +177,8 @@ class Store:
                 connection.execute(f"PRAGMA {role}.journal_mode=WAL")
                 connection.execute(f"PRAGMA {role}.synchronous={'FULL' if role == 'ledger' else 'NORMAL'}")
                 connection.execute(f"PRAGMA {role}.wal_autocheckpoint=4000")
+                # What is erased of a person leaves no bytes in a file; the ledger knows people by number only.
+                connection.execute(f"PRAGMA {role}.secure_delete={'OFF' if role == 'ledger' else 'ON'}")
             connection.execute("PRAGMA temp_store=MEMORY")
             connection.execute("PRAGMA main.cache_size=-8000")
             for part in files:
@@ -182,7 +188,7 @@ class Store:
             return connection
 
         engine = sa.create_engine(
-            "sqlite://", creator=connect, poolclass=QueuePool, pool_size=pool_size, max_overflow=16,
+            "sqlite://", module=driver, creator=connect, poolclass=QueuePool, pool_size=pool_size, max_overflow=16,
             hide_parameters=True,
         )  # fmt: skip
 
@@ -202,7 +208,7 @@ class Store:
         self._base.parent.mkdir(parents=True, exist_ok=True)
         for path in self.files().values():
             if not path.exists():
-                connection = sqlite3.connect(path)
+                connection = driver.connect(path)
                 connection.execute("PRAGMA page_size=8192")
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("CREATE TABLE made_by_carillon(x)")

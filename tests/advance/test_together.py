@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +19,7 @@ from carillon.journey.ground import load_ground
 from carillon.journey.leave import leave, leave_batches
 from carillon.store import tables as t
 from carillon.store.engine import Store
+from carillon.store.sqlite import driver
 from tests.shop import Shop
 
 SALE = """\
@@ -159,6 +159,6 @@ def copy_of(store: Store, folder: Path) -> Store:
     twin = Store(f"sqlite:///{folder / 'carillon.db'}")
     folder.mkdir()
     for part, path in store.files().items():
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(twin.files()[part])) as target:
+        with closing(driver.connect(path)) as source, closing(driver.connect(twin.files()[part])) as target:
             source.backup(target)
     return twin

@@ -8,10 +8,8 @@ over at the same time, so enter + reserve is measured by itself, over another sh
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 
 from carillon.store.engine import Store
 from tests.benchmarks.advancing import Run, advance_apart, plan_apart, work_apart
@@ -19,6 +17,7 @@ from tests.benchmarks.crowd import crowd
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.ground import Ground, watch
 from tests.benchmarks.sink import Sink, sink
+from tests.dbstat import asked_of_pages
 
 
 def email_sqlite(ground: Ground) -> Iterable[Figure]:
@@ -115,9 +114,8 @@ def _bytes(where: str, found: float, must: float, aim: float) -> Figure:
 def _sqlite_bytes(store: Store) -> float:
     tables = "('send', 'ix_send_batch', 'ix_send_contact', 'batch', 'ix_batch_ready', 'ix_batch_late', 'attempt')"
     # The file alone: of an attached one dbstat tells pages of the size that the first one has.
-    with closing(sqlite3.connect(store.files()["ledger"])) as connection:
-        [(size,)] = connection.execute(f"SELECT sum(pgsize) FROM dbstat WHERE name IN {tables}")
-        [(sends,)] = connection.execute("SELECT count(*) FROM send")
+    query = f"SELECT sum(pgsize), (SELECT count(*) FROM send) FROM dbstat WHERE name IN {tables}"
+    [size, sends] = asked_of_pages(store.files()["ledger"], query)
     return float(size) / int(sends)
 
 

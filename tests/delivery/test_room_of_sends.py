@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-
+from tests.dbstat import asked_of_pages
 from tests.policy.test_quiet_hours import reserved
 from tests.shop import Shop
 
@@ -33,9 +31,9 @@ def test_everybody_has_one_send_in_the_batch_of_their_place(any_shop: Shop) -> N
 
 def empty(shop: Shop) -> float:
     """Of the pages of the sends and their indexes the share that holds nothing."""
-    with closing(sqlite3.connect(shop.store.files()["ledger"])) as connection:
-        [(share,)] = connection.execute(
-            "SELECT 1.0 * sum(unused) / sum(pgsize) FROM dbstat"
-            " WHERE pagetype = 'leaf' AND name IN ('send', 'ix_send_batch', 'ix_send_contact')"
-        )
+    [share] = asked_of_pages(
+        shop.store.files()["ledger"],
+        "SELECT 1.0 * sum(unused) / sum(pgsize) FROM dbstat"
+        " WHERE pagetype = 'leaf' AND name IN ('send', 'ix_send_batch', 'ix_send_contact')",
+    )
     return float(share)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ import pytest
 from carillon.cli.demo_phases import DemoError, run_demo
 from carillon.demo.servers import OnToldTime, ToldClock
 from carillon.kernel.clock import VirtualClock
+from carillon.store.sqlite import driver
 from tests.shop import instant
 
 
 def _rows(file: Path, query: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+    connection = driver.connect(f"file:{file}?mode=ro", uri=True)
     try:
         return connection.execute(query).fetchall()
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from carillon.plan.applied import load_rules
 from carillon.plan.rules import Rules, UnsurePolicy
 from carillon.store import tables as t
 from carillon.store.migrate import open_store
+from carillon.store.sqlite import driver
 from carillon.store.zones import ready_for_zones
 from tests.shop import Shop
 
@@ -386,7 +386,7 @@ def test_a_backup_is_whole_while_others_write(shop: Shop, tmp_path: Path):
         backup(shop, tmp_path / "b.zip")
     with zipfile.ZipFile(tmp_path / "b.zip") as archive:
         archive.extract("ledger.db", tmp_path)
-    copied = sqlite3.connect(tmp_path / "ledger.db")
+    copied = driver.connect(tmp_path / "ledger.db")
     assert copied.execute("SELECT count(*) FROM lease").fetchone() == (0,)
     copied.close()
 
