@@ -14,6 +14,7 @@ from carillon.assembly import SANDBOX, account_of, keyring_of
 from carillon.operating.check import Check, Level
 from carillon.plan.rules import Rules
 from carillon.settings import Settings
+from carillon.store.sqlite import driver
 
 PATIENCE_S = 5.0
 Versions = Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
@@ -25,7 +26,7 @@ CLOCK_WARN_S, CLOCK_BAD_S = 5, 60
 def check_versions(caps: Versions = CAPS) -> Iterator[Check]:
     """Is what is installed what we were made for?"""
     python = ".".join(str(n) for n in sys.version_info[:3])
-    good, told = sys.version_info >= (3, 11), [f"Python {python}"]
+    good, told = sys.version_info >= (3, 11), [f"Python {python}", f"SQLite {driver.sqlite_version}"]
     if not good:
         yield Check("bad", "versions", f"Python {python}", "Carillon needs 3.11 or newer")
     for package, (least, below) in caps.items():

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from click.testing import CliRunner
@@ -138,8 +139,12 @@ def test_the_public_address_must_answer_as_ours_and_webhooks_need_their_key(shop
         }
 
 
-def test_what_is_installed_here_is_what_we_were_made_for():
-    assert [check.level for check in check_versions()] == ["ok"]
+def test_what_is_installed_here_is_what_we_were_made_for(shop: Shop):
+    """The SQLite that it names is the one that opens the store."""
+    [check] = check_versions()
+    assert check.level == "ok"
+    with shop.store.read() as connection:
+        assert f"SQLite {connection.scalar(sa.select(sa.func.sqlite_version()))}," in check.says
 
 
 def test_another_version_or_none_is_bad_and_says_what_to_install():
