@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -59,6 +61,29 @@ def test_a_database_is_held_without_a_file_and_let_go_of(
                 connection.exec_driver_sql("INSERT INTO sent.said VALUES ('three')")
         with draft.reading() as connection, pytest.raises(sa.exc.OperationalError):
             connection.exec_driver_sql("SELECT count(*) FROM sent.said")
+
+
+WITHOUT = """\
+import sqlite3, sys
+sys.modules["pysqlite3"] = None
+from carillon.store.migrate import open_store
+from carillon.store.sqlite import driver
+store = open_store(sys.argv[1])
+made = sqlite3.connect(":memory:")
+made.executescript("CREATE TABLE said (word); INSERT INTO said VALUES ('one'), ('two')")
+with store.draft("ledger") as draft, draft.holding("sent", made.serialize()), draft.writing() as connection:
+    connection.exec_driver_sql("INSERT INTO lease (name, holder, until) SELECT word, 'x', 1 FROM sent.said")
+with store.read() as connection:
+    print(driver is sqlite3, connection.exec_driver_sql("SELECT count(*) FROM ledger.lease").scalar())
+"""
+
+
+def test_where_there_is_no_wheel_the_machines_own_library_serves(store: Store) -> None:
+    """In a process of its own, over files that the other library has made."""
+    said = subprocess.run([sys.executable, "-c", WITHOUT, store.url], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["True", "2"]
+    with store.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(t.lease)) == 2
 
 
 def settled(store: Store, part: Part) -> bytes:
