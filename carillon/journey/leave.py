@@ -72,17 +72,21 @@ def _leave_node(connection: Connection, ground: Ground, version_id: int, plan: P
 def _leave_batches(
     connection: Connection, ground: Ground, version_id: int, plan: Plan, node: MessageNode, ids: Sequence[int]
 ) -> int:  # fmt: skip
-    e, s, node_id = t.enrolment.c, t.send.c, ground.applied.nodes[node.id]
+    e, s, b, node_id = t.enrolment.c, t.send.c, t.batch.c, ground.applied.nodes[node.id]
     # All that the others who are at it have in common is hidden: to find a few batches the indexes of it would be read
     # whole. PostgreSQL takes them for empty besides, where it does not know yet who has entered.
     is_live = sa.func.coalesce(e.state, "") == "live"
     here = sa.and_(e.node_id + 0 == node_id, e.version_id == version_id, is_live)
     theirs = sa.and_(s.batch_id.in_(ids), s.node_id + 0 == node_id)
-    return write_moves(connection, _moves(ground, plan, node, theirs).where(here))
+    # Once more of the batches themselves: so few are read first, and not each once a person.
+    moves = _moves(ground, plan, node, theirs, in_batches=True).where(here, b.id.in_(ids))
+    return write_moves(connection, moves)
 
 
-def _moves(ground: Ground, plan: Plan, node: MessageNode, sends: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Where those go who have such a send of this message, if it is final."""
+def _moves(
+    ground: Ground, plan: Plan, node: MessageNode, sends: sa.ColumnElement[bool], *, in_batches: bool = False
+) -> sa.Select[Any]:  # fmt: skip
+    """Where those go who have such a send of this message, if it is final; `in_batches`: if it is in a batch as well."""
     e, s, b = t.enrolment.c, t.send.c, t.batch.c
     over = over_at(s, b)
     # Who comes by once more, in a version with another order, had it long ago: nobody goes back in time.
@@ -98,8 +102,8 @@ def _moves(ground: Ground, plan: Plan, node: MessageNode, sends: sa.ColumnElemen
             stand.exit_code.label("exit_code"),
         )
         .join_from(t.enrolment, t.send, sa.and_(sends, s.enrolment_id == e.id))
+        .join(t.batch, b.id == s.batch_id, isouter=not in_batches)
         .outerjoin(t.standing, t.standing.c.contact_id == e.contact_id)
-        .outerjoin(t.batch, b.id == s.batch_id)
         .where(sa.or_(s.outcome != GHOST, sa.and_(s.outcome.is_(None), b.state.in_(FINAL_BATCH_STATES))))
     )
 
