@@ -7,6 +7,8 @@ Told from where to where they lie, it reads that much. SQLite looks them up in a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,31 +32,74 @@ def by_stretch(
     connection: Connection, batch_ids: Sequence[int], select_of: Callable[[bool], sa.Select[Any]]
 ) -> Iterator[sa.Row[Any]]:
     """The rows of a select for these batches, its `ids`; `select_of(True)` is the one that is told the stretch as well."""
-    stretches = _stretches(connection, batch_ids) if connection.dialect.name == "postgresql" else {}
-    for batch_id, stretch in stretches.items():
-        yield from connection.execute(select_of(True), {"ids": [batch_id], **stretch})
-    if scattered := [batch_id for batch_id in batch_ids if batch_id not in stretches]:
+    stretches = _together(_stretches(connection, batch_ids)) if connection.dialect.name == "postgresql" else []
+    for stretch in stretches:
+        yield from connection.execute(select_of(True), {"ids": stretch.batches, **stretch.ends})
+    near = {batch_id for stretch in stretches for batch_id in stretch.batches}
+    if scattered := [batch_id for batch_id in batch_ids if batch_id not in near]:
         yield from connection.execute(select_of(False), {"ids": scattered})
 
 
-def _stretches(connection: Connection, batch_ids: Sequence[int]) -> Mapping[int, Mapping[str, int]]:
-    """The batches whose people lie close together, and the ends of each."""
-    rows = connection.execute(_ENDS, {"ids": batch_ids}).mappings()
-    return {row["batch_id"]: {name: row[name] for name in row if name != "batch_id"} for row in rows}
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Batches whose people lie close together, and from where to where they do."""
+
+    batches: Sequence[int]
+    people: int
+    spans: Sequence[tuple[int, int]]
+    """The first and the last of each of `_NUMBERED`."""
+
+    @property
+    def ends(self) -> Mapping[str, int]:
+        """The values of `in_stretch`."""
+        return {
+            f"{end}_{name}": value
+            for name, span in zip(_NUMBERED, self.spans, strict=True)
+            for end, value in zip(("first", "last"), span, strict=True)
+        }
+
+    @property
+    def is_dense(self) -> bool:
+        return all(last - first < DENSE * self.people for first, last in self.spans)
+
+    def __or__(self, other: _Stretch) -> _Stretch:
+        spans = [(min(a, c), max(b, d)) for (a, b), (c, d) in zip(self.spans, other.spans, strict=True)]
+        return _Stretch([*self.batches, *other.batches], self.people + other.people, spans)
+
+
+def _together(stretches: Sequence[_Stretch]) -> list[_Stretch]:
+    """Neighbours are one stretch where it is dense as well: to plan a statement takes half as long as to read a batch."""
+    found: list[_Stretch] = []
+    for one in stretches:
+        if found and (both := found[-1] | one).is_dense:
+            found[-1] = both
+        else:
+            found.append(one)
+    return found
+
+
+def _stretches(connection: Connection, batch_ids: Sequence[int]) -> list[_Stretch]:
+    """The batches whose people lie close together, in the order in which they lie."""
+    rows = connection.execute(_ENDS, {"ids": batch_ids}).tuples()
+    alone = (_Stretch([id], people, [(its[0], its[1]), (its[2], its[3])]) for id, people, *its in rows)
+    return [stretch for stretch in alone if stretch.is_dense]
+
+
+_NUMBERED = ("contact", "enrolment")
 
 
 def _ends() -> sa.Select[Any]:
-    people, ends, close = sa.func.count(), [], []
-    for name, column in (("contact", send.c.contact_id), ("enrolment", send.c.enrolment_id)):
-        first, last = sa.func.min(column), sa.func.max(column)
-        ends += [first.label(f"first_{name}"), last.label(f"last_{name}")]
-        close.append(last - first < DENSE * people)
+    people, spans = (
+        sa.func.count(),
+        [(sa.func.min(its), sa.func.max(its)) for its in (send.c.contact_id, send.c.enrolment_id)],
+    )
     mine = send.c.batch_id.in_(sa.bindparam("ids", expanding=True))
     return (
-        sa.select(send.c.batch_id, *ends)
+        sa.select(send.c.batch_id, people, *chain.from_iterable(spans))
         .where(mine, send.c.outcome.is_(None))
         .group_by(send.c.batch_id)
-        .having(people >= LEAST, *close)
+        .having(people >= LEAST)
+        .order_by(spans[0][0])
     )
 
 

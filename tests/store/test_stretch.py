@@ -50,9 +50,31 @@ def test_only_neighbours_are_a_stretch(store):
     """It begins and ends with them; who is strewn, and who are few, are looked up."""
     close, strewn, few = _batches(store)
     with store.read() as connection:
-        found = stretch._stretches(connection, [close, strewn, few])
+        [found] = stretch._stretches(connection, [close, strewn, few])
     ends = {"first_contact": 1, "last_contact": 300, "first_enrolment": 1, "last_enrolment": 300}
-    assert found == {close: ends}
+    assert (found.batches, found.ends) == ([close], ends)
+
+
+def test_neighbouring_batches_are_one_stretch_as_long_as_it_is_dense(store):
+    """They are read by one statement, whatever the order in which they are named; one that lies far behind is alone."""
+    first, second, far = seed(store, PEOPLE, size=EACH)
+    with store.write("ledger") as connection:
+        theirs = sa.update(t.send).where(t.send.c.batch_id == far)
+        connection.execute(theirs.values(contact_id=t.send.c.contact_id + PEOPLE * 10))
+    with store.read() as connection:
+        both, alone = stretch._together(stretch._stretches(connection, [second, far, first]))
+    ends = {"first_contact": 1, "last_contact": 600, "first_enrolment": 1, "last_enrolment": 600}
+    assert (both.batches, both.ends, alone.batches) == ([first, second], ends, [far])
+
+
+def test_columns_of_neighbours_are_each_batchs_own(store):
+    """Read together, nobody is told to the other batch."""
+    batches = seed(store, PEOPLE, size=EACH)
+    with store.read() as connection:
+        columns = fetch_columns(connection, Channel.EMAIL, batches, ["contact.id"])
+    assert {batch_id: list(its.values["contact.id"]) for batch_id, its in columns.items()} == {
+        batch_id: [f"c{i}" for i in range(1 + EACH * at, 1 + EACH * (at + 1))] for at, batch_id in enumerate(batches)
+    }
 
 
 def test_the_claim_sees_who_is_closed_whether_told_the_stretch_or_not(store):
