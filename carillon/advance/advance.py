@@ -38,7 +38,7 @@ from carillon.delivery.turns import take_pass
 from carillon.delivery.unsure import settle_unsure
 from carillon.delivery.work import Progress, work
 from carillon.feedback.effects import apply_effects
-from carillon.feedback.fold import fold
+from carillon.feedback.fold import fold, has_new
 from carillon.journey.awaited import Awaited, awaited, count_from_yes
 from carillon.journey.enter import enter
 from carillon.journey.exits import exits, exits_of_due
@@ -308,9 +308,11 @@ def _settle_codes(ground: Ground) -> None:
 
 def _feedback(ground: Ground) -> Stage:
     tell_notices(ground.store, ground.now)
-    folded = fold(ground.store, ground.now, heard=heard_kinds(ground.store))
+    arrivals = 0
+    if has_new(ground.store):  # most times nothing is, and then nobody need know what is listened to
+        arrivals = fold(ground.store, ground.now, heard=heard_kinds(ground.store)).arrivals
     apply_effects(ground.store, ground.now, ground.rules)
-    return Stage("read what came in", counts={"events": folded.arrivals})
+    return Stage("read what came in", counts={"events": arrivals})
 
 
 def _enter(ground: Ground) -> Stage:
