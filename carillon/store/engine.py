@@ -93,6 +93,9 @@ class Store:
                 pool_size=pool_size,
                 max_overflow=16,
                 pool_pre_ping=True,
+                # The one that worked last works next: a server plans a statement anew until a connection has said it
+                # ten times, and each connection plans for itself.
+                pool_use_lifo=True,
                 hide_parameters=True,  # errors are shown by Prefect, where nobody may be known by name
                 # SQLAlchemy forgets the count of an INSERT: with psycopg it told -1, "none", to the one who had won.
                 execution_options={"preserve_rowcount": True},
@@ -121,10 +124,11 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection in one transaction that can write nothing; each part is one consistent snapshot."""
-        with self._engines[None].connect() as connection, connection.begin():
+        with self._engines[None].connect() as connection:
             if self.dialect == "postgresql":
-                connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-            yield connection
+                connection.execution_options(postgresql_readonly=True)  # said with BEGIN, not behind it
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write(self, part: Part) -> Iterator[Connection]:
