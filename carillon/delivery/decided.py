@@ -20,6 +20,9 @@ from carillon.policy.decide import Question, decisions
 from carillon.store import tables as t
 from carillon.store.columns import Int64
 
+COUNTED = 10_000
+"""Places that PostgreSQL counts at a time: they are this connection's alone, so that none is left out."""
+
 
 @functools.cache
 def run_table() -> sa.Table:
@@ -40,7 +43,8 @@ def decision_table() -> sa.Table:
     return sa.Table(
         "decision",
         sa.MetaData(),
-        sa.Column("place", Int64, primary_key=True, autoincrement=True),
+        # PostgreSQL counts many at a time, in its memory: asked for one by one they cost four times as much.
+        sa.Column("place", Int64, sa.Identity(cache=COUNTED), primary_key=True),
         sa.Column("enrolment_id", sa.BigInteger),
         sa.Column("contact_id", sa.BigInteger),
         sa.Column("due_at", sa.BigInteger),
