@@ -54,7 +54,7 @@ class Draft:
         (SQLite).
         """
         raw: Any = self._connection.connection.driver_connection
-        with NamedTemporaryFile() as file:  # open, it needs no name any more: a kill leaves nothing behind
+        with NamedTemporaryFile() as file:  # attached, it needs no name any more: a kill then leaves nothing
             file.write(database)
             file.flush()
             raw.execute(f"ATTACH DATABASE ? AS {name}", (f"{Path(file.name).as_uri()}?mode=ro&immutable=1",))
@@ -181,7 +181,7 @@ class Store:
                 connection.execute(f"PRAGMA {role}.journal_mode=WAL")
                 connection.execute(f"PRAGMA {role}.synchronous={'FULL' if role == 'ledger' else 'NORMAL'}")
                 connection.execute(f"PRAGMA {role}.wal_autocheckpoint=4000")
-                # What is erased of a person leaves no bytes in a file; the ledger knows people by number only.
+                # What is erased of a person leaves no bytes in a file, once the log is in it; the ledger has but numbers.
                 connection.execute(f"PRAGMA {role}.secure_delete={'OFF' if role == 'ledger' else 'ON'}")
             connection.execute("PRAGMA temp_store=MEMORY")
             connection.execute("PRAGMA main.cache_size=-8000")

@@ -89,10 +89,8 @@ _NUMBERED = ("contact", "enrolment")
 
 
 def _ends() -> sa.Select[Any]:
-    people, spans = (
-        sa.func.count(),
-        [(sa.func.min(its), sa.func.max(its)) for its in (send.c.contact_id, send.c.enrolment_id)],
-    )
+    people = sa.func.count()
+    spans = [(sa.func.min(its), sa.func.max(its)) for its in (send.c.contact_id, send.c.enrolment_id)]
     mine = send.c.batch_id.in_(sa.bindparam("ids", expanding=True))
     return (
         sa.select(send.c.batch_id, people, *chain.from_iterable(spans))
